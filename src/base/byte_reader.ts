@@ -1,0 +1,131 @@
+// A cursor over received bytes that cannot run past their end.
+
+import { utf8Text } from "./bytes.ts";
+
+/** Received bytes do not have the form that their format demands. */
+export class DecodeError extends Error {
+  override readonly name = "DecodeError";
+}
+
+/**
+ * Reads big-endian fields one after the other. Every read past the end throws {@linkcode DecodeError},
+ * and so does {@linkcode ByteReader.expectEnd} when bytes are left. Byte strings that it returns are views, not copies.
+ */
+export class ByteReader {
+  readonly #bytes: Uint8Array;
+  #offset = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** Bytes read so far. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** Bytes left to read. */
+  get remaining(): number {
+    return this.#bytes.length - this.#offset;
+  }
+
+  #advance(lengthBytes: number): number {
+    const start = this.#offset;
+    if (lengthBytes > this.#bytes.length - start) {
+      throw new DecodeError(`${lengthBytes} bytes wanted, ${this.#bytes.length - start} left`);
+    }
+    this.#offset = start + lengthBytes;
+    return start;
+  }
+
+  /** Reads an unsigned integer of 1 byte. */
+  u8(): number {
+    return this.#bytes[this.#advance(1)]!;
+  }
+
+  /** Reads an unsigned integer of 2 bytes. */
+  u16(): number {
+    const at = this.#advance(2);
+    const bytes = this.#bytes;
+    return (bytes[at]! << 8) | bytes[at + 1]!;
+  }
+
+  /** Reads an unsigned integer of 3 bytes. */
+  u24(): number {
+    const at = this.#advance(3);
+    const bytes = this.#bytes;
+    return (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
+  }
+
+  /** Reads an unsigned integer of 4 bytes. */
+  u32(): number {
+    const at = this.#advance(4);
+    const bytes = this.#bytes;
+    return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) |
+      bytes[at + 3]!) >>>
+      0;
+  }
+
+  /** Reads an unsigned integer of 6 bytes, which a number holds exactly. */
+  u48(): number {
+    return this.u16() * 0x1_0000_0000 + this.u32();
+  }
+
+  /** Reads an unsigned integer of 8 bytes. */
+  u64(): bigint {
+    return (BigInt(this.u32()) << 32n) | BigInt(this.u32());
+  }
+
+  /** Reads an unsigned integer of 8 bytes that a number holds exactly; a larger one is a {@linkcode DecodeError}. */
+  u64Number(): number {
+    const high = this.u32();
+    const low = this.u32();
+    if (high > 0x1f_ffff) throw new DecodeError("integer above 2^53 - 1");
+    return high * 0x1_0000_0000 + low;
+  }
+
+  /** Reads `lengthBytes` bytes as a view. */
+  bytes(lengthBytes: number): Uint8Array {
+    const start = this.#advance(lengthBytes);
+    return this.#bytes.subarray(start, start + lengthBytes);
+  }
+
+  /** Reads all bytes that are left, as a view. */
+  rest(): Uint8Array {
+    return this.bytes(this.remaining);
+  }
+
+  /** Reads `lengthBytes` bytes of UTF-8. */
+  text(lengthBytes: number): string {
+    const bytes = this.bytes(lengthBytes);
+    try {
+      return utf8Text(bytes);
+    } catch {
+      throw new DecodeError("invalid UTF-8");
+    }
+  }
+
+  /** A cursor over the next `lengthBytes` bytes only: a nested part cannot reach past its bounds. */
+  sub(lengthBytes: number): ByteReader {
+    return new ByteReader(this.bytes(lengthBytes));
+  }
+
+  /** A cursor over a vector whose length stands before it in `lengthSize` bytes. */
+  vector(lengthSize: 1 | 2 | 3, minimumBytes = 0, maximumBytes = Infinity): ByteReader {
+    return new ByteReader(this.opaque(lengthSize, minimumBytes, maximumBytes));
+  }
+
+  /** The bytes of a vector whose length stands before it in `lengthSize` bytes, as a view. */
+  opaque(lengthSize: 1 | 2 | 3, minimumBytes = 0, maximumBytes = Infinity): Uint8Array {
+    const lengthBytes = lengthSize === 1 ? this.u8() : lengthSize === 2 ? this.u16() : this.u24();
+    if (lengthBytes < minimumBytes || lengthBytes > maximumBytes) {
+      throw new DecodeError(`a vector of ${lengthBytes} bytes is outside its bounds`);
+    }
+    return this.bytes(lengthBytes);
+  }
+
+  /** Throws {@linkcode DecodeError} where bytes are left. */
+  expectEnd(): void {
+    if (this.remaining !== 0) throw new DecodeError(`${this.remaining} trailing bytes`);
+  }
+}

@@ -1,0 +1,24 @@
+// The five verbs that every layer has, so that a whole endpoint runs without socket, timer or clock.
+
+/** Milliseconds since the Unix epoch on a monotonic clock, fractions included. */
+export type Milliseconds = number;
+
+/** The deadline of something that will not happen. */
+export const NEVER: Milliseconds = Infinity;
+
+/** Source of unpredictable bytes; seeded in simulations, the system's everywhere else. */
+export type Entropy = (lengthBytes: number) => Uint8Array;
+
+/** A sans-IO state machine: the caller brings bytes and time, and drains what comes of them. */
+export interface Core<Event> {
+  /** Takes one received datagram (or the layer's equivalent). Never throws, whatever the bytes are. */
+  handleDatagram(bytes: Uint8Array, now: Milliseconds): void;
+  /** Runs what was due at `now`; harmless when nothing was. */
+  handleTimeout(now: Milliseconds): void;
+  /** The next datagram to send, or `undefined` when there is none for now. */
+  pollTransmit(now: Milliseconds): Uint8Array | undefined;
+  /** When {@linkcode Core.handleTimeout} wants to be called next; {@linkcode NEVER} for not at all. */
+  pollTimeout(): Milliseconds;
+  /** The next event for the layer above, or `undefined` when there is none. */
+  pollEvent(): Event | undefined;
+}
