@@ -465,19 +465,26 @@ class SqliteEngine implements SqliteDatabase {
       const heard = job.route === "writer" && job.slot !== undefined;
       if (!heard) job.fail(new SqpError("shutting_down"));
     }
-    const gone = [...this.#slots].map((slot) => {
-      slot.retired = true;
-      slot.process.close();
-      return slot.process.finished;
-    });
-    const { closeMs } = this.#limits;
-    const killer = setTimeout(() => this.#slots.forEach((slot) => slot.process.kill()), closeMs);
-    await Promise.all(gone);
-    clearTimeout(killer);
+    // Nothing is lost with a reader. The writer ends last: whoever closes the database last puts its log into the file.
+    await this.#endProcesses("reader", 0);
+    await this.#endProcesses("writer", this.#limits.closeMs);
     await this.#location.remove();
     // Nobody may be waiting for it.
     this.#opened.promise.catch(() => {});
     this.#opened.reject(new SqpError("shutting_down"));
+  }
+
+  async #endProcesses(role: ProcessRole, killAfterMs: number): Promise<void> {
+    const slots = [...this.#slots].filter((slot) => slot.role === role);
+    const kill = () => slots.forEach(({ process }) => process.kill());
+    for (const slot of slots) {
+      slot.retired = true;
+      slot.process.close();
+    }
+    if (killAfterMs === 0) kill();
+    const killer = setTimeout(kill, killAfterMs);
+    await Promise.all(slots.map(({ process }) => process.finished));
+    clearTimeout(killer);
   }
 }
 
