@@ -341,7 +341,7 @@ folderTest(
     const database = join(folder, "w.db");
     const engine = await openSqliteEngine({ database });
     try {
-      await makeTable(engine);
+      await ask(engine, "CREATE TABLE big (n, x)");
       const answered = new Set<number>();
       const unknown = new Set<number>();
       let next = 0;
@@ -350,28 +350,32 @@ folderTest(
         while (killing) {
           const n = next++;
           try {
-            await ask(engine, "INSERT INTO t (a) VALUES (?)", { params: [n] });
+            // Large, so that most of the time is spent in the commit.
+            await ask(engine, "INSERT INTO big VALUES (?, zeroblob(50000))", { params: [n] });
             answered.add(n);
           } catch (error) {
-            assertEquals((error as SqpError).codeName, "outcome_unknown");
-            unknown.add(n);
+            if ((error as SqpError).codeName === "outcome_unknown") unknown.add(n);
+            else assertEquals((error as SqpError).codeName, "engine_not_run");
           }
         }
       };
       const clients = Array.from({ length: 16 }, client);
       const kill = killer(engine, "writer");
-      for (let i = 0; i < 10; i++) {
-        await new Promise((resolve) => setTimeout(resolve, 60));
+      for (let i = 0; i < 8; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 130));
         kill();
       }
       killing = false;
       await Promise.all(clients);
-      const { rows } = await ask(engine, "SELECT a, count(*) FROM t GROUP BY a");
+      const { rows } = await ask(
+        engine,
+        "SELECT n, count(*) FROM big GROUP BY n",
+      );
       const present = new Set(rows.map(([a]) => a as number));
       for (const [a, count] of rows) assertEquals(count, 1, `${a} was written ${count} times`);
       for (const n of answered) assert(present.has(n), `${n} was answered and is lost`);
       for (const n of present) assert(answered.has(n) || unknown.has(n));
-      assert(answered.size > 50, `${answered.size} answered`);
+      assert(answered.size > 5, `${answered.size} answered`);
     } finally {
       await engine.close();
     }

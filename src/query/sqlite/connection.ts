@@ -46,7 +46,6 @@ export interface HandedOff {
 /** SQLite's own counters of a connection. They keep their values over statements that change nothing. */
 export interface ConnectionCounts {
   readonly changes: number;
-  readonly totalChanges: bigint;
   readonly lastInsertRowid: bigint;
 }
 
@@ -176,12 +175,11 @@ export class SqliteConnection {
   counts(): ConnectionCounts {
     return this.#authorizer.trusted(() => {
       this.#counts ??= this.#database.prepare(
-        "SELECT changes(), total_changes(), last_insert_rowid()",
+        "SELECT changes(), last_insert_rowid()",
       );
-      const [changes, totalChanges, lastInsertRowid] = this.#counts.get()! as bigint[];
+      const [changes, lastInsertRowid] = this.#counts.get()! as bigint[];
       return {
         changes: Number(changes!),
-        totalChanges: totalChanges!,
         lastInsertRowid: lastInsertRowid!,
       };
     });

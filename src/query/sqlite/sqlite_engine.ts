@@ -430,9 +430,8 @@ class SqliteEngine implements SqliteDatabase {
       });
     }
     if (job.attempts < this.#limits.attemptsMax) return undefined;
-    return new SqpError("engine_failure", {
-      message: `The engine process ended ${job.attempts} times with this command.`,
-    });
+    const message = `The engine process ended ${job.attempts} times before it ran the command.`;
+    return new SqpError("engine_not_run", { message, retry: "no" });
   }
 
   status(): EngineStatus {

@@ -124,11 +124,10 @@ export class WriteStatement implements RunningStatement {
   }
 
   #endAfter(before: ConnectionCounts, rowCount: number): ResultEnd {
-    const { inserts, updates, changesSchema } = this.#prepared.effects;
-    if (changesSchema) return { ...NO_WRITE, rowCount };
-    const after = this.connection.counts();
+    const { writes, inserts, updates, changesSchema } = this.#prepared.effects;
     // After a statement that changes no rows, SQLite still tells the counts of the one before.
-    if (after.totalChanges === before.totalChanges) return { ...NO_WRITE, rowCount };
+    if (!writes || changesSchema) return { ...NO_WRITE, rowCount };
+    const after = this.connection.counts();
     // An upsert that updated leaves the row id of an earlier statement.
     const inserted = inserts && after.changes > 0 &&
       !(updates && after.lastInsertRowid === before.lastInsertRowid);
