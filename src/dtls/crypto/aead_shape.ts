@@ -18,15 +18,6 @@ export const AEAD_KEY_BYTES: Readonly<Record<AeadName, number>> = {
   "chacha20-poly1305": 32,
 };
 
-/** A caller used a key that {@linkcode Aead.destroy} or {@linkcode RecordNumberCipher.destroy} has zeroed. */
-export class DestroyedKeyError extends Error {
-  override readonly name = "DestroyedKeyError";
-
-  constructor() {
-    super("the key was destroyed");
-  }
-}
-
 /** Throws `RangeError` where a key's length is not the algorithm's. */
 export function checkKey(name: AeadName, key: Uint8Array): void {
   if (key.length !== AEAD_KEY_BYTES[name]) {

@@ -10,14 +10,8 @@ import {
   type DecipherGCM,
   type Hash as NodeRunningHash,
 } from "node:crypto";
-import {
-  checkKey,
-  checkNonce,
-  checkRoom,
-  checkSample,
-  DestroyedKeyError,
-  TAG_BYTES,
-} from "./aead_shape.ts";
+import { checkKey, checkNonce, checkRoom, checkSample, TAG_BYTES } from "./aead_shape.ts";
+import { DestroyedKeyError } from "./key_errors.ts";
 import { nodeKeyExchange, nodeSigningKey, NodeVerifier, plainBytes } from "./node_keys.ts";
 import type {
   Aead,
