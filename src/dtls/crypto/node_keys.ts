@@ -13,6 +13,7 @@ import {
   verify as verifyWithKey,
 } from "node:crypto";
 import { concatBytes, fromHex } from "../../base/bytes.ts";
+import { readPublicKey } from "./der.ts";
 import type { GroupName, KeyExchange, SignatureName, SigningKey } from "./provider.ts";
 import { isAllZero, isPublicKeyShape, privateScalar } from "./scalar.ts";
 import { KeyConsumedError, UnsupportedKeyError } from "./key_errors.ts";
@@ -227,6 +228,8 @@ export class NodeVerifier {
     const name = bytes.toString("latin1");
     let parsed = this.#parsed.get(name);
     if (parsed === undefined) {
+      // Whatever node:crypto may take beyond it, this is what a key looks like here.
+      readPublicKey(spki);
       const key = createPublicKey({ key: bytes, format: "der", type: "spki" });
       parsed = { key, schemes: schemesOf(key) };
       if (this.#parsed.size >= PARSED_KEY_COUNT_MAX) {
