@@ -119,6 +119,18 @@ const RSA_MODULUS_BITS_MAX = 8_192;
 /** The largest RSA public exponent: checking a signature takes time that grows with its bits. */
 const RSA_EXPONENT_MAX = 0xffff_ffffn;
 
+/**
+ * The schemes that an RSA key of this size can be used with; none where it is so large that a peer could keep us busy
+ * with it. Keys that are too small to be safe are the certificate policy's to refuse.
+ */
+export function rsaPssSchemes(modulusBits: number, publicExponent: bigint): SignatureName[] {
+  if (modulusBits > RSA_MODULUS_BITS_MAX || publicExponent > RSA_EXPONENT_MAX) return [];
+  // RFC 8017 section 9.1.1: "emBits [...] at least 8hLen + 8sLen + 9", of a message one bit shorter than the modulus.
+  return RSA_PSS_HASHES
+    .filter(([, , hashBytes]) => modulusBits - 1 >= 16 * hashBytes + 9)
+    .map(([scheme]) => scheme);
+}
+
 /** The schemes of RFC 8446 section 4.2.3 that a key can be used with; none where it is of another kind. */
 function schemesOf(key: KeyObject): SignatureName[] {
   const details = key.asymmetricKeyDetails ?? {};
@@ -130,13 +142,7 @@ function schemesOf(key: KeyObject): SignatureName[] {
     return scheme === undefined ? [] : [scheme];
   }
   if (key.asymmetricKeyType === "rsa") {
-    const modulusBits = details.modulusLength ?? 0;
-    if (modulusBits > RSA_MODULUS_BITS_MAX) return [];
-    if ((details.publicExponent ?? 0n) > RSA_EXPONENT_MAX) return [];
-    // RFC 8017 section 9.1.1: an encoded message has room for hash, salt and two bytes more.
-    return RSA_PSS_HASHES
-      .filter(([, , hashBytes]) => Math.ceil((modulusBits - 1) / 8) >= 2 * hashBytes + 2)
-      .map(([scheme]) => scheme);
+    return rsaPssSchemes(details.modulusLength ?? 0, details.publicExponent ?? 0n);
   }
   return [];
 }
