@@ -152,8 +152,9 @@ export class MessageSender implements FrameSource {
   /** Something of a message has to be sent (again). */
   onSendAgain(message: OutgoingMessage): void {
     if (!this.#messages.has(message)) return;
-    if (message.ranges !== undefined) this.#parts.add(message);
-    else if (message.type === MessageType.TERMINATION) this.#urgent.add(message);
+    if (message.ranges !== undefined) {
+      if (message.ranges.wantsToSend(message.payload.length)) this.#parts.add(message);
+    } else if (message.type === MessageType.TERMINATION) this.#urgent.add(message);
     else this.#whole.add(message);
   }
 
