@@ -1,7 +1,7 @@
 // A server's demultiplexer: which association a datagram belongs to, and nothing kept for strangers (RFC 9147 sections 5.1, 5.11 and 9).
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
-import type { Milliseconds } from "../base/core.ts";
+import type { AddressedDatagram, Milliseconds } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import { DtlsAssociation } from "./association.ts";
@@ -65,12 +65,6 @@ export type EndpointDropReason =
 /** An association and the address that it was made from. */
 export interface EndpointAssociation {
   readonly association: DtlsAssociation;
-  readonly address: string;
-}
-
-/** A datagram and where it goes. */
-export interface AddressedDatagram {
-  readonly bytes: Uint8Array;
   readonly address: string;
 }
 
