@@ -95,6 +95,7 @@ export class Inbox {
   refusal(requestId: number): string | undefined {
     if (requestId <= this.#largestSent) return "request ids rise";
     if (requestId > this.#largestSent + this.#limits.idGapMax) return "too large a gap of ids";
+    if (!this.#over.hasRoom) return "too many ids were skipped";
     return this.#requests.size < this.#limits.requestsMax ? undefined : "too many open requests";
   }
 
