@@ -5,6 +5,7 @@ import { DecodeError } from "../base/byte_reader.ts";
 import { concatBytes } from "../base/bytes.ts";
 import { Fields, isMap } from "./control_fields.ts";
 import { SqpError } from "./errors.ts";
+import { LIMITS } from "./limits.ts";
 import { guardControl } from "./msgpack_guard.ts";
 
 /** What a control payload may hold; an entry of a map that is `undefined` is left out. */
@@ -95,4 +96,9 @@ function doubleByteOrderMarks(bytes: Uint8Array, formatsAt: readonly number[]): 
     copiedTo = at + 1 + lengthSize;
   }
   return concatBytes(...parts, bytes.subarray(copiedTo));
+}
+
+/** A duration as it travels: whole milliseconds, rounded up, neither negative nor longer than the longest deadline. */
+export function wholeMs(durationMs: number): number {
+  return Math.ceil(Math.min(Math.max(durationMs, 0), LIMITS.deadlineMsMax));
 }

@@ -125,9 +125,9 @@ export class Fields {
   }
 
   /** A text or an integer, as an engine's own code is. */
-  textOrInt(key: string, bounds: LengthBounds): string | number {
+  textOrInt(key: string): string | number {
     const value = this.#get(key);
-    if (typeof value === "string") return this.text(key, bounds);
+    if (typeof value === "string") return value;
     return this.int(key, Number.MIN_SAFE_INTEGER);
   }
 }

@@ -41,6 +41,11 @@ export const WIRE_ERRORS = {
   no_common_version: row(1012, "no", "Client and server share no protocol version."),
   no_common_serialization: row(1013, "no", "Client and server share no serialization."),
   incomplete_result: row(1014, "no", "A result ended without proof that it is whole."),
+  limit_exceeded: row(
+    1015,
+    "reconnect",
+    "More requests, streams or gaps were opened than are allowed.",
+  ),
 
   no_credential: row(2000, "no", "No credential was presented."),
   credential_kind_refused: row(2001, "no", "This kind of credential is not accepted here."),

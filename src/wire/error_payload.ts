@@ -1,7 +1,7 @@
 // Error: what failed, as it travels in a message of its own and in a StreamEnd (PROTOCOL.md, "Error").
 
 import { DecodeError } from "../base/byte_reader.ts";
-import { decodeControl, encodeControl } from "./control.ts";
+import { decodeControl, encodeControl, wholeMs } from "./control.ts";
 import type { Fields } from "./control_fields.ts";
 import { errorEntry, isWireCode, type RetryAdvice } from "./error_codes.ts";
 import type { EngineError, ErrorPayload } from "./errors.ts";
@@ -10,7 +10,7 @@ import { clipText } from "./text_length.ts";
 
 /**
  * Encodes an error. Texts longer than their limit are cut. A number of the local group never travels: in its place goes `internal`,
- * without the text.
+ * without the text. So every error fits one frame, also inside a StreamEnd.
  */
 export function encodeError(error: ErrorPayload): Uint8Array {
   if (!isWireCode(error.code)) {
@@ -20,15 +20,15 @@ export function encodeError(error: ErrorPayload): Uint8Array {
   const { engine } = error;
   return encodeControl({
     code: error.code,
-    name: clipText(error.name, LIMITS.nameBytesMax),
+    name: clipText(error.name, LIMITS.errorNameBytesMax),
     message: clipText(error.message, LIMITS.errorTextBytesMax),
     retry: error.retry,
-    after_ms: error.afterMs === undefined ? undefined : Math.max(0, Math.ceil(error.afterMs)),
+    after_ms: error.afterMs === undefined ? undefined : wholeMs(error.afterMs),
     engine: engine === undefined ? undefined : {
-      code: typeof engine.code === "number"
+      code: Number.isSafeInteger(engine.code)
         ? engine.code
-        : clipText(engine.code, LIMITS.nameBytesMax),
-      name: engine.name === undefined ? undefined : clipText(engine.name, LIMITS.nameBytesMax),
+        : clipText(String(engine.code), LIMITS.errorNameBytesMax),
+      name: engine.name === undefined ? undefined : clipText(engine.name, LIMITS.errorNameBytesMax),
     },
   });
 }
@@ -42,9 +42,9 @@ export function decodeError(payload: Uint8Array): ErrorPayload {
   const engine = fields.optionalMap("engine");
   return {
     code,
-    name: fields.text("name", { minBytes: 1, maxBytes: LIMITS.nameBytesMax }),
-    message: fields.text("message", { maxBytes: LIMITS.errorTextBytesMax }),
-    retry: readAdvice(fields.text("retry", { maxBytes: LIMITS.nameBytesMax })),
+    name: fields.text("name", { minBytes: 1 }),
+    message: fields.text("message"),
+    retry: readAdvice(fields.text("retry")),
     ...(afterMs !== undefined && { afterMs }),
     ...(engine !== undefined && { engine: readEngine(engine) }),
   };
@@ -56,8 +56,7 @@ function readAdvice(advice: string): RetryAdvice {
 }
 
 function readEngine(fields: Fields): EngineError {
-  const bounds = { maxBytes: LIMITS.nameBytesMax };
-  const code = fields.textOrInt("code", bounds);
-  const name = fields.optionalText("name", bounds);
+  const code = fields.textOrInt("code");
+  const name = fields.optionalText("name");
   return { code, ...(name !== undefined && { name }) };
 }

@@ -3,7 +3,7 @@
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
 import { type ControlMap, decodeControl, encodeControl } from "./control.ts";
-import type { Fields } from "./control_fields.ts";
+import { Fields } from "./control_fields.ts";
 import { SqpError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 
@@ -42,9 +42,9 @@ export interface SessionLimits {
   readonly messageBytes: number;
   /** Bytes of one encoded row. */
   readonly rowBytes: number;
-  /** Bytes that may be sent in the session before Credit. */
+  /** Bytes that the peer may send in the session before the first Credit. */
   readonly sessionCredit: number;
-  /** Bytes that may be sent on a stream before Credit. */
+  /** Bytes that the peer may send on a new stream before the first Credit. */
   readonly streamCredit: number;
   /** Silence after which this side sends a Heartbeat. */
   readonly heartbeatMs: number;
@@ -52,7 +52,7 @@ export interface SessionLimits {
   readonly idleMs: number;
 }
 
-/** The limits that hold where a handshake message does not say otherwise. */
+/** The limits that a side announces which has no reason for others. */
 export const DEFAULT_SESSION_LIMITS: SessionLimits = {
   openRequests: LIMITS.openRequestsMax,
   messageBytes: LIMITS.messageBytesMax,
@@ -101,35 +101,41 @@ const NAME = { minBytes: 1, maxBytes: LIMITS.nameBytesMax };
 
 /** Encodes the request. Throws {@linkcode SqpError} `message_too_large` where it exceeds 8 KiB. */
 export function encodeHandshakeRequest(request: HandshakeRequest): Uint8Array {
-  return bounded(encodeControl({
-    versions: request.versions,
-    serialization: request.serialization,
-    capabilities: request.capabilities,
-    limits: limitsMap(request.limits),
-    credential: request.credential === null ? undefined : credentialMap(request.credential),
-    agent: request.agent,
-  }));
+  return bounded(
+    LIMITS.handshakeRequestBytesMax,
+    encodeControl({
+      versions: request.versions,
+      serialization: request.serialization,
+      capabilities: request.capabilities,
+      limits: limitsMap(request.limits),
+      credential: request.credential === null ? undefined : credentialMap(request.credential),
+      agent: request.agent,
+    }),
+  );
 }
 
-/** Encodes the response. Throws {@linkcode SqpError} `message_too_large` where it exceeds 8 KiB. */
+/** Encodes the response. Throws {@linkcode SqpError} `message_too_large` where it exceeds 64 KiB. */
 export function encodeHandshakeResponse(response: HandshakeResponse): Uint8Array {
-  return bounded(encodeControl({
-    version: response.version,
-    serialization: response.serialization,
-    capabilities: response.capabilities,
-    session_id: new ByteWriter(8).u64(response.sessionId).finish(),
-    secret: response.secret,
-    principal: response.principal,
-    permissions: response.permissions,
-    limits: limitsMap(response.limits),
-    agent: response.agent,
-  }));
+  return bounded(
+    LIMITS.handshakeResponseBytesMax,
+    encodeControl({
+      version: response.version,
+      serialization: response.serialization,
+      capabilities: response.capabilities,
+      session_id: new ByteWriter(8).u64(response.sessionId).finish(),
+      secret: response.secret,
+      principal: response.principal,
+      permissions: response.permissions,
+      limits: limitsMap(response.limits),
+      agent: response.agent,
+    }),
+  );
 }
 
-function bounded(payload: Uint8Array): Uint8Array {
-  if (payload.length > LIMITS.handshakeMessageBytesMax) {
+function bounded(maxBytes: number, payload: Uint8Array): Uint8Array {
+  if (payload.length > maxBytes) {
     throw new SqpError("message_too_large", {
-      message: `A handshake message is larger than ${LIMITS.handshakeMessageBytesMax} bytes.`,
+      message: `A handshake message is larger than ${maxBytes} bytes.`,
     });
   }
   return payload;
@@ -156,14 +162,14 @@ function limitsMap(limits: SessionLimits): ControlMap {
 
 /** Decodes a request. Throws {@linkcode DecodeError}. */
 export function decodeHandshakeRequest(payload: Uint8Array): HandshakeRequest {
-  const fields = openHandshake(payload);
+  const fields = openHandshake(payload, LIMITS.handshakeRequestBytesMax);
   const credential = fields.optionalMap("credential");
   const agent = fields.optionalText("agent", NAME);
   return {
     versions: fields.list("versions", LIMITS.nameListMax).ints(1, 0xffff),
     serialization: fields.list("serialization", LIMITS.nameListMax).texts(NAME),
     capabilities: readNames(fields, "capabilities"),
-    limits: readLimits(fields.optionalMap("limits")),
+    limits: readLimits(fields, LIMITS.sessionCreditInitialServer),
     credential: credential === undefined ? null : readCredential(credential),
     ...(agent !== undefined && { agent }),
   };
@@ -171,7 +177,7 @@ export function decodeHandshakeRequest(payload: Uint8Array): HandshakeRequest {
 
 /** Decodes a response. Throws {@linkcode DecodeError}. */
 export function decodeHandshakeResponse(payload: Uint8Array): HandshakeResponse {
-  const fields = openHandshake(payload);
+  const fields = openHandshake(payload, LIMITS.handshakeResponseBytesMax);
   const secret = { minBytes: SESSION_SECRET_BYTES, maxBytes: SESSION_SECRET_BYTES };
   const sessionId = new ByteReader(fields.bytes("session_id", { minBytes: 8, maxBytes: 8 })).u64();
   if (sessionId === 0n) throw new DecodeError("the session id is 0");
@@ -184,15 +190,13 @@ export function decodeHandshakeResponse(payload: Uint8Array): HandshakeResponse 
     secret: fields.bytes("secret", secret),
     principal: fields.text("principal", { minBytes: 1, maxBytes: LIMITS.principalBytesMax }),
     permissions: readNames(fields, "permissions"),
-    limits: readLimits(fields.optionalMap("limits")),
+    limits: readLimits(fields, LIMITS.sessionCreditInitialClient),
     ...(agent !== undefined && { agent }),
   };
 }
 
-function openHandshake(payload: Uint8Array): Fields {
-  if (payload.length > LIMITS.handshakeMessageBytesMax) {
-    throw new DecodeError("a handshake message is too large");
-  }
+function openHandshake(payload: Uint8Array, maxBytes: number): Fields {
+  if (payload.length > maxBytes) throw new DecodeError("a handshake message is too large");
   return decodeControl(payload);
 }
 
@@ -214,17 +218,17 @@ function readCredential(fields: Fields): Credential {
   };
 }
 
-/** The announced limits, each that is missing being its default. */
-function readLimits(fields: Fields | undefined): SessionLimits {
-  if (fields === undefined) return DEFAULT_SESSION_LIMITS;
+/** The announced limits. Credit that is not announced stays what it is before the handshake; for the others there are defaults. */
+function readLimits(fields: Fields, sessionCreditInitial: number): SessionLimits {
+  const limits = fields.optionalMap("limits") ?? new Fields({});
   const standard = DEFAULT_SESSION_LIMITS;
   return {
-    openRequests: fields.optionalInt("open_requests", 1) ?? standard.openRequests,
-    messageBytes: fields.optionalInt("message_bytes", 1) ?? standard.messageBytes,
-    rowBytes: fields.optionalInt("row_bytes", 1) ?? standard.rowBytes,
-    sessionCredit: fields.optionalInt("session_credit") ?? standard.sessionCredit,
-    streamCredit: fields.optionalInt("stream_credit") ?? standard.streamCredit,
-    heartbeatMs: fields.optionalInt("heartbeat_ms", 1) ?? standard.heartbeatMs,
-    idleMs: fields.optionalInt("idle_ms", 1) ?? standard.idleMs,
+    openRequests: limits.optionalInt("open_requests", 1) ?? standard.openRequests,
+    messageBytes: limits.optionalInt("message_bytes", 1) ?? standard.messageBytes,
+    rowBytes: limits.optionalInt("row_bytes", 1) ?? standard.rowBytes,
+    sessionCredit: limits.optionalInt("session_credit") ?? sessionCreditInitial,
+    streamCredit: limits.optionalInt("stream_credit") ?? LIMITS.streamCreditInitial,
+    heartbeatMs: limits.optionalInt("heartbeat_ms", 1) ?? standard.heartbeatMs,
+    idleMs: limits.optionalInt("idle_ms", 1) ?? standard.idleMs,
   };
 }

@@ -9,19 +9,23 @@ export const LIMITS = {
   datagramBytesInitial: 1_200,
   /** fixed: bytes of the largest datagram that is probed for. */
   datagramBytesMax: 1_452,
+  /** fixed: bytes of the payload of a message that is sent whole, so that one frame of the smallest packet carries it. */
+  wholePayloadBytesMax: 1_000,
   /** announced: bytes of one message of type Query, Response or Error. */
   messageBytesMax: 1_048_576,
-  /** fixed: bytes of a HandshakeRequest, and of a HandshakeResponse. */
-  handshakeMessageBytesMax: 8_192,
+  /** fixed: bytes of a HandshakeRequest. */
+  handshakeRequestBytesMax: 8_192,
+  /** fixed: bytes of a HandshakeResponse. */
+  handshakeResponseBytesMax: 65_536,
   /** fixed: bytes that the client may send in the session before it has the HandshakeResponse. */
   sessionCreditInitialClient: 12_288,
   /** fixed: bytes that the server may send in the session before the first Credit or announced limit. */
   sessionCreditInitialServer: 65_536,
   /** fixed: bytes that either side may send on a new stream before the first Credit or announced limit. */
   streamCreditInitial: 65_536,
-  /** announced: credit that a server gives a session. */
-  sessionCreditBytes: 1_048_576,
-  /** announced: credit that a receiver gives a stream. */
+  /** announced: bytes that the peer may send in the session before the first Credit. */
+  sessionCreditBytes: 16_777_216,
+  /** announced: bytes that the peer may send on a new stream before the first Credit. */
   streamCreditBytes: 262_144,
   /** fixed: the largest final size of a stream. */
   streamBytesMax: Number.MAX_SAFE_INTEGER,
@@ -31,8 +35,12 @@ export const LIMITS = {
   ackDelayMsMax: 25,
   /** announced: requests open at the same time. */
   openRequestsMax: 64,
-  /** fixed: how far a request id may be ahead of the smallest one not seen. */
-  requestGapMax: 1_024,
+  /** fixed: streams that one side may have open at the same time. */
+  openStreamsMax: 1_024,
+  /** fixed: how far a request id or stream id may lie above the largest one seen. */
+  idGapMax: 4_096,
+  /** fixed: packet numbers below the largest received that a receiver tells apart. */
+  receivedHistoryPackets: 4_096,
   /** fixed: packets that wait undecoded until the principal is known. */
   gatePacketsMax: 8,
   /** fixed: bytes of those packets. */
@@ -61,13 +69,17 @@ export const LIMITS = {
   controlElementsMax: 65_536,
   /** fixed: bytes of a key of a control payload's map. */
   controlKeyBytesMax: 32,
-  /** fixed: bytes of the text of an Error or Termination. */
-  errorTextBytesMax: 4_096,
+  /** fixed: bytes of the text of an Error or Termination; a sender cuts it. */
+  errorTextBytesMax: 512,
+  /** fixed: bytes of the other texts of an Error or Termination, such as the name of a number; a sender cuts them. */
+  errorNameBytesMax: 64,
+  /** fixed: bytes of the URL of a Termination. */
+  urlBytesMax: 256,
   /** fixed: bytes of the name of a principal. */
   principalBytesMax: 1_024,
   /** fixed: the longest deadline of a command. */
   deadlineMsMax: 2_147_483_647,
-  /** fixed: bytes of a name: an agent, a capability, a permission, a reason. */
+  /** fixed: bytes of a name: an agent, a capability, a permission, a command. */
   nameBytesMax: 256,
   /** fixed: entries of a list of names in a handshake message. */
   nameListMax: 64,

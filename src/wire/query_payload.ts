@@ -1,7 +1,9 @@
 // Query: the command that a client sends (PROTOCOL.md, "Query").
 
-import { decodeControl, encodeControl } from "./control.ts";
+import { decodeControl, encodeControl, wholeMs } from "./control.ts";
+import { SqpError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
+import { utf8LengthBytes } from "./text_length.ts";
 
 /** Runs one statement and answers with its rows or its changes. */
 export interface ExecuteCommand {
@@ -30,18 +32,27 @@ export type Command = ExecuteCommand | UnknownCommand;
 /** The encoding of no parameters: an empty array. */
 export const NO_PARAMS: Uint8Array = new Uint8Array([0x90]);
 
-/** Encodes a command. Throws `SqpError` `text_not_unicode` for SQL text with a lone surrogate. */
+/**
+ * Encodes a command. Throws `SqpError` `text_not_unicode` for SQL text with a lone surrogate, and `bad_request` for a deadline or key that
+ * is out of bounds.
+ */
 export function encodeQuery(command: ExecuteCommand): Uint8Array {
-  const { params } = command;
+  const { params, deadlineMs, idempotencyKey: key } = command;
+  if (deadlineMs !== undefined && !(deadlineMs >= 1 && deadlineMs <= LIMITS.deadlineMsMax)) {
+    throw new SqpError("bad_request", { message: "A deadline is out of bounds." });
+  }
+  if (key !== undefined && (key === "" || utf8LengthBytes(key) > LIMITS.idempotencyKeyBytesMax)) {
+    throw new SqpError("bad_request", { message: "An idempotency key is empty or too long." });
+  }
   const empty = params.length === 1 && params[0] === NO_PARAMS[0];
   return encodeControl({
     cmd: command.cmd,
     sql: command.sql,
     params: empty ? undefined : params,
-    deadline_ms: command.deadlineMs,
+    deadline_ms: deadlineMs === undefined ? undefined : wholeMs(deadlineMs),
     traceparent: command.traceparent,
     tracestate: command.tracestate,
-    key: command.idempotencyKey,
+    key,
   });
 }
 

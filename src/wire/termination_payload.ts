@@ -1,8 +1,8 @@
 // Termination: one side ends the session, at once or when its requests are done (PROTOCOL.md, "Termination").
 
-import { decodeControl, encodeControl } from "./control.ts";
+import { decodeControl, encodeControl, wholeMs } from "./control.ts";
 import { LIMITS } from "./limits.ts";
-import { clipText } from "./text_length.ts";
+import { clipText, utf8LengthBytes } from "./text_length.ts";
 
 /** Why a session ends. A text that this version does not know survives. */
 export type TerminationReason =
@@ -26,23 +26,29 @@ export interface Termination {
   readonly drainMs: number;
 }
 
-/** Encodes a termination. Texts longer than their limit are cut. */
+/**
+ * Encodes a termination. Texts longer than their limit are cut, so that it fits one frame; a longer URL would name another place, so
+ * that it is left out.
+ */
 export function encodeTermination(termination: Termination): Uint8Array {
+  const { url } = termination;
+  const fits = url !== undefined && url.isWellFormed() &&
+    utf8LengthBytes(url) <= LIMITS.urlBytesMax;
   return encodeControl({
-    reason: clipText(termination.reason, LIMITS.nameBytesMax),
+    reason: clipText(termination.reason, LIMITS.errorNameBytesMax),
     message: clipText(termination.message, LIMITS.errorTextBytesMax),
-    url: termination.url,
-    drain_ms: Math.max(0, Math.ceil(termination.drainMs)),
+    url: fits ? url : undefined,
+    drain_ms: wholeMs(termination.drainMs),
   });
 }
 
 /** Decodes a termination. Throws `DecodeError`. */
 export function decodeTermination(payload: Uint8Array): Termination {
   const fields = decodeControl(payload);
-  const url = fields.optionalText("url", { minBytes: 1, maxBytes: LIMITS.errorTextBytesMax });
+  const url = fields.optionalText("url", { minBytes: 1 });
   return {
-    reason: fields.text("reason", { minBytes: 1, maxBytes: LIMITS.nameBytesMax }),
-    message: fields.text("message", { maxBytes: LIMITS.errorTextBytesMax }),
+    reason: fields.text("reason", { minBytes: 1 }),
+    message: fields.text("message"),
     ...(url !== undefined && { url }),
     drainMs: fields.int("drain_ms"),
   };

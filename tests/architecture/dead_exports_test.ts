@@ -28,9 +28,9 @@ function namesInUse(files: readonly SourceFile[]): Map<string, Set<string>> {
   return inUse;
 }
 
-/** Whether a type is part of another declaration of its own file: it is exported so that others can name it. */
+/** Whether a type or class is part of another declaration of its own file: it is exported so that others can name it. */
 function isPartOfOwnFile(file: SourceFile, name: string, declaredAs: string): boolean {
-  if (declaredAs !== "type" && declaredAs !== "interface") return false;
+  if (!["type", "interface", "class"].includes(declaredAs)) return false;
   return file.tokens.filter((token) => token.kind === "name" && token.text === name).length > 1;
 }
 
@@ -44,7 +44,8 @@ function deadExports(
   const dead: string[] = [];
   for (const file of src) {
     const known = inUse.get(file.path) ?? new Set();
-    if (publicPaths.includes(file.path) || known.has("*")) continue;
+    const isForeign = file.path.endsWith(".d.ts");
+    if (isForeign || publicPaths.includes(file.path) || known.has("*")) continue;
     for (const { name, declaredAs, line } of file.module.exports) {
       if (known.has(name) || isPartOfOwnFile(file, name, declaredAs)) continue;
       dead.push(`${file.path}:${line} ${name}`);

@@ -105,9 +105,18 @@ const RULES: readonly Rule[] = [
   {
     name: "a file opens with a comment that says what it is for",
     applies: inSrc,
-    find: ({ text }) => /^\/\/ (?!deno-).{20,}\n/.test(text) ? [] : [1],
-    bad: ['import "./b.ts";\n', "//\n", "\n// What this is for, in a line.\n"],
-    good: ["// What this is for, in a line.\n"],
+    find: ({ text }) =>
+      /^\/\/ (?!deno-).{20,}\n|^\/\*\*\n \* .{20,}\n[^/]*@module/.test(text) ? [] : [1],
+    bad: [
+      'import "./b.ts";\n',
+      "//\n",
+      "\n// What this is for, in a line.\n",
+      "/**\n * What the first function is for.\n */\n",
+    ],
+    good: [
+      "// What this is for, in a line.\n",
+      "/**\n * What this is for, in a line.\n *\n * @module\n */\n",
+    ],
   },
   {
     name: "no enum: an `as const` object and a union type",

@@ -13,6 +13,7 @@ import {
   verify as verifyWithKey,
 } from "node:crypto";
 import { concatBytes, fromHex } from "../../base/bytes.ts";
+import { readPublicKey } from "./der.ts";
 import type { GroupName, KeyExchange, SignatureName, SigningKey } from "./provider.ts";
 import { isAllZero, isPublicKeyShape, privateScalar } from "./scalar.ts";
 import { KeyConsumedError, UnsupportedKeyError } from "./key_errors.ts";
@@ -118,6 +119,18 @@ const RSA_MODULUS_BITS_MAX = 8_192;
 /** The largest RSA public exponent: checking a signature takes time that grows with its bits. */
 const RSA_EXPONENT_MAX = 0xffff_ffffn;
 
+/**
+ * The schemes that an RSA key of this size can be used with; none where it is so large that a peer could keep us busy
+ * with it. Keys that are too small to be safe are the certificate policy's to refuse.
+ */
+export function rsaPssSchemes(modulusBits: number, publicExponent: bigint): SignatureName[] {
+  if (modulusBits > RSA_MODULUS_BITS_MAX || publicExponent > RSA_EXPONENT_MAX) return [];
+  // RFC 8017 section 9.1.1: "emBits [...] at least 8hLen + 8sLen + 9", of a message one bit shorter than the modulus.
+  return RSA_PSS_HASHES
+    .filter(([, , hashBytes]) => modulusBits - 1 >= 16 * hashBytes + 9)
+    .map(([scheme]) => scheme);
+}
+
 /** The schemes of RFC 8446 section 4.2.3 that a key can be used with; none where it is of another kind. */
 function schemesOf(key: KeyObject): SignatureName[] {
   const details = key.asymmetricKeyDetails ?? {};
@@ -129,13 +142,7 @@ function schemesOf(key: KeyObject): SignatureName[] {
     return scheme === undefined ? [] : [scheme];
   }
   if (key.asymmetricKeyType === "rsa") {
-    const modulusBits = details.modulusLength ?? 0;
-    if (modulusBits > RSA_MODULUS_BITS_MAX) return [];
-    if ((details.publicExponent ?? 0n) > RSA_EXPONENT_MAX) return [];
-    // RFC 8017 section 9.1.1: an encoded message has room for hash, salt and two bytes more.
-    return RSA_PSS_HASHES
-      .filter(([, , hashBytes]) => Math.ceil((modulusBits - 1) / 8) >= 2 * hashBytes + 2)
-      .map(([scheme]) => scheme);
+    return rsaPssSchemes(details.modulusLength ?? 0, details.publicExponent ?? 0n);
   }
   return [];
 }
@@ -227,6 +234,8 @@ export class NodeVerifier {
     const name = bytes.toString("latin1");
     let parsed = this.#parsed.get(name);
     if (parsed === undefined) {
+      // Whatever node:crypto may take beyond it, this is what a key looks like here.
+      readPublicKey(spki);
       const key = createPublicKey({ key: bytes, format: "der", type: "spki" });
       parsed = { key, schemes: schemesOf(key) };
       if (this.#parsed.size >= PARSED_KEY_COUNT_MAX) {
