@@ -15,6 +15,13 @@ import {
 } from "../../src/dtls/mod.ts";
 import { EPOCH_MS } from "./clock.ts";
 import { CA_CREDENTIAL, credential, SERVER_CREDENTIAL, trusting } from "./credentials.ts";
+import {
+  describeRecord,
+  type RecordKit,
+  recordKit,
+  type SeenRecord,
+  seeRecords,
+} from "./dtls_records.ts";
 import { delay, Link, type LinkNode } from "./link.ts";
 import { Random } from "./random.ts";
 import { Simulation } from "./simulation.ts";
@@ -49,6 +56,20 @@ export interface SentDatagram {
   readonly bytes: Uint8Array;
 }
 
+/** What of the test at hand holds keys, and so resources of the runtime that the sanitizers would report. */
+const open: { close(now: Milliseconds): void }[] = [];
+
+// What leaks in spite of this is an association that its owner was not told of.
+Deno.test.afterEach(() => {
+  for (const end of open.splice(0)) end.close(EPOCH_MS);
+});
+
+/** Closes an association, or anything alike, when the test at hand is over. */
+export function closeAfterTest<End extends { close(now: Milliseconds): void }>(end: End): End {
+  open.push(end);
+  return end;
+}
+
 /** An endpoint and the associations that it makes for one address, as one core. */
 export class ServerCore implements Core<DtlsEvent> {
   readonly endpoint: DtlsEndpoint;
@@ -67,6 +88,11 @@ export class ServerCore implements Core<DtlsEvent> {
   /** The newest association that was made. */
   get association(): DtlsAssociation | undefined {
     return this.#newest?.association;
+  }
+
+  /** Closes all its associations. */
+  close(now: Milliseconds): void {
+    for (const { association } of this.#entries) association.close(now);
   }
 
   handleDatagram(bytes: Uint8Array, now: Milliseconds): void {
@@ -147,8 +173,10 @@ export class DtlsPair {
       keyLog: (...line) => this.serverKeyLog.push(keyLogLine(...line)),
       ...options.server,
     };
-    this.client = DtlsAssociation.client(clientOptions, EPOCH_MS);
-    this.server = new ServerCore(new DtlsEndpoint(serverOptions, EPOCH_MS, options.endpoint));
+    this.client = closeAfterTest(DtlsAssociation.client(clientOptions, EPOCH_MS));
+    this.server = closeAfterTest(
+      new ServerCore(new DtlsEndpoint(serverOptions, EPOCH_MS, options.endpoint)),
+    );
     this.simulation = new Simulation<DtlsEvent>(
       { core: this.client, onEvent: (event) => this.clientEvents.push(event) },
       { core: this.server, onEvent: (event) => this.serverEvents.push(event) },
@@ -186,6 +214,30 @@ export class DtlsPair {
   received(by: "client" | "server"): Uint8Array[] {
     const events = by === "client" ? this.clientEvents : this.serverEvents;
     return events.flatMap((event) => event.kind === "application-data" ? [event.bytes] : []);
+  }
+
+  /** The records of every datagram that was sent: `C 0:0 CLIENT_HELLO#0`, `S 2:0 ENCRYPTED_EXTENSIONS#2`, ... */
+  transcript(): string[] {
+    return this.sent.map(({ from, bytes }) =>
+      [from === "client" ? "C" : "S", ...this.see(from, bytes).map(describeRecord)].join(" | ")
+    );
+  }
+
+  /** The records of one datagram. */
+  see(from: "client" | "server", datagram: Uint8Array): SeenRecord[] {
+    const receiver = from === "client" ? this.server.association : this.client;
+    const idBytes = receiver?.receiveConnectionId.length ?? 0;
+    const suite = this.client.cipherSuite;
+    return seeRecords(datagram, from, this.clientKeyLog, {
+      idBytes,
+      ...suite === undefined ? {} : { suite },
+    });
+  }
+
+  /** The secrets of an end's records in an epoch. */
+  kit(from: "client" | "server", epoch: 2 | 3): RecordKit {
+    const keyLog = this.serverKeyLog.length > 0 ? this.serverKeyLog : this.clientKeyLog;
+    return recordKit(keyLog, from, epoch, this.client.cipherSuite);
   }
 
   /** Runs until both ends are connected or have ended. */
