@@ -289,7 +289,10 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     }
   }
 
-  /** Nobody vouches for a record of epoch 0: it can begin or continue a handshake, and fail one that has no keys yet. */
+  /**
+   * Nobody vouches for a record of epoch 0: it can begin or continue a handshake, and fail one that has no keys
+   * yet.
+   */
   #onPlaintext(record: OpenedRecord): void {
     switch (record.type) {
       case ContentType.HANDSHAKE:

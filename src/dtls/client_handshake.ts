@@ -2,7 +2,8 @@
 //   1. ClientHello             ->
 //   2.                         <- HelloRetryRequest
 //   3. ClientHello with cookie ->
-//   4.                         <- ServerHello, EncryptedExtensions, [CertificateRequest], Certificate, CertificateVerify, Finished
+//   4.                         <- ServerHello, EncryptedExtensions, [CertificateRequest], Certificate,
+//                                 CertificateVerify, Finished
 //   5. [Certificate, CertificateVerify], Finished ->
 //   6.                         <- ACK
 

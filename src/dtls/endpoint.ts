@@ -1,4 +1,5 @@
-// A server's demultiplexer: which association a datagram belongs to, and nothing kept for strangers (RFC 9147 sections 5.1, 5.11 and 9).
+// A server's demultiplexer: which association a datagram belongs to, and nothing kept for strangers (RFC 9147
+// sections 5.1, 5.11 and 9).
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import type { AddressedDatagram, Milliseconds } from "../base/core.ts";

@@ -1,4 +1,5 @@
-// A flight of handshake messages on its way out: cut into records, acknowledged piece by piece, sent again (RFC 9147 section 5.8).
+// A flight of handshake messages on its way out: cut into records, acknowledged piece by piece, sent again (RFC 9147
+// section 5.8).
 
 import { RangeSet } from "../base/range_set.ts";
 import { ContentType } from "./code_points.ts";

@@ -1,4 +1,5 @@
-// What a handshake is to its association: a coroutine that sends messages, asks for the next one, and ends with a result.
+// What a handshake is to its association: a coroutine that sends messages, asks for the next one, and ends with a
+// result.
 
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import type { HandshakeType } from "./code_points.ts";

@@ -1,4 +1,5 @@
-// Handshake messages on the wire: their header with fragment fields, and putting fragments together (RFC 9147 sections 5.2 and 5.5).
+// Handshake messages on the wire: their header with fragment fields, and putting fragments together (RFC 9147
+// sections 5.2 and 5.5).
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";

@@ -1,4 +1,5 @@
-// How handshake messages get across a network that loses them: assembling, acknowledging, sending again (RFC 9147 sections 5.8 and 7).
+// How handshake messages get across a network that loses them: assembling, acknowledging, sending again (RFC 9147
+// sections 5.8 and 7).
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import type { Counters } from "../base/counters.ts";
@@ -78,7 +79,10 @@ export class HandshakeReliability {
     this.#flight.add({ type, messageSeq: this.#nextSendSeq++, body }, epoch);
   }
 
-  /** Takes the content of a handshake record. Throws {@linkcode DtlsFault} for an authenticated one that is malformed. */
+  /**
+   * Takes the content of a handshake record. Throws {@linkcode DtlsFault} for an authenticated one that is
+   * malformed.
+   */
   onRecord(record: OpenedRecord, now: Milliseconds): void {
     const fragments = this.#readFragments(record);
     let isKept = false;
@@ -204,7 +208,10 @@ export class HandshakeReliability {
     return this.#deadlines.next();
   }
 
-  /** Fires what is due. Throws {@linkcode DtlsError} (`handshake-timeout`) when the peer has been silent for too long. */
+  /**
+   * Fires what is due. Throws {@linkcode DtlsError} (`handshake-timeout`) when the peer has been silent for too
+   * long.
+   */
   handleTimeout(now: Milliseconds): void {
     for (;;) {
       const timer = this.#deadlines.takeDue(now);

@@ -1,4 +1,5 @@
-// What a server reads out of a ClientHello: whether it can serve it, and with which suite and group (RFC 8446 section 4.2).
+// What a server reads out of a ClientHello: whether it can serve it, and with which suite and group (RFC 8446 section
+// 4.2).
 
 import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, ProtocolVersion } from "./code_points.ts";

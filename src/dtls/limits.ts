@@ -1,4 +1,5 @@
-// Every limit of this implementation of DTLS, with its default. Constants of the standard stand beside the code that obeys them.
+// Every limit of this implementation of DTLS, with its default. Constants of the standard stand beside the code that
+// obeys them.
 
 /** Limits of one association or endpoint; each may be set by an option of the same name. */
 export interface DtlsLimits {
