@@ -1,6 +1,8 @@
 // What all commands share: strict arguments, help, one clear line for what went wrong, exit codes.
 
 import { parseArgs } from "@std/cli/parse-args";
+import { PemError, TrustStoreError } from "../dtls/x509/mod.ts";
+import { CertificateFileError } from "../server/certificate_files.ts";
 
 /** The command line is wrong: one line, exit code 2. */
 export class UsageError extends Error {
@@ -201,6 +203,7 @@ export function helpText(spec: CommandSpec): string {
 
 /** A command: what it takes, and what it does. */
 export interface Command {
+  /** Its name, options and operands. */
   readonly spec: CommandSpec;
   /** Reads the arguments and runs; the result is the exit code, 0 where there is none. */
   readonly run: (args: readonly string[], output: Output) => Promise<number | void>;
@@ -287,7 +290,8 @@ function reportError(name: string, error: unknown, output: Output): number {
     output.err(`${name}: ${oneLine(error.message)}; --help says more\n`);
     return 2;
   }
-  const text = error instanceof CommandError ? error.message : systemErrorText(error);
+  const isExplained = EXPLAINED.some((type) => error instanceof type);
+  const text = isExplained ? (error as Error).message : systemErrorText(error);
   if (text !== undefined) {
     output.err(`${name}: ${oneLine(text)}\n`);
     return 1;
@@ -297,6 +301,9 @@ function reportError(name: string, error: unknown, output: Output): number {
   output.err(`${name}: internal error: ${trace}\n`);
   return 1;
 }
+
+/** Errors whose message is a line for a person already. */
+const EXPLAINED = [CommandError, CertificateFileError, PemError, TrustStoreError] as const;
 
 function oneLine(text: string): string {
   return text.replace(/\s*[\r\n]+\s*/g, " ").trim();

@@ -128,7 +128,9 @@ function readEntries(
     let reason = 0;
     if (!entry.isEmpty) {
       if (!isVersion2) throw new DecodeError("extensions in a version 1 list");
-      const extensions = readExtensions(entry.sequence());
+      const fields = entry.sequence();
+      // An empty list is not of RFC 5280, but a library in wide use writes one for every entry without a reason.
+      const extensions = fields.isEmpty ? [] : readExtensions(fields);
       reason = valueOf(extensions, CrlExtensionId.reasonCode)?.smallInteger(DerTag.enumerated) ?? 0;
       addUnknownCritical(extensions, [CrlExtensionId.reasonCode], unknownCritical);
     }
