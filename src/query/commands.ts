@@ -34,12 +34,15 @@ export interface Responder {
   respond(payload: Uint8Array): void;
   /** Opens a stream and sends the Response that `headFor` gives for its number. */
   openStream(headFor: (streamId: number) => Uint8Array): StreamWriter;
+  /** Sends an Error that is the whole answer. */
   error(error: SqpError): void;
 }
 
 /** Who asks. */
 export interface Caller {
+  /** The name that the session gave. */
   readonly principal: string;
+  /** What it may do. */
   readonly permissions: ReadonlySet<Permission>;
 }
 

@@ -8,9 +8,11 @@ export type Permission = "read" | "write" | "schema" | "subscribe" | "admin";
 
 /** One statement to run. */
 export interface ExecuteCommand {
+  /** One statement; text after it is an error. */
   readonly sql: string;
   /** Encoded parameters as they came in the Query; the engine decodes them where it binds them. */
   readonly params: Uint8Array;
+  /** What the principal may do. */
   readonly permissions: ReadonlySet<Permission>;
   /** For logs and, later, for outcomes that are kept by principal. */
   readonly principal: string;
@@ -33,13 +35,16 @@ export interface ResultEnd {
  * called from inside `execute`, `pull` or `cancel`.
  */
 export interface ResultSink {
+  /** The columns of the result, none for a statement without rows. */
   onHead(columns: readonly Column[]): void;
   /**
    * A page of rows as it stands in a stream, its length before it. With `last`, `onEnd` follows at once. The first page holds at most
    * 16 KiB unless its one row is larger; it is the whole result where `last` is set.
    */
   onPage(page: Uint8Array, last: boolean): void;
+  /** The command has run. */
   onEnd(end: ResultEnd): void;
+  /** The command has failed, or nobody knows. */
   onError(error: SqpError): void;
 }
 
@@ -53,6 +58,7 @@ export interface Execution {
 
 /** What an engine is doing. */
 export interface EngineStatus {
+  /** Its name, such as `sqlite`. */
   readonly engine: string;
   /** Commands that wait for their turn. */
   readonly queued: number;
@@ -66,7 +72,9 @@ export interface EngineStatus {
 
 /** Runs commands on one database. */
 export interface Engine {
+  /** Runs a command. Never throws: every failure goes to the sink. */
   execute(command: ExecuteCommand, sink: ResultSink): Execution;
+  /** What it is doing now. */
   status(): EngineStatus;
   /** Ends what runs with `shutting_down`, and releases every process, file and timer. */
   close(): Promise<void>;

@@ -81,11 +81,11 @@ export class Authorizer {
     action: number,
     argument1: string | null,
     argument2: string | null,
-    _database: string | null,
+    database: string | null,
     trigger: string | null,
   ): number => {
     if (this.#trusted) return SQLITE_OK;
-    const need = needOf(action, argument1, argument2);
+    const need = needOf(action, argument1, argument2, database);
     if (this.#preparing && need.writes) {
       this.#record(action, need.anyOf, trigger);
       if (this.#readOnly) return SQLITE_DENY;

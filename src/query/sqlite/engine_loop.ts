@@ -131,28 +131,38 @@ export class EngineLoop {
 
   /** Writes that follow each other on one connection are committed together. */
   #runWrites(): void {
-    const ids = new Map<WriteStatement, number>();
-    let group: WriteStatement[] = [];
-    const runGroup = () => {
-      if (group.length > 0) this.#runGroup(group, ids);
-      group = [];
-    };
-    for (const { id, running } of this.#statements.values()) {
-      if (!(running instanceof WriteStatement) || running.outcome !== undefined) continue;
-      if (group.length > 0 && group[0]!.connection !== running.connection) runGroup();
-      ids.set(running, id);
-      group.push(running);
+    const statements = new Map<WriteStatement, OpenStatement>();
+    for (const statement of this.#statements.values()) {
+      const { running } = statement;
+      if (running instanceof WriteStatement && running.outcome === undefined) {
+        statements.set(running, statement);
+      }
     }
-    runGroup();
+    let group: WriteStatement[] = [];
+    for (const write of statements.keys()) {
+      if (group.length > 0 && group[0]!.connection !== write.connection) {
+        this.#runGroup(group, statements);
+        group = [];
+      }
+      group.push(write);
+    }
+    if (group.length > 0) this.#runGroup(group, statements);
   }
 
-  #runGroup(group: WriteStatement[], ids: ReadonlyMap<WriteStatement, number>): void {
+  #runGroup(
+    group: readonly WriteStatement[],
+    statements: ReadonlyMap<WriteStatement, OpenStatement>,
+  ): void {
     let longAtMs = this.#clockMs() + GROUP_MS;
     runWriteGroup(group, {
-      onRunning: (write) => this.#announce(ids.get(write)!),
+      onRunning: (write) => this.#announce(statements.get(write)!.id),
       isLong: () => this.#clockMs() >= longAtMs,
       onCommitting: (writes) => {
-        for (const write of writes) this.#out.bare(MessageKind.BEGUN, ids.get(write)!);
+        for (const write of writes) this.#out.bare(MessageKind.BEGUN, statements.get(write)!.id);
+        this.#flush();
+      },
+      onDone: (writes) => {
+        for (const write of writes) this.#step(statements.get(write)!);
         this.#flush();
         longAtMs = this.#clockMs() + GROUP_MS;
       },

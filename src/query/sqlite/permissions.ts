@@ -88,6 +88,7 @@ export const ACTION_INSERT = 18;
 const ACTION_PRAGMA = 19;
 const ACTION_READ = 20;
 export const ACTION_UPDATE = 23;
+const ACTION_ALTER_TABLE = 26;
 const ACTION_FUNCTION = 31;
 
 const BY_ACTION = new Map(ACTIONS.map(([action, name, need]) => [action, { name, need }]));
@@ -138,7 +139,23 @@ function isSchemaTable(table: string | null): boolean {
 }
 
 /** What an action needs; arguments as SQLite gives them to an authorizer. An action that is not known is refused. */
-export function needOf(action: number, argument1: string | null, argument2: string | null): Need {
+export function needOf(
+  action: number,
+  argument1: string | null,
+  argument2: string | null,
+  database: string | null,
+): Need {
+  const need = needByArguments(action, argument1, argument2);
+  // `CREATE TABLE temp.x` is no CREATE TEMP TABLE to SQLite. ALTER TABLE has the database in its first argument.
+  const temporary = database === "temp" || (action === ACTION_ALTER_TABLE && argument1 === "temp");
+  return temporary && need.writes ? REFUSED : need;
+}
+
+function needByArguments(
+  action: number,
+  argument1: string | null,
+  argument2: string | null,
+): Need {
   switch (action) {
     case ACTION_PRAGMA:
       return pragmaNeed((argument1 ?? "").toLowerCase(), argument2);

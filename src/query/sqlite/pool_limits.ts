@@ -30,7 +30,7 @@ export const POOL_LIMITS = {
   crashesMax: 6,
   /** Times that a read is run again because its process ended. */
   attemptsMax: 3,
-  /** How long processes may take to end when the engine is closed. */
+  /** How long the writer may take to end when the engine is closed. */
   closeMs: 2_000,
 } as const;
 

@@ -18,13 +18,21 @@ import {
 } from "./settings.ts";
 import { EngineSlot, type SlotListener } from "./slot.ts";
 
+/** An open SQLite database. */
+export interface SqliteDatabase extends Engine {
+  /** The process numbers of the engine processes that are up. */
+  processIds(role: "reader" | "writer"): number[];
+}
+
 /** How a SQLite database is opened. */
 export interface SqliteEngineOptions {
   /** A file, which is made where there is none, or `:memory:` for a private temporary one that is removed at the end. */
   readonly database: string;
   /** `full` by default. */
   readonly synchronous?: Synchronous;
+  /** Limits of SQLite that differ from {@linkcode SQLITE_LIMITS}. */
   readonly limits?: Partial<SqliteLimits>;
+  /** Limits of the processes that differ from {@linkcode POOL_LIMITS}. */
   readonly pool?: Partial<PoolLimits>;
 }
 
@@ -40,7 +48,7 @@ type CounterName =
   | "cancelled";
 
 /** Opens a SQLite database and starts its processes. Throws {@linkcode SqpError}: `not_a_database`, `database_io`, `bad_configuration`. */
-export async function openSqliteEngine(options: SqliteEngineOptions): Promise<SqliteEngine> {
+export async function openSqliteEngine(options: SqliteEngineOptions): Promise<SqliteDatabase> {
   const location = await locateDatabase(options.database);
   const engine = new SqliteEngine(location, options);
   try {
@@ -54,8 +62,7 @@ export async function openSqliteEngine(options: SqliteEngineOptions): Promise<Sq
 
 type Timer = ReturnType<typeof setTimeout>;
 
-/** An open SQLite database; {@linkcode openSqliteEngine} makes it. */
-export class SqliteEngine implements Engine {
+class SqliteEngine implements SqliteDatabase {
   readonly #location: DatabaseLocation;
   readonly #settings: SqliteSettings;
   readonly #limits: PoolLimits;
@@ -438,7 +445,6 @@ export class SqliteEngine implements Engine {
     };
   }
 
-  /** The process numbers of the processes that are up. */
   processIds(role: ProcessRole): number[] {
     const ids: number[] = [];
     for (const slot of this.#slots) {
@@ -459,19 +465,26 @@ export class SqliteEngine implements Engine {
       const heard = job.route === "writer" && job.slot !== undefined;
       if (!heard) job.fail(new SqpError("shutting_down"));
     }
-    const gone = [...this.#slots].map((slot) => {
-      slot.retired = true;
-      slot.process.close();
-      return slot.process.finished;
-    });
-    const { closeMs } = this.#limits;
-    const killer = setTimeout(() => this.#slots.forEach((slot) => slot.process.kill()), closeMs);
-    await Promise.all(gone);
-    clearTimeout(killer);
+    // Nothing is lost with a reader. The writer ends last: whoever closes the database last puts its log into the file.
+    await this.#endProcesses("reader", 0);
+    await this.#endProcesses("writer", this.#limits.closeMs);
     await this.#location.remove();
     // Nobody may be waiting for it.
     this.#opened.promise.catch(() => {});
     this.#opened.reject(new SqpError("shutting_down"));
+  }
+
+  async #endProcesses(role: ProcessRole, killAfterMs: number): Promise<void> {
+    const slots = [...this.#slots].filter((slot) => slot.role === role);
+    const kill = () => slots.forEach(({ process }) => process.kill());
+    for (const slot of slots) {
+      slot.retired = true;
+      slot.process.close();
+    }
+    if (killAfterMs === 0) kill();
+    const killer = setTimeout(kill, killAfterMs);
+    await Promise.all(slots.map(({ process }) => process.finished));
+    clearTimeout(killer);
   }
 }
 

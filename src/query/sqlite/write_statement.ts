@@ -156,9 +156,16 @@ export interface WriteGroupHooks {
   isLong(): boolean;
   /** From here on these may be committed, and not before. */
   onCommitting(writes: readonly WriteStatement[]): void;
+  /** These have their outcome. */
+  onDone(writes: readonly WriteStatement[]): void;
 }
 
-const NO_HOOKS: WriteGroupHooks = { onRunning() {}, isLong: () => false, onCommitting() {} };
+const NO_HOOKS: WriteGroupHooks = {
+  onRunning() {},
+  isLong: () => false,
+  onCommitting() {},
+  onDone() {},
+};
 
 /**
  * Runs writes of one connection in order and commits as many together as it may. A write that fails is undone by SQLite and the others go
@@ -166,10 +173,7 @@ const NO_HOOKS: WriteGroupHooks = { onRunning() {}, isLong: () => false, onCommi
  * cannot be committed, each of its writes runs alone.
  */
 export function runWriteGroup(writes: readonly WriteStatement[], hooks: WriteGroupHooks): void {
-  for (let from = 0; from < writes.length;) {
-    const ran = runTogether(writes.slice(from), hooks);
-    from += ran;
-  }
+  for (let from = 0; from < writes.length;) from += runTogether(writes.slice(from), hooks);
 }
 
 /** Runs the first of the writes, or more, in one transaction. Returns how many. */
@@ -179,7 +183,9 @@ function runTogether(writes: readonly WriteStatement[], hooks: WriteGroupHooks):
     connection.begin();
   } catch (error) {
     // The database is locked or cannot be written; the next one would fare no better.
-    for (const write of writes) write.fail(connection.errorOf(error));
+    const exact = connection.errorOf(error);
+    for (const write of writes) write.fail(exact);
+    hooks.onDone(writes);
     return writes.length;
   }
   let count = 0;
