@@ -1,8 +1,7 @@
 // What all commands share: strict arguments, help, one clear line for what went wrong, exit codes.
 
 import { parseArgs } from "@std/cli/parse-args";
-import { PemError, TrustStoreError } from "../dtls/x509/mod.ts";
-import { CertificateFileError } from "../server/certificate_files.ts";
+import { CertificateFileError, PemError, TrustStoreError } from "../server/certificate_files.ts";
 
 /** The command line is wrong: one line, exit code 2. */
 export class UsageError extends Error {

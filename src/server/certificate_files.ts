@@ -1,4 +1,4 @@
-// Certificates and keys as files: read with errors that name the file, written so that no key is ever readable by others.
+// Certificates and keys as files: read with errors that name the file, written so that no key can be read by others.
 
 import {
   certificatesFromPem,
@@ -14,13 +14,16 @@ import { CertificateFault } from "../dtls/x509/fault.ts";
 import { DecodeError } from "../base/byte_reader.ts";
 import { equalBytes } from "../base/bytes.ts";
 
+export { PemError, TrustStoreError } from "../dtls/x509/mod.ts";
+
 /** Why certificate files cannot be used. */
 export type CertificateFileErrorReason =
   | "missing"
   | "unreadable"
   | "malformed"
   | "key-mismatch"
-  | "exists";
+  | "exists"
+  | "not-ours";
 
 /** A certificate or key file cannot be used, or not be written. The message is one line that names the file. */
 export class CertificateFileError extends Error {
