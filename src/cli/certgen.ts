@@ -1,9 +1,5 @@
 // `deno task certgen`: the certificates of a development or private authority, and their revocation.
 
-import { parseCertificate, type ParsedCertificate } from "../dtls/x509/mod.ts";
-import { type GeneralName } from "../dtls/x509/general_name.ts";
-import { certificateSubjectText, ipAddressText } from "../dtls/x509/mod.ts";
-import { nameText } from "../dtls/x509/distinguished_name.ts";
 import {
   AUTHORITY_COMMON_NAME,
   certificatePaths,
@@ -11,13 +7,13 @@ import {
   DEFAULT_VALIDITY_DAYS,
   DEVELOPMENT_ALT_NAMES,
   expectFree,
-  isSignedBy,
   readAuthority,
   readAuthorityCrl,
   writeCrl,
   writeIssued,
 } from "../server/certificate_directory.ts";
-import { CertificateFileError, fileExists, readCertificates } from "../server/certificate_files.ts";
+import { CertificateFileError } from "../server/certificate_files.ts";
+import { findSerialNumber, listCertificates } from "../server/certificate_list.ts";
 import type { KeyAlgorithm } from "../server/certificate_issuer.ts";
 import {
   CommandError,
@@ -168,92 +164,28 @@ const list = defineCommand(
   { name: "certgen list", summary: "Show the certificates of a folder", options: { certs } },
   async ({ options }, output) => {
     const directory = options.certs;
-    const names: string[] = [];
-    await using(directory, async () => {
-      for await (const entry of Deno.readDir(directory)) {
-        if (entry.name.endsWith(".pem")) names.push(entry.name.slice(0, -".pem".length));
-      }
-    });
-    const authority = await readOptional(certificatePaths(directory, "ca").certificate);
-    const crl = authority && await readAuthorityCrl(directory, authority);
-    const isRevoked = (certificate: ParsedCertificate) =>
-      crl !== undefined && crl.revoked.has(certificate.serialNumber) &&
-      isSignedBy(certificate, authority!);
-    const rows: string[][] = [];
-    for (const name of names.toSorted()) {
-      const certificate = await readListed(`${directory}/${name}.pem`);
-      if (certificate === undefined) continue;
-      if (certificate === "malformed") {
-        rows.push([name, "", "", "", "", certificate]);
-        continue;
-      }
-      const status = isRevoked(certificate) ? "revoked" : statusOf(certificate, authority);
-      rows.push([
-        name,
-        certificateSubjectText(certificate),
-        certificate.extensions.subjectAltNames.map(altNameText).join(" "),
-        isoSeconds(certificate.notAfter),
-        certificate.serialNumber,
-        status,
-      ]);
-    }
+    const found = await using(directory, () => listCertificates(directory, Date.now()));
     const head = ["name", "subject", "alternative names", "not after", "serial number", "status"];
+    const rows = found.certificates.map((certificate) => [
+      certificate.name,
+      certificate.subject,
+      certificate.altNames.join(" "),
+      isoSeconds(certificate.notAfter),
+      certificate.serialNumber,
+      certificate.status,
+    ]);
     output.out(tableText(head, rows));
-    if (crl !== undefined) {
-      const next = crl.nextUpdate === undefined ? "never" : isoSeconds(crl.nextUpdate);
-      output.out(
-        `\nca.crl: number ${
-          crl.crlNumber ?? "none"
-        }, ${crl.revoked.size} revoked, next update ${next}\n`,
-      );
+    if (found.crl !== undefined) {
+      const { crlNumber, revokedCount, nextUpdate } = found.crl;
+      const number = crlNumber ?? "none";
+      const next = nextUpdate === undefined ? "never" : isoSeconds(nextUpdate);
+      output.out(`\nca.crl: number ${number}, ${revokedCount} revoked, next update ${next}\n`);
     }
   },
 );
 
-/** The first certificate of a file; `undefined` where there is no file, or no certificate but a public key in it. */
-async function readOptional(path: string): Promise<ParsedCertificate | undefined> {
-  if (!await fileExists(path)) return undefined;
-  const text = await using(path, () => Deno.readTextFile(path));
-  if (!text.includes("-----BEGIN CERTIFICATE-----")) return undefined;
-  return parseCertificate((await readCertificates(path))[0]!);
-}
-
-/** Like {@linkcode readOptional}; one bad file does not keep the others from being listed. */
-async function readListed(path: string): Promise<ParsedCertificate | undefined | "malformed"> {
-  try {
-    return await readOptional(path);
-  } catch (error) {
-    if (error instanceof CertificateFileError && error.reason === "malformed") return "malformed";
-    throw error;
-  }
-}
-
-function statusOf(
-  certificate: ParsedCertificate,
-  authority: ParsedCertificate | undefined,
-): string {
-  const now = Date.now();
-  if (now > certificate.notAfter) return "expired";
-  if (now < certificate.notBefore) return "not yet valid";
-  const isOurs = authority !== undefined && isSignedBy(certificate, authority);
-  return isOurs ? "valid" : "of another authority";
-}
-
-function isoSeconds(at: number): string {
-  return new Date(at).toISOString().replace(/\.\d+Z$/, "Z");
-}
-
-function altNameText(name: GeneralName): string {
-  switch (name.form) {
-    case "ip":
-      return ipAddressText(name.octets);
-    case "directory":
-      return nameText(name.directory);
-    case "other":
-      return "(other)";
-    default:
-      return name.text;
-  }
+function isoSeconds(at: number | undefined): string {
+  return at === undefined ? "" : new Date(at).toISOString().replace(/\.\d+Z$/, "Z");
 }
 
 /** CRLReason by name (RFC 5280 section 5.3.1). */
@@ -303,29 +235,6 @@ const revoke = defineCommand(
     output.out(`revoked ${serialNumber}; wrote ${crlPath(directory)}, number ${crlNumber}\n`);
   },
 );
-
-/** The serial number that a name in the folder, a file or a serial number itself means, in this order. */
-async function findSerialNumber(
-  directory: string,
-  text: string,
-  authority: ParsedCertificate,
-): Promise<string> {
-  const inFolder = /[\\/]/.test(text) ? undefined : `${directory}/${text}.pem`;
-  for (const path of [inFolder, text]) {
-    if (path === undefined || !await fileExists(path)) continue;
-    const certificate = parseCertificate((await readCertificates(path))[0]!);
-    if (!isSignedBy(certificate, authority)) {
-      throw new CommandError(`${path}: another authority issued this certificate`);
-    }
-    if (certificate.serialNumber === authority.serialNumber) {
-      throw new CommandError(`${path}: an authority cannot revoke itself`);
-    }
-    return certificate.serialNumber;
-  }
-  const digits = text.replaceAll(":", "").toLowerCase().replace(/^(?:00)+(?=.)/, "");
-  if (/^(?:[0-9a-f]{2}){1,20}$/.test(digits)) return digits;
-  throw new CommandError(`${text}: no such certificate in ${directory}, file or serial number`);
-}
 
 /** All commands of `certgen`. */
 export const CERTGEN_COMMANDS = { ca, server, client, list, revoke } as const;

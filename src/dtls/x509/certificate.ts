@@ -82,7 +82,10 @@ export function readSignedStructure(der: Uint8Array): SignedStructure {
   };
 }
 
-/** Reads the signature algorithm inside the signed octets. Throws {@linkcode DecodeError} where it differs from the one outside. */
+/**
+ * Reads the signature algorithm inside the signed octets. Throws {@linkcode DecodeError} where it differs from the one
+ * outside.
+ */
 export function readInnerAlgorithm(structure: SignedStructure): SignatureAlgorithm | undefined {
   // RFC 5280 section 4.1.1.2: "This field MUST contain the same algorithm identifier as the signature field in the
   // sequence tbsCertificate".

@@ -10,7 +10,8 @@ import {
   type ValidatedCertificate,
 } from "../../../src/dtls/x509/mod.ts";
 import { EPOCH } from "./certificate_builder.ts";
-import { PATH_CASES, type PathCase, type PathInput } from "./path_cases.ts";
+import type { PathCase, PathInput } from "./path_case.ts";
+import { PATH_CASES } from "./path_cases.ts";
 
 const DEFAULT_SERVER_NAME = "server.example";
 
@@ -103,6 +104,7 @@ Deno.test({
     const disagreements: string[] = [];
     try {
       for (const each of PATH_CASES) {
+        if (each.opensslVaries !== undefined) continue;
         const verdict = askOpenssl(directory, each);
         const isSame = (verdict === "accepted") === (each.expected === "accepted");
         if (isSame === (each.opensslDiffers === undefined)) continue;
