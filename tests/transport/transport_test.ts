@@ -6,7 +6,7 @@ import { HEADER_BYTES, MessageType } from "../../src/wire/frame.ts";
 import { ack, message, streamData } from "../harness/script.ts";
 import { Script } from "../harness/script.ts";
 import { Random } from "../harness/random.ts";
-import { End, scripted, SESSION_ID, takeKinds, wantFault } from "./fixture.ts";
+import { End, PACKET_BYTES, scripted, SESSION_ID, takeKinds, wantFault } from "./fixture.ts";
 
 const { QUERY, RESPONSE, TERMINATION, HEARTBEAT } = MessageType;
 const bytes = (length: number, seed = length) => new Random(seed).bytes(length);
@@ -61,6 +61,21 @@ Deno.test("9002 7.5: probes repeat old data past a full congestion window and co
   script.want("stream 2 of 1: 1124+1088");
   script.wantIdle();
   assertEquals(transport.stats().packetsInFlight, 12);
+});
+
+Deno.test("9002 7.8: a window that the application does not use up does not grow, one that it does grows", () => {
+  const { transport, script } = scripted("client");
+  const { congestionWindow } = transport.stats();
+  for (let id = 1; id <= 20; id++) {
+    transport.sendMessage(QUERY, id, bytes(900));
+    script.drain();
+    script.write(ack(id - 1));
+  }
+  assertEquals(transport.stats().congestionWindow, congestionWindow);
+  transport.sendMessage(QUERY, 21, bytes(50_000));
+  assertEquals(script.drain(), 10);
+  script.write(ack(20, 21, 22));
+  assertEquals(transport.stats().congestionWindow, congestionWindow + 3 * PACKET_BYTES);
 });
 
 Deno.test("a Heartbeat is not sent again, and the oldest gives way when too many wait", () => {
