@@ -43,7 +43,7 @@ export class ReceiveStreams {
     return this.#streams.size;
   }
 
-  /** Bytes received that were not read. */
+  /** Memory held for bytes that were not read. */
   get bufferedBytes(): number {
     let bytes = 0;
     for (const stream of this.#streams.values()) bytes += stream.bufferedBytes;

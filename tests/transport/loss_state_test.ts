@@ -323,9 +323,10 @@ Deno.test("9002 7.6.2: an acknowledged packet among lost ones prevents persisten
 Deno.test("9002 7.6.2: packets sent before the first sample do not count for persistent congestion", () => {
   const test = new LossTest();
   for (let i = 0; i < 6; i++) {
+    test.advance(1_000);
     test.send(1);
-    test.advance(100);
   }
+  test.advance(100);
   test.ack(5);
   test.wantLost(0, 1, 2, 3, 4);
   test.wantWindow(5);
@@ -343,4 +344,29 @@ Deno.test("a peer is dead after enough probe timeouts and enough silence, and al
   assertAlmostEquals(test.now - 1_000_000, 1024 * 31, 1e-3);
   test.state.onPacketReceived(test.now);
   assertEquals(test.state.deadline() !== NEVER, true);
+});
+
+Deno.test("silence counts from the first packet without an answer, not from the last one received", () => {
+  const test = new LossTest();
+  test.send(1);
+  test.advance(1);
+  test.ack(0);
+  test.state.onPacketReceived(test.now);
+  test.advance(3_600_000);
+  const sentAt = test.now;
+  test.send(1);
+  let outcome = "";
+  while (outcome !== "dead") {
+    test.now = test.state.deadline();
+    outcome = test.state.onTimeout(test.now);
+  }
+  assertEquals(test.now - sentAt >= 20_000, true);
+});
+
+Deno.test("no more packets are in flight than one Ack can report, however small they are", () => {
+  const test = new LossTest();
+  test.send(1_023, { bytes: 1 });
+  assertEquals(test.state.maySend(PACKET), true);
+  test.send(1, { bytes: 1 });
+  assertEquals(test.state.maySend(PACKET), false);
 });

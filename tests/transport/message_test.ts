@@ -37,15 +37,19 @@ Deno.test("any order, overlap and duplication of fragments gives the same messag
 });
 
 Deno.test("an overlap with unequal bytes is a fault wherever it is", () => {
-  const lengths = fc.record({ start: fc.nat(90), length: fc.integer({ min: 1, max: 10 }) });
-  fc.assert(fc.property(lengths, fc.nat(), ({ start, length }, seed) => {
-    const whole = bytes(100, seed);
-    const wrong = whole.slice(start, start + length);
-    wrong[seed % length]! ^= 0x10;
+  const present = [[10, 50], [70, 100], [130, 190]] as const;
+  const inside = fc.oneof(
+    ...present.map(([start, end]) => fc.integer({ min: start, max: end - 1 })),
+  );
+  fc.assert(fc.property(inside, fc.nat(150), fc.nat(150), fc.nat(), (at, before, after, seed) => {
+    const whole = bytes(200, seed);
     const assembler = new MessageAssembler(200);
-    for (const at of [0, 50]) {
-      assembler.add({ offset: at, totalBytes: 200, bytes: whole.slice(at, at + 50) });
+    for (const [offset, end] of present) {
+      assembler.add({ offset, totalBytes: 200, bytes: whole.slice(offset, end) });
     }
+    const start = Math.max(0, at - before);
+    const wrong = whole.slice(start, at + 1 + after);
+    wrong[at - start]! ^= 0x10;
     assertThrows(
       () => assembler.add({ offset: start, totalBytes: 200, bytes: wrong }),
       Error,
@@ -193,16 +197,16 @@ Deno.test("a fragmented message charges its total length once; past the credit i
 });
 
 Deno.test("a message waits for session credit, says so once, and streams leave the credit to it", () => {
-  const { transport, script } = scripted("client", {}, { sessionCreditBytes: 20_000 });
-  transport.sendMessage(QUERY, 1, bytes(15_000));
-  transport.sendMessage(QUERY, 2, bytes(6_000));
-  transport.writeStream(transport.openStream(1), bytes(3_000));
-  assertEquals(script.read()![0], "blocked 0: 20000");
+  const { transport, script } = scripted("client", {}, { sessionCreditBytes: 12_288 });
+  transport.sendMessage(QUERY, 1, bytes(5_000));
+  transport.sendMessage(QUERY, 2, bytes(8_000));
+  transport.writeStream(transport.openStream(1), bytes(2_000));
+  assertEquals(script.read()![0], "blocked 0: 12288");
+  assertEquals(script.drain(), 4);
+  assertEquals(transport.stats().sessionBytesSent, 5_000);
+  script.write(ack(0, 1, 2, 3, 4), credit(0, 0, 30_000));
   script.drain();
   assertEquals(transport.stats().sessionBytesSent, 15_000);
-  script.write(ack(0, 1, 2, 3, 4, 5, 6), credit(0, 0, 30_000));
-  script.drain();
-  assertEquals(transport.stats().sessionBytesSent, 24_000);
 });
 
 Deno.test("a blocked peer is granted what there is, though it is less than half of the window", () => {
@@ -286,6 +290,9 @@ Deno.test("calls past a limit of either side are refused and change nothing", ()
   refused(0, 1_001, TERMINATION);
   refused(1, 1_001, CANCEL);
   refused(0, 8_193, HANDSHAKE_REQUEST);
+  const narrow = scripted("client", {}, { sessionCreditBytes: 13_000 });
+  assertThrows(() => narrow.transport.sendMessage(QUERY, 1, bytes(13_001)), TransportLimitError);
+  narrow.transport.sendMessage(QUERY, 1, bytes(13_000));
   assertThrows(() => transport.sendMessage(MessageType.ACK, 0, bytes(1)), TypeError);
   assertEquals(transport.stats().openRequests, 2);
   assertEquals(transport.bufferedBytes, 5_001);
