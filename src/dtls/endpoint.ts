@@ -164,22 +164,24 @@ export class DtlsEndpoint {
     now: Milliseconds,
   ): EndpointAssociation | undefined {
     const slot = this.#byAddress.get(address);
-    const message = this.#helloFragment(bytes);
-    if (message === undefined) {
+    const piece = this.#helloFragment(bytes);
+    if (piece === undefined) {
       const found = slot?.pending ?? slot?.current;
       if (found === undefined) this.drops.add("not-a-client-hello");
       found?.association.handleDatagram(bytes, now);
       return found;
     }
-    const hello = this.#hellos.add(message.fragment, address, now);
+    const { recordNumber } = piece;
+    const hello = this.#hellos.add(piece.fragment, bytes.length, address, now);
     if (hello === undefined) return undefined;
+    const reply = (type: ContentType, content: Uint8Array) =>
+      this.#answer(hello.receivedBytes, type, recordNumber, content, address);
     try {
-      return this.#onClientHello(bytes, hello, message.recordNumber, address, now);
+      return this.#onClientHello(bytes, hello.message, recordNumber, address, now, reply);
     } catch (error) {
       if (!(error instanceof DtlsFault || error instanceof DecodeError)) throw error;
       this.drops.add("malformed-client-hello");
-      const alert = new Uint8Array([AlertLevel.FATAL, alertFor(error)]);
-      this.#answer(bytes, ContentType.ALERT, message.recordNumber, alert, address);
+      reply(ContentType.ALERT, new Uint8Array([AlertLevel.FATAL, alertFor(error)]));
       return undefined;
     }
   }
@@ -208,6 +210,7 @@ export class DtlsEndpoint {
     recordNumber: number,
     address: string,
     now: Milliseconds,
+    reply: (type: ContentType, content: Uint8Array) => void,
   ): EndpointAssociation | undefined {
     const { body, messageSeq } = message;
     const hello = decodeClientHello(body);
@@ -218,8 +221,7 @@ export class DtlsEndpoint {
         messageSeq: 0,
         body: outcome.helloRetryRequest,
       };
-      const fragment = encodeHandshakeFragment(retry, 0, retry.body.length);
-      this.#answer(bytes, ContentType.HANDSHAKE, recordNumber, fragment, address);
+      reply(ContentType.HANDSHAKE, encodeHandshakeFragment(retry, 0, retry.body.length));
       return undefined;
     }
     const slot = this.#byAddress.get(address);
@@ -307,14 +309,14 @@ export class DtlsEndpoint {
   }
 
   #answer(
-    received: Uint8Array,
+    receivedBytes: number,
     type: ContentType,
     recordNumber: number,
     content: Uint8Array,
     address: string,
   ): void {
     const bytes = new Uint8Array(PLAINTEXT_HEADER_BYTES + content.length);
-    if (bytes.length > AMPLIFICATION_MAX * received.length) return this.drops.add("amplification");
+    if (bytes.length > AMPLIFICATION_MAX * receivedBytes) return this.drops.add("amplification");
     if (this.#answers.length >= this.#limits.answersMax) return this.drops.add("answers-full");
     writePlaintextRecord(bytes, 0, type, recordNumber, content);
     this.#answers.push({ bytes, address });
