@@ -199,7 +199,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
    */
   exportKeyingMaterial(label: string, context: Uint8Array, lengthBytes: number): Uint8Array {
     const result = this.#result;
-    if (result === undefined || this.#state === "closed") {
+    // In every later state the secret is zeros.
+    if (result === undefined || this.#state !== "connected") {
       throw new DtlsError("not-connected", `the association is ${this.#state}`);
     }
     const parameters = scheduleParameters(this.#provider, result.suite);
