@@ -292,15 +292,19 @@ export class DtlsAssociation implements Core<DtlsEvent> {
 
   /**
    * Nobody vouches for a record of epoch 0: it can begin or continue a handshake, and fail one that has no keys
-   * yet.
+   * yet. Once the peer has shown its keys, or the handshake is complete, it can do nothing.
    */
   #onPlaintext(record: OpenedRecord): void {
+    if (this.#state !== "handshaking") return this.drops.add("unexpected-plaintext");
     switch (record.type) {
       case ContentType.HANDSHAKE:
         return this.#onHandshake(record);
       case ContentType.ACK:
-        if (this.#state === "handshaking") this.#reliability.onAck(record.content, 0);
-        return;
+        // A server reads them until the client has keys, a client until it has keys itself.
+        if (this.#isClient ? this.#records.openingEpoch > 0 : this.#records.isAnyOpened) {
+          return this.drops.add("unexpected-plaintext");
+        }
+        return this.#reliability.onAck(record.content, 0);
       case ContentType.ALERT:
         if (this.#records.isAnyOpened || record.content.length !== 2) {
           return this.drops.add("unauthenticated-alert");
@@ -313,8 +317,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   #onHandshake(record: OpenedRecord): void {
-    // A message cannot begin in an epoch before the newest one: only what was complete before comes again there.
-    this.#reliability.onRecord(record, this.#now);
+    this.#reliability.onRecord(record, this.#records.openingEpoch, this.#now);
     for (;;) {
       const message = this.#reliability.takeMessage();
       if (message === undefined) return;

@@ -80,13 +80,21 @@ export class HandshakeReliability {
   }
 
   /**
-   * Takes the content of a handshake record. Throws {@linkcode DtlsFault} for an authenticated one that is
-   * malformed.
+   * Takes the content of a handshake record; `newestEpoch` is the newest that can be opened. Throws
+   * {@linkcode DtlsFault} for an authenticated record that is malformed.
    */
-  onRecord(record: OpenedRecord, now: Milliseconds): void {
+  onRecord(record: OpenedRecord, newestEpoch: number, now: Milliseconds): void {
     const fragments = this.#readFragments(record);
     let isKept = false;
     for (const fragment of fragments) {
+      // Once there are keys, no message begins without them: of epoch 0 only what was complete before comes again.
+      // Anybody could otherwise leave pieces that the peer's own would contradict.
+      if (
+        record.epoch === 0 && newestEpoch > 0 && !this.#assembler.isComplete(fragment.messageSeq)
+      ) {
+        this.#drops.add("unexpected-plaintext");
+        continue;
+      }
       const outcome = this.#assembler.add(fragment, record.epoch);
       isKept ||= outcome === "in-order" || outcome === "out-of-order";
       if (outcome === "out-of-order") this.#isAckDue = true;
