@@ -97,6 +97,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       this.drops,
       start.nextReceiveSeq,
       start.nextSendSeq,
+      !start.isClient,
     );
     this.#guard(() => {
       this.#handshake = start.handshake(this.#handshakeIo());
@@ -280,7 +281,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       case ContentType.APPLICATION_DATA:
         return this.#onApplicationData(record);
       case ContentType.ACK:
-        return this.#reliability.onAck(record.content, record.epoch);
+        return this.#reliability.onAck(record.content, record.epoch, this.#now);
       case ContentType.ALERT:
         return this.#onAlert(record.content);
       default:
@@ -304,7 +305,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
         if (this.#isClient ? this.#records.openingEpoch > 0 : this.#records.isAnyOpened) {
           return this.drops.add("unexpected-plaintext");
         }
-        return this.#reliability.onAck(record.content, 0);
+        return this.#reliability.onAck(record.content, 0, this.#now);
       case ContentType.ALERT:
         if (this.#records.isAnyOpened || record.content.length !== 2) {
           return this.drops.add("unauthenticated-alert");
@@ -319,7 +320,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   #onHandshake(record: OpenedRecord): void {
     this.#reliability.onRecord(record, this.#records.openingEpoch, this.#now);
     for (;;) {
-      const message = this.#reliability.takeMessage();
+      const message = this.#reliability.takeMessage(this.#now);
       if (message === undefined) return;
       if (message.epoch !== this.#records.openingEpoch) {
         throw new DtlsFault("unexpected-message", "a handshake message under the wrong keys");

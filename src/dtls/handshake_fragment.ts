@@ -162,11 +162,6 @@ export class HandshakeAssembler {
     return { type: partial.type, messageSeq, body: partial.body, epoch: partial.epoch };
   }
 
-  /** Whether this message was handed out. */
-  isComplete(messageSeq: number): boolean {
-    return messageSeq < this.#nextReceiveSeq;
-  }
-
   /** Whether all messages up to `messageSeq` were handed out, and this is the last of them. */
   isLatest(messageSeq: number): boolean {
     return messageSeq === this.#nextReceiveSeq - 1;

@@ -21,6 +21,8 @@ export interface DtlsLimits {
   readonly recordsPerTransmissionMax: number;
   /** The first retransmission timeout (RFC 9147 section 5.8.2). */
   readonly initialTimeoutMs: number;
+  /** The shortest retransmission timeout, where a round trip was measured. */
+  readonly timeoutMsMin: number;
   /** The longest retransmission timeout (RFC 9147 section 5.8.2). */
   readonly timeoutMsMax: number;
   /** Retransmissions of one flight after which the association fails. */
@@ -50,6 +52,7 @@ export const DTLS_LIMITS: DtlsLimits = {
   sentRecordsMax: 256,
   recordsPerTransmissionMax: 10,
   initialTimeoutMs: 1_000,
+  timeoutMsMin: 200,
   timeoutMsMax: 60_000,
   retransmissionsMax: 12,
   handshakeMsMax: 120_000,
