@@ -25,7 +25,7 @@ import {
 } from "./handshake.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
 import { exportKeyingMaterial, trafficKeys } from "./key_schedule.ts";
-import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
+import { AMPLIFICATION_MAX, DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions } from "./options.ts";
 import { postHandshake } from "./post_handshake.ts";
 import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
@@ -217,7 +217,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
 
   handleDatagram(bytes: Uint8Array, now: Milliseconds): void {
     this.#now = now;
-    if (this.#state === "closing" || this.#state === "closed") return this.#onDatagramAfterEnd();
+    if (this.#state === "closing" || this.#state === "closed") {
+      return this.#onDatagramAfterEnd(bytes.length);
+    }
     this.#guard(() => {
       this.#records.openDatagram(bytes, (record) => this.#onRecord(record));
       const isUnreadable = this.#isClient && this.#records.isPeerProtected &&
@@ -364,8 +366,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     const description = content[1]!;
     if (description === AlertDescription.CLOSE_NOTIFY) {
       this.#pushEvent({ kind: "closed" });
-      // RFC 8446 section 6.1: "Each party MUST send a "close_notify" alert before closing its write side".
-      return this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING);
+      // RFC 8446 section 6.1: "Each party MUST send a "close_notify" alert before closing its write side". It is said
+      // once: the peer has closed, and an answer to each answer would go back and forth.
+      return this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING, 0);
     }
     if (description === AlertDescription.USER_CANCELED) return;
     // RFC 8446 section 6.2: whatever its level says, every other alert is an error alert and fatal.
@@ -388,7 +391,11 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   /** Sends a last alert, and answers with it for a while what the peer still sends. */
-  #end(description: AlertDescription, level: AlertLevel): void {
+  #end(
+    description: AlertDescription,
+    level: AlertLevel,
+    answersMax = this.#limits.closingAnswersMax,
+  ): void {
     const content = new Uint8Array([level, description]);
     try {
       const datagram = this.#records.startDatagram(this.#limits.datagramBytesMax);
@@ -400,16 +407,18 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       if (!(error instanceof DtlsError)) throw error;
     }
     this.#state = "closing";
-    this.#answersLeft = this.#limits.closingAnswersMax;
+    this.#answersLeft = answersMax;
     this.#closingUntil = this.#now + this.#limits.closingMs;
     this.#forgetSecrets();
   }
 
-  #onDatagramAfterEnd(): void {
+  #onDatagramAfterEnd(datagramBytes: number): void {
     this.drops.add("after-close");
     if (this.#state !== "closing" || this.#answersLeft === 0 || this.#lastAlert === undefined) {
       return;
     }
+    // There are no keys any more that would tell who sent it.
+    if (this.#lastAlert.length > AMPLIFICATION_MAX * datagramBytes) return;
     // The alert may have been lost. The same bytes again: no key is needed, and no number is used twice.
     this.#answersLeft--;
     this.#isAlertDue = true;

@@ -17,6 +17,7 @@ import {
 } from "./handshake_fragment.ts";
 import { decodeClientHello } from "./hello_messages.ts";
 import { HelloReassembly } from "./hello_reassembly.ts";
+import { AMPLIFICATION_MAX } from "./limits.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import {
   datagramConnectionId,
@@ -29,9 +30,6 @@ import {
 
 /** Bytes of the connection IDs that an endpoint gives out: a fixed length, so that they are found in any datagram. */
 export const ENDPOINT_CONNECTION_ID_BYTES = 8;
-
-/** RFC 9147 section 5.1: at most three times the bytes received go to an address that is not validated. */
-export const AMPLIFICATION_MAX = 3;
 
 /** Limits of an endpoint. */
 export interface EndpointLimits {

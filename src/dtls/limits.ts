@@ -62,3 +62,6 @@ export const DTLS_LIMITS: DtlsLimits = {
   closingAnswersMax: 5,
   eventsMax: 4_096,
 };
+
+/** RFC 9147 section 5.1: at most three times the bytes received go to an address that is not validated. */
+export const AMPLIFICATION_MAX = 3;
