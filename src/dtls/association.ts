@@ -362,6 +362,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   #onAlert(content: Uint8Array): void {
+    // RFC 8446 section 5.4, see there for handshake records.
+    if (content.length === 0) throw new DtlsFault("unexpected-message", "an alert without content");
     if (content.length !== 2) throw new DtlsFault("decode-error", "an alert has two bytes");
     const description = content[1]!;
     if (description === AlertDescription.CLOSE_NOTIFY) {

@@ -134,6 +134,12 @@ export class HandshakeReliability {
   }
 
   #readFragments(record: OpenedRecord): HandshakeFragment[] {
+    // RFC 8446 section 5.4: implementations "MUST NOT send Handshake and Alert records that have a zero-length
+    // TLSInnerPlaintext.content; if such a message is received, the receiving implementation MUST terminate the
+    // connection with an "unexpected_message" alert."
+    if (record.content.length === 0 && record.epoch > 0) {
+      throw new DtlsFault("unexpected-message", "a handshake record without content");
+    }
     const fragments: HandshakeFragment[] = [];
     try {
       const reader = new ByteReader(record.content);
