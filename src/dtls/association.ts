@@ -215,6 +215,19 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING);
   }
 
+  /**
+   * Ends the association at once, without a word to the peer: another one has taken its place at the peer's address.
+   * Its last event is a failure `replaced`. Harmless when it has ended.
+   */
+  abandon(): void {
+    if (this.#state === "closed") return;
+    if (this.#state !== "closing") {
+      const error = new DtlsError("replaced", "the peer began a new association");
+      this.#pushEvent({ kind: "failed", error });
+    }
+    this.#release();
+  }
+
   handleDatagram(bytes: Uint8Array, now: Milliseconds): void {
     this.#now = now;
     if (this.#state === "closing" || this.#state === "closed") {

@@ -81,7 +81,8 @@ interface AddressSlot {
 
 /**
  * Finds or makes the association of each datagram. Addresses are opaque texts. The owner runs the associations
- * that it is given, and calls {@linkcode DtlsEndpoint.settle} and {@linkcode DtlsEndpoint.remove} as they change.
+ * that it is given, calls {@linkcode DtlsEndpoint.settle} and {@linkcode DtlsEndpoint.remove} as they change, and
+ * drains {@linkcode DtlsEndpoint.pollReplaced}.
  */
 export class DtlsEndpoint {
   /** What was dropped before any association saw it, by reason. */
@@ -95,6 +96,8 @@ export class DtlsEndpoint {
   readonly #entries = new Set<EndpointAssociation>();
   readonly #halfOpen = new Set<EndpointAssociation>();
   readonly #answers = new Queue<AddressedDatagram>();
+  /** At most one for each datagram that is handled. */
+  readonly #replaced = new Queue<EndpointAssociation>();
 
   constructor(
     options: DtlsServerOptions,
@@ -264,7 +267,7 @@ export class DtlsEndpoint {
     const replaced = slot.pending;
     if (slot.current === undefined) slot.current = entry;
     else slot.pending = entry;
-    if (replaced !== undefined) this.#forget(replaced);
+    if (replaced !== undefined) this.#abandon(replaced);
     const id = entry.association.receiveConnectionId;
     if (id.length > 0) this.#byConnectionId.set(connectionIdKey(id), entry);
     this.#halfOpen.add(entry);
@@ -273,18 +276,33 @@ export class DtlsEndpoint {
   }
 
   /**
-   * The handshake of an association is complete. Returns the association of the same address that it takes the
-   * place of, if there is one: RFC 9147 section 5.11: "the server MUST abandon the previous association".
+   * The handshake of an association is complete. Another one of the same address is abandoned: RFC 9147 section 5.11:
+   * "the server MUST abandon the previous association".
    */
-  settle(entry: EndpointAssociation): EndpointAssociation | undefined {
+  settle(entry: EndpointAssociation): void {
     this.#halfOpen.delete(entry);
     const slot = this.#byAddress.get(entry.address);
-    if (slot?.pending !== entry) return undefined;
+    if (slot?.pending !== entry) return;
     const replaced = slot.current;
     slot.current = entry;
     slot.pending = undefined;
-    if (replaced !== undefined) this.#forget(replaced);
-    return replaced;
+    if (replaced !== undefined) this.#abandon(replaced);
+  }
+
+  /** Ends an association whose place another one takes. */
+  #abandon(entry: EndpointAssociation): void {
+    this.#forget(entry);
+    entry.association.abandon();
+    this.#replaced.push(entry);
+  }
+
+  /**
+   * The next association that another one of its address took the place of: it is closed, and its last event is
+   * there to be polled. To be drained after {@linkcode DtlsEndpoint.handleDatagram} and
+   * {@linkcode DtlsEndpoint.settle}.
+   */
+  pollReplaced(): EndpointAssociation | undefined {
+    return this.#replaced.shift();
   }
 
   /** Forgets an association that has ended. Harmless when it was forgotten before. */
@@ -332,6 +350,7 @@ export class DtlsEndpoint {
     this.#byConnectionId.clear();
     this.#halfOpen.clear();
     this.#answers.clear();
+    this.#replaced.clear();
     this.#entries.clear();
   }
 }
