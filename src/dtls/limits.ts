@@ -5,7 +5,7 @@
 export interface DtlsLimits {
   /** Bytes of one datagram that this side sends, until something better is known. */
   readonly datagramBytesMax: number;
-  /** Bytes of one handshake message that is put together. */
+  /** Bytes of one handshake message that is put together, and of all that wait for it. */
   readonly handshakeMessageBytesMax: number;
   /** Handshake messages past the next one that wait for it. */
   readonly handshakeMessagesAheadMax: number;
@@ -44,7 +44,7 @@ export interface DtlsLimits {
 /** The defaults. */
 export const DTLS_LIMITS: DtlsLimits = {
   datagramBytesMax: 1_200,
-  handshakeMessageBytesMax: 65_536,
+  handshakeMessageBytesMax: 32_768,
   handshakeMessagesAheadMax: 8,
   fragmentRangesMax: 64,
   certificateChainMax: 8,
