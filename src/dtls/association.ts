@@ -7,6 +7,7 @@ import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import { clientHandshake } from "./client_handshake.ts";
 import type { SuiteParameters } from "./cipher_suites.ts";
+import { ClosingAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType, type HandshakeType } from "./code_points.ts";
 import type { CryptoProvider } from "./crypto/provider.ts";
 import {
@@ -18,6 +19,8 @@ import {
   DtlsFault,
 } from "./errors.ts";
 import {
+  type Erasable,
+  erase,
   type Handshake,
   type HandshakeIo,
   type HandshakeResult,
@@ -25,7 +28,7 @@ import {
 } from "./handshake.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
 import { exportKeyingMaterial, trafficKeys } from "./key_schedule.ts";
-import { AMPLIFICATION_MAX, DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
+import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions } from "./options.ts";
 import { postHandshake } from "./post_handshake.ts";
 import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
@@ -71,6 +74,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   readonly #records: RecordLayer;
   readonly #reliability: HandshakeReliability;
   readonly #events = new Queue<DtlsEvent>();
+  /** What is zeroed with the handshake, and what with the association. */
+  readonly #handshakeSecrets: Erasable[] = [];
+  readonly #secrets: Erasable[] = [];
   #handshake: Handshake | undefined;
   #expected: readonly HandshakeType[] = [];
   #result: HandshakeResult | undefined;
@@ -78,11 +84,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   #handshakeDeadline: Milliseconds;
   #sendConnectionId: Uint8Array = EMPTY_BYTES;
   #now: Milliseconds;
-  /** The alert that ends the association, sent again for what the peer still sends. */
-  #lastAlert: Uint8Array | undefined;
-  #answersLeft = 0;
-  #isAlertDue = false;
-  #closingUntil: Milliseconds = NEVER;
+  /** In the state `closing`. */
+  #closing: ClosingAlert | undefined;
 
   private constructor(options: DtlsOptions, start: Start, now: Milliseconds) {
     this.#options = options;
@@ -231,7 +234,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   handleDatagram(bytes: Uint8Array, now: Milliseconds): void {
     this.#now = now;
     if (this.#state === "closing" || this.#state === "closed") {
-      return this.#onDatagramAfterEnd(bytes.length);
+      this.drops.add("after-close");
+      this.#closing?.onDatagram(bytes.length);
+      return;
     }
     this.#guard(() => {
       this.#records.openDatagram(bytes, (record) => this.#onRecord(record));
@@ -245,7 +250,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
 
   handleTimeout(now: Milliseconds): void {
     this.#now = now;
-    if (now >= this.#closingUntil) return this.#release();
+    if (this.#closing !== undefined && now >= this.#closing.until) return this.#release();
     if (this.#state === "closing" || this.#state === "closed") return;
     this.#guard(() => {
       if (this.#state === "handshaking" && now >= this.#handshakeDeadline) {
@@ -258,25 +263,17 @@ export class DtlsAssociation implements Core<DtlsEvent> {
 
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
     this.#now = now;
-    if (this.#isAlertDue) {
-      this.#isAlertDue = false;
-      return this.#lastAlert;
-    }
-    if (this.#state === "closing" || this.#state === "closed" || !this.#reliability.hasPending) {
-      return undefined;
-    }
-    let transmitted: Uint8Array | undefined;
+    if (!this.#reliability.hasPending) return this.#closing?.poll();
+    const datagram = this.#records.startDatagram(this.#limits.datagramBytesMax);
     this.#guard(() => {
-      const datagram = this.#records.startDatagram(this.#limits.datagramBytesMax);
       this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
-      if (!datagram.isEmpty) transmitted = datagram.finish();
       this.#dropKeys(now);
     });
-    return transmitted;
+    return datagram.isEmpty ? this.#closing?.poll() : datagram.finish();
   }
 
   pollTimeout(): Milliseconds {
-    if (this.#state === "closing" || this.#state === "closed") return this.#closingUntil;
+    if (this.#closing !== undefined) return this.#closing.until;
     const handshake = this.#state === "handshaking" ? this.#handshakeDeadline : NEVER;
     return Math.min(handshake, this.#reliability.pollTimeout(), this.#records.oldEpochsUntil);
   }
@@ -355,6 +352,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       return;
     }
     this.#result = step.value;
+    for (const secret of this.#handshakeSecrets.splice(0)) erase(secret);
     this.#state = "connected";
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient);
@@ -412,49 +410,32 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     answersMax = this.#limits.closingAnswersMax,
   ): void {
     const content = new Uint8Array([level, description]);
+    let datagram: Uint8Array | undefined;
     try {
-      const datagram = this.#records.startDatagram(this.#limits.datagramBytesMax);
-      datagram.write(this.#records.sealingEpoch, ContentType.ALERT, content);
-      this.#lastAlert = datagram.finish();
-      this.#isAlertDue = true;
+      const writer = this.#records.startDatagram(this.#limits.datagramBytesMax);
+      writer.write(this.#records.sealingEpoch, ContentType.ALERT, content);
+      datagram = writer.finish();
     } catch (error) {
-      // The key that would seal the alert is worn out: the peer finds out by silence.
+      // The key that would seal the alert is worn out.
       if (!(error instanceof DtlsError)) throw error;
     }
     this.#state = "closing";
-    this.#answersLeft = answersMax;
-    this.#closingUntil = this.#now + this.#limits.closingMs;
+    this.#closing = new ClosingAlert(datagram, answersMax, this.#now + this.#limits.closingMs);
     this.#forgetSecrets();
-  }
-
-  #onDatagramAfterEnd(datagramBytes: number): void {
-    this.drops.add("after-close");
-    if (this.#state !== "closing" || this.#answersLeft === 0 || this.#lastAlert === undefined) {
-      return;
-    }
-    // There are no keys any more that would tell who sent it.
-    if (this.#lastAlert.length > AMPLIFICATION_MAX * datagramBytes) return;
-    // The alert may have been lost. The same bytes again: no key is needed, and no number is used twice.
-    this.#answersLeft--;
-    this.#isAlertDue = true;
   }
 
   #forgetSecrets(): void {
     this.#reliability.stop();
     this.#records.destroy();
     this.#handshake = undefined;
-    const result = this.#result;
-    for (const secret of [result?.exporterSecret, result?.sendSecret, result?.receiveSecret]) {
-      secret?.fill(0);
-    }
+    for (const secret of this.#handshakeSecrets.splice(0)) erase(secret);
+    for (const secret of this.#secrets.splice(0)) erase(secret);
   }
 
   #release(): void {
     if (this.#state !== "closing") this.#forgetSecrets();
     this.#state = "closed";
-    this.#closingUntil = NEVER;
-    this.#lastAlert = undefined;
-    this.#isAlertDue = false;
+    this.#closing = undefined;
   }
 
   #pushEvent(event: DtlsEvent): void {
@@ -508,6 +489,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
         this.#records.receiveConnectionId = receive;
         this.#sendConnectionId = send;
       },
+      eraseAfterHandshake: (...secrets) => this.#handshakeSecrets.push(...secrets),
+      eraseAtEnd: (...secrets) => this.#secrets.push(...secrets),
       logSecret: (label, clientRandom, secret) =>
         this.#options.keyLog?.(label, clientRandom, secret),
     };
