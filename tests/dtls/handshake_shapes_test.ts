@@ -244,7 +244,8 @@ Deno.test("a HelloRetryRequest is held against all bytes of a ClientHello, not t
   // The last piece alone has a few bytes, three times of which would not hold the answer.
   for (let bytes = 0; bytes < 40; bytes++) {
     const alpn = ["x".repeat(100 + bytes)];
-    connect({ client: { alpn, limits: { datagramBytesMax: 280 } }, server: { alpn } });
+    const limits = { datagramBytesMax: 280 };
+    connect({ client: { alpn, limits }, server: { alpn, limits } });
   }
 });
 

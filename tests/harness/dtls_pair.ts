@@ -242,8 +242,11 @@ export class DtlsPair {
 
   /** Runs until both ends are connected or have ended. */
   handshake(durationMs = 600_000): this {
+    // A client that failed before the server kept anything has nobody to wait for.
     const isSettled = (association: DtlsAssociation | undefined) =>
-      association !== undefined && association.state !== "handshaking";
+      association === undefined
+        ? this.client.state !== "handshaking" && this.client.state !== "connected"
+        : association.state !== "handshaking";
     this.simulation.runUntil(
       () => isSettled(this.client) && isSettled(this.server.association),
       { durationMs },
