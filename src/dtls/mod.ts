@@ -59,9 +59,11 @@ export {
   type ComposedProvider,
   fastestProvider,
   type PrimitiveName,
+  PROVIDER_NAMES,
   providerByName,
   type ProviderName,
 } from "./crypto/composed.ts";
+export type { KeyKind } from "./crypto/der.ts";
 export type { KeyLogLabel } from "./handshake.ts";
 export type { ClientHello } from "./hello_messages.ts";
 export type { Extensions } from "./extensions.ts";
