@@ -1,6 +1,8 @@
 // What all commands share: strict arguments, help, one clear line for what went wrong, exit codes.
 
 import { parseArgs } from "@std/cli/parse-args";
+import { SqpError } from "../client/mod.ts";
+import { AddressError } from "../server/mod.ts";
 import { CertificateFileError, PemError, TrustStoreError } from "../server/certificate_files.ts";
 
 /** The command line is wrong: one line, exit code 2. */
@@ -302,7 +304,14 @@ function reportError(name: string, error: unknown, output: Output): number {
 }
 
 /** Errors whose message is a line for a person already. */
-const EXPLAINED = [CommandError, CertificateFileError, PemError, TrustStoreError] as const;
+const EXPLAINED = [
+  CommandError,
+  CertificateFileError,
+  PemError,
+  TrustStoreError,
+  AddressError,
+  SqpError,
+] as const;
 
 function oneLine(text: string): string {
   return text.replace(/\s*[\r\n]+\s*/g, " ").trim();

@@ -36,6 +36,11 @@ export function encodeAck(records: readonly RecordNumber[]): Uint8Array {
   }).finish();
 }
 
+/** How many record numbers an ACK of `contentBytes` bytes lists. */
+export function ackedRecordsIn(contentBytes: number): number {
+  return Math.max(0, Math.floor((contentBytes - 2) / RECORD_NUMBER_BYTES));
+}
+
 /** The records of the flight that is being received which were processed or buffered. */
 export class AckList {
   readonly #records: RecordNumber[] = [];
@@ -45,14 +50,12 @@ export class AckList {
     this.#countMax = countMax;
   }
 
-  /** The records to list, oldest first. */
-  get records(): readonly RecordNumber[] {
-    return this.#records;
-  }
-
-  /** Whether there is nothing to acknowledge. */
-  get isEmpty(): boolean {
-    return this.#records.length === 0;
+  /**
+   * The newest of the records, at most `countMax`. RFC 9147 section 7.1: "if space is limited, implementations SHOULD
+   * favor including records which have not yet been acknowledged."
+   */
+  newest(countMax: number): readonly RecordNumber[] {
+    return this.#records.slice(Math.max(0, this.#records.length - countMax));
   }
 
   /** Notes a record; past the limit the oldest is given up, which the peer survives by sending again. */

@@ -7,6 +7,7 @@ import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import { clientHandshake } from "./client_handshake.ts";
 import type { SuiteParameters } from "./cipher_suites.ts";
+import { ClosingAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType, type HandshakeType } from "./code_points.ts";
 import type { CryptoProvider } from "./crypto/provider.ts";
 import {
@@ -18,6 +19,8 @@ import {
   DtlsFault,
 } from "./errors.ts";
 import {
+  type Erasable,
+  erase,
   type Handshake,
   type HandshakeIo,
   type HandshakeResult,
@@ -71,6 +74,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   readonly #records: RecordLayer;
   readonly #reliability: HandshakeReliability;
   readonly #events = new Queue<DtlsEvent>();
+  /** What is zeroed with the handshake, and what with the association. */
+  readonly #handshakeSecrets: Erasable[] = [];
+  readonly #secrets: Erasable[] = [];
   #handshake: Handshake | undefined;
   #expected: readonly HandshakeType[] = [];
   #result: HandshakeResult | undefined;
@@ -78,11 +84,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   #handshakeDeadline: Milliseconds;
   #sendConnectionId: Uint8Array = EMPTY_BYTES;
   #now: Milliseconds;
-  /** The alert that ends the association, sent again for what the peer still sends. */
-  #lastAlert: Uint8Array | undefined;
-  #answersLeft = 0;
-  #isAlertDue = false;
-  #closingUntil: Milliseconds = NEVER;
+  /** In the state `closing`. */
+  #closing: ClosingAlert | undefined;
 
   private constructor(options: DtlsOptions, start: Start, now: Milliseconds) {
     this.#options = options;
@@ -97,6 +100,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       this.drops,
       start.nextReceiveSeq,
       start.nextSendSeq,
+      !start.isClient,
     );
     this.#guard(() => {
       this.#handshake = start.handshake(this.#handshakeIo());
@@ -199,7 +203,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
    */
   exportKeyingMaterial(label: string, context: Uint8Array, lengthBytes: number): Uint8Array {
     const result = this.#result;
-    if (result === undefined || this.#state === "closed") {
+    // In every later state the secret is zeros.
+    if (result === undefined || this.#state !== "connected") {
       throw new DtlsError("not-connected", `the association is ${this.#state}`);
     }
     const parameters = scheduleParameters(this.#provider, result.suite);
@@ -213,9 +218,26 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING);
   }
 
+  /**
+   * Ends the association at once, without a word to the peer: another one has taken its place at the peer's address.
+   * Its last event is a failure `replaced`. Harmless when it has ended.
+   */
+  abandon(): void {
+    if (this.#state === "closed") return;
+    if (this.#state !== "closing") {
+      const error = new DtlsError("replaced", "the peer began a new association");
+      this.#pushEvent({ kind: "failed", error });
+    }
+    this.#release();
+  }
+
   handleDatagram(bytes: Uint8Array, now: Milliseconds): void {
     this.#now = now;
-    if (this.#state === "closing" || this.#state === "closed") return this.#onDatagramAfterEnd();
+    if (this.#state === "closing" || this.#state === "closed") {
+      this.drops.add("after-close");
+      this.#closing?.onDatagram(bytes.length);
+      return;
+    }
     this.#guard(() => {
       this.#records.openDatagram(bytes, (record) => this.#onRecord(record));
       const isUnreadable = this.#isClient && this.#records.isPeerProtected &&
@@ -228,7 +250,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
 
   handleTimeout(now: Milliseconds): void {
     this.#now = now;
-    if (now >= this.#closingUntil) return this.#release();
+    if (this.#closing !== undefined && now >= this.#closing.until) return this.#release();
     if (this.#state === "closing" || this.#state === "closed") return;
     this.#guard(() => {
       if (this.#state === "handshaking" && now >= this.#handshakeDeadline) {
@@ -241,25 +263,17 @@ export class DtlsAssociation implements Core<DtlsEvent> {
 
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
     this.#now = now;
-    if (this.#isAlertDue) {
-      this.#isAlertDue = false;
-      return this.#lastAlert;
-    }
-    if (this.#state === "closing" || this.#state === "closed" || !this.#reliability.hasPending) {
-      return undefined;
-    }
-    let transmitted: Uint8Array | undefined;
+    if (!this.#reliability.hasPending) return this.#closing?.poll();
+    const datagram = this.#records.startDatagram(this.#limits.datagramBytesMax);
     this.#guard(() => {
-      const datagram = this.#records.startDatagram(this.#limits.datagramBytesMax);
       this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
-      if (!datagram.isEmpty) transmitted = datagram.finish();
       this.#dropKeys(now);
     });
-    return transmitted;
+    return datagram.isEmpty ? this.#closing?.poll() : datagram.finish();
   }
 
   pollTimeout(): Milliseconds {
-    if (this.#state === "closing" || this.#state === "closed") return this.#closingUntil;
+    if (this.#closing !== undefined) return this.#closing.until;
     const handshake = this.#state === "handshaking" ? this.#handshakeDeadline : NEVER;
     return Math.min(handshake, this.#reliability.pollTimeout(), this.#records.oldEpochsUntil);
   }
@@ -279,7 +293,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       case ContentType.APPLICATION_DATA:
         return this.#onApplicationData(record);
       case ContentType.ACK:
-        return this.#reliability.onAck(record.content, record.epoch);
+        return this.#reliability.onAck(record.content, record.epoch, this.#now);
       case ContentType.ALERT:
         return this.#onAlert(record.content);
       default:
@@ -289,14 +303,21 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     }
   }
 
-  /** Nobody vouches for a record of epoch 0: it can begin or continue a handshake, and fail one that has no keys yet. */
+  /**
+   * Nobody vouches for a record of epoch 0: it can begin or continue a handshake, and fail one that has no keys
+   * yet. Once the peer has shown its keys, or the handshake is complete, it can do nothing.
+   */
   #onPlaintext(record: OpenedRecord): void {
+    if (this.#state !== "handshaking") return this.drops.add("unexpected-plaintext");
     switch (record.type) {
       case ContentType.HANDSHAKE:
         return this.#onHandshake(record);
       case ContentType.ACK:
-        if (this.#state === "handshaking") this.#reliability.onAck(record.content, 0);
-        return;
+        // A server reads them until the client has keys, a client until it has keys itself.
+        if (this.#isClient ? this.#records.openingEpoch > 0 : this.#records.isAnyOpened) {
+          return this.drops.add("unexpected-plaintext");
+        }
+        return this.#reliability.onAck(record.content, 0, this.#now);
       case ContentType.ALERT:
         if (this.#records.isAnyOpened || record.content.length !== 2) {
           return this.drops.add("unauthenticated-alert");
@@ -309,10 +330,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   #onHandshake(record: OpenedRecord): void {
-    // A message cannot begin in an epoch before the newest one: only what was complete before comes again there.
-    this.#reliability.onRecord(record, this.#now);
+    this.#reliability.onRecord(record, this.#records.openingEpoch, this.#now);
     for (;;) {
-      const message = this.#reliability.takeMessage();
+      const message = this.#reliability.takeMessage(this.#now);
       if (message === undefined) return;
       if (message.epoch !== this.#records.openingEpoch) {
         throw new DtlsFault("unexpected-message", "a handshake message under the wrong keys");
@@ -332,6 +352,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       return;
     }
     this.#result = step.value;
+    for (const secret of this.#handshakeSecrets.splice(0)) erase(secret);
     this.#state = "connected";
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient);
@@ -352,12 +373,15 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   #onAlert(content: Uint8Array): void {
+    // RFC 8446 section 5.4, see there for handshake records.
+    if (content.length === 0) throw new DtlsFault("unexpected-message", "an alert without content");
     if (content.length !== 2) throw new DtlsFault("decode-error", "an alert has two bytes");
     const description = content[1]!;
     if (description === AlertDescription.CLOSE_NOTIFY) {
       this.#pushEvent({ kind: "closed" });
-      // RFC 8446 section 6.1: "Each party MUST send a "close_notify" alert before closing its write side".
-      return this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING);
+      // RFC 8446 section 6.1: "Each party MUST send a "close_notify" alert before closing its write side". It is said
+      // once: the peer has closed, and an answer to each answer would go back and forth.
+      return this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING, 0);
     }
     if (description === AlertDescription.USER_CANCELED) return;
     // RFC 8446 section 6.2: whatever its level says, every other alert is an error alert and fatal.
@@ -380,49 +404,38 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   /** Sends a last alert, and answers with it for a while what the peer still sends. */
-  #end(description: AlertDescription, level: AlertLevel): void {
+  #end(
+    description: AlertDescription,
+    level: AlertLevel,
+    answersMax = this.#limits.closingAnswersMax,
+  ): void {
     const content = new Uint8Array([level, description]);
+    let datagram: Uint8Array | undefined;
     try {
-      const datagram = this.#records.startDatagram(this.#limits.datagramBytesMax);
-      datagram.write(this.#records.sealingEpoch, ContentType.ALERT, content);
-      this.#lastAlert = datagram.finish();
-      this.#isAlertDue = true;
+      const writer = this.#records.startDatagram(this.#limits.datagramBytesMax);
+      writer.write(this.#records.sealingEpoch, ContentType.ALERT, content);
+      datagram = writer.finish();
     } catch (error) {
-      // The key that would seal the alert is worn out: the peer finds out by silence.
+      // The key that would seal the alert is worn out.
       if (!(error instanceof DtlsError)) throw error;
     }
     this.#state = "closing";
-    this.#answersLeft = this.#limits.closingAnswersMax;
-    this.#closingUntil = this.#now + this.#limits.closingMs;
+    this.#closing = new ClosingAlert(datagram, answersMax, this.#now + this.#limits.closingMs);
     this.#forgetSecrets();
-  }
-
-  #onDatagramAfterEnd(): void {
-    this.drops.add("after-close");
-    if (this.#state !== "closing" || this.#answersLeft === 0 || this.#lastAlert === undefined) {
-      return;
-    }
-    // The alert may have been lost. The same bytes again: no key is needed, and no number is used twice.
-    this.#answersLeft--;
-    this.#isAlertDue = true;
   }
 
   #forgetSecrets(): void {
     this.#reliability.stop();
     this.#records.destroy();
     this.#handshake = undefined;
-    const result = this.#result;
-    for (const secret of [result?.exporterSecret, result?.sendSecret, result?.receiveSecret]) {
-      secret?.fill(0);
-    }
+    for (const secret of this.#handshakeSecrets.splice(0)) erase(secret);
+    for (const secret of this.#secrets.splice(0)) erase(secret);
   }
 
   #release(): void {
     if (this.#state !== "closing") this.#forgetSecrets();
     this.#state = "closed";
-    this.#closingUntil = NEVER;
-    this.#lastAlert = undefined;
-    this.#isAlertDue = false;
+    this.#closing = undefined;
   }
 
   #pushEvent(event: DtlsEvent): void {
@@ -476,6 +489,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
         this.#records.receiveConnectionId = receive;
         this.#sendConnectionId = send;
       },
+      eraseAfterHandshake: (...secrets) => this.#handshakeSecrets.push(...secrets),
+      eraseAtEnd: (...secrets) => this.#secrets.push(...secrets),
       logSecret: (label, clientRandom, secret) =>
         this.#options.keyLog?.(label, clientRandom, secret),
     };

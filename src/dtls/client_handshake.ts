@@ -2,7 +2,8 @@
 //   1. ClientHello             ->
 //   2.                         <- HelloRetryRequest
 //   3. ClientHello with cookie ->
-//   4.                         <- ServerHello, EncryptedExtensions, [CertificateRequest], Certificate, CertificateVerify, Finished
+//   4.                         <- ServerHello, EncryptedExtensions, [CertificateRequest], Certificate,
+//                                 CertificateVerify, Finished
 //   5. [Certificate, CertificateVerify], Finished ->
 //   6.                         <- ACK
 
@@ -172,6 +173,7 @@ export function* clientHandshake(io: HandshakeIo, options: DtlsClientOptions): H
   const helloHash = io.transcript.digest();
   const clientSecret = handshakeSecret.clientHandshakeTrafficSecret(helloHash);
   const serverSecret = handshakeSecret.serverHandshakeTrafficSecret(helloHash);
+  io.eraseAfterHandshake(handshakeSecret, clientSecret, serverSecret);
   io.logSecret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", offer.random, clientSecret);
   io.logSecret("SERVER_HANDSHAKE_TRAFFIC_SECRET", offer.random, serverSecret);
   io.installOpener(2, suite, serverSecret);
@@ -207,6 +209,7 @@ export function* clientHandshake(io: HandshakeIo, options: DtlsClientOptions): H
     receiveSecret: master.serverApplicationTrafficSecret(serverFinishedHash),
   };
   master.destroy();
+  io.eraseAtEnd(result.exporterSecret, result.sendSecret, result.receiveSecret);
   io.logSecret("CLIENT_TRAFFIC_SECRET_0", offer.random, result.sendSecret);
   io.logSecret("SERVER_TRAFFIC_SECRET_0", offer.random, result.receiveSecret);
   io.logSecret("EXPORTER_SECRET", offer.random, result.exporterSecret);
@@ -214,8 +217,6 @@ export function* clientHandshake(io: HandshakeIo, options: DtlsClientOptions): H
   io.beginFlight();
   if (request !== undefined) presentCredential(io, options, request);
   sendFinished(io, parameters, clientSecret);
-  clientSecret.fill(0);
-  serverSecret.fill(0);
   io.installOpener(3, suite, result.receiveSecret);
   io.installSealer(3, suite, result.sendSecret);
   return result;

@@ -1,4 +1,5 @@
-// The stateless HelloRetryRequest: nothing is kept for an address until it has shown that it receives (RFC 9147 section 5.1).
+// The stateless HelloRetryRequest: nothing is kept for an address until it has shown that it receives (RFC 9147
+// section 5.1).
 
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { ByteReader } from "../base/byte_reader.ts";

@@ -1,7 +1,8 @@
-// A server's demultiplexer: which association a datagram belongs to, and nothing kept for strangers (RFC 9147 sections 5.1, 5.11 and 9).
+// A server's demultiplexer: which association a datagram belongs to, and nothing kept for strangers (RFC 9147
+// sections 5.1, 5.11 and 9).
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
-import type { Milliseconds } from "../base/core.ts";
+import type { AddressedDatagram, Milliseconds } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import { DtlsAssociation } from "./association.ts";
@@ -16,6 +17,7 @@ import {
 } from "./handshake_fragment.ts";
 import { decodeClientHello } from "./hello_messages.ts";
 import { HelloReassembly } from "./hello_reassembly.ts";
+import { AMPLIFICATION_MAX } from "./limits.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import {
   datagramConnectionId,
@@ -28,9 +30,6 @@ import {
 
 /** Bytes of the connection IDs that an endpoint gives out: a fixed length, so that they are found in any datagram. */
 export const ENDPOINT_CONNECTION_ID_BYTES = 8;
-
-/** RFC 9147 section 5.1: at most three times the bytes received go to an address that is not validated. */
-export const AMPLIFICATION_MAX = 3;
 
 /** Limits of an endpoint. */
 export interface EndpointLimits {
@@ -68,12 +67,6 @@ export interface EndpointAssociation {
   readonly address: string;
 }
 
-/** A datagram and where it goes. */
-export interface AddressedDatagram {
-  readonly bytes: Uint8Array;
-  readonly address: string;
-}
-
 /** The associations of one address: at most one that works and one that is to take its place. */
 interface AddressSlot {
   current: EndpointAssociation | undefined;
@@ -82,7 +75,8 @@ interface AddressSlot {
 
 /**
  * Finds or makes the association of each datagram. Addresses are opaque texts. The owner runs the associations
- * that it is given, and calls {@linkcode DtlsEndpoint.settle} and {@linkcode DtlsEndpoint.remove} as they change.
+ * that it is given, calls {@linkcode DtlsEndpoint.settle} and {@linkcode DtlsEndpoint.remove} as they change, and
+ * drains {@linkcode DtlsEndpoint.pollReplaced}.
  */
 export class DtlsEndpoint {
   /** What was dropped before any association saw it, by reason. */
@@ -96,6 +90,8 @@ export class DtlsEndpoint {
   readonly #entries = new Set<EndpointAssociation>();
   readonly #halfOpen = new Set<EndpointAssociation>();
   readonly #answers = new Queue<AddressedDatagram>();
+  /** At most one for each datagram that is handled. */
+  readonly #replaced = new Queue<EndpointAssociation>();
 
   constructor(
     options: DtlsServerOptions,
@@ -163,22 +159,24 @@ export class DtlsEndpoint {
     now: Milliseconds,
   ): EndpointAssociation | undefined {
     const slot = this.#byAddress.get(address);
-    const message = this.#helloFragment(bytes);
-    if (message === undefined) {
+    const piece = this.#helloFragment(bytes);
+    if (piece === undefined) {
       const found = slot?.pending ?? slot?.current;
       if (found === undefined) this.drops.add("not-a-client-hello");
       found?.association.handleDatagram(bytes, now);
       return found;
     }
-    const hello = this.#hellos.add(message.fragment, address, now);
+    const { recordNumber } = piece;
+    const hello = this.#hellos.add(piece.fragment, bytes.length, address, now);
     if (hello === undefined) return undefined;
+    const reply = (type: ContentType, content: Uint8Array) =>
+      this.#answer(hello.receivedBytes, type, recordNumber, content, address);
     try {
-      return this.#onClientHello(bytes, hello, message.recordNumber, address, now);
+      return this.#onClientHello(bytes, hello.message, recordNumber, address, now, reply);
     } catch (error) {
       if (!(error instanceof DtlsFault || error instanceof DecodeError)) throw error;
       this.drops.add("malformed-client-hello");
-      const alert = new Uint8Array([AlertLevel.FATAL, alertFor(error)]);
-      this.#answer(bytes, ContentType.ALERT, message.recordNumber, alert, address);
+      reply(ContentType.ALERT, new Uint8Array([AlertLevel.FATAL, alertFor(error)]));
       return undefined;
     }
   }
@@ -207,6 +205,7 @@ export class DtlsEndpoint {
     recordNumber: number,
     address: string,
     now: Milliseconds,
+    reply: (type: ContentType, content: Uint8Array) => void,
   ): EndpointAssociation | undefined {
     const { body, messageSeq } = message;
     const hello = decodeClientHello(body);
@@ -217,8 +216,7 @@ export class DtlsEndpoint {
         messageSeq: 0,
         body: outcome.helloRetryRequest,
       };
-      const fragment = encodeHandshakeFragment(retry, 0, retry.body.length);
-      this.#answer(bytes, ContentType.HANDSHAKE, recordNumber, fragment, address);
+      reply(ContentType.HANDSHAKE, encodeHandshakeFragment(retry, 0, retry.body.length));
       return undefined;
     }
     const slot = this.#byAddress.get(address);
@@ -263,7 +261,7 @@ export class DtlsEndpoint {
     const replaced = slot.pending;
     if (slot.current === undefined) slot.current = entry;
     else slot.pending = entry;
-    if (replaced !== undefined) this.#forget(replaced);
+    if (replaced !== undefined) this.#abandon(replaced);
     const id = entry.association.receiveConnectionId;
     if (id.length > 0) this.#byConnectionId.set(connectionIdKey(id), entry);
     this.#halfOpen.add(entry);
@@ -272,18 +270,33 @@ export class DtlsEndpoint {
   }
 
   /**
-   * The handshake of an association is complete. Returns the association of the same address that it takes the
-   * place of, if there is one: RFC 9147 section 5.11: "the server MUST abandon the previous association".
+   * The handshake of an association is complete. Another one of the same address is abandoned: RFC 9147 section 5.11:
+   * "the server MUST abandon the previous association".
    */
-  settle(entry: EndpointAssociation): EndpointAssociation | undefined {
+  settle(entry: EndpointAssociation): void {
     this.#halfOpen.delete(entry);
     const slot = this.#byAddress.get(entry.address);
-    if (slot?.pending !== entry) return undefined;
+    if (slot?.pending !== entry) return;
     const replaced = slot.current;
     slot.current = entry;
     slot.pending = undefined;
-    if (replaced !== undefined) this.#forget(replaced);
-    return replaced;
+    if (replaced !== undefined) this.#abandon(replaced);
+  }
+
+  /** Ends an association whose place another one takes. */
+  #abandon(entry: EndpointAssociation): void {
+    this.#forget(entry);
+    entry.association.abandon();
+    this.#replaced.push(entry);
+  }
+
+  /**
+   * The next association that another one of its address took the place of: it is closed, and its last event is
+   * there to be polled. To be drained after {@linkcode DtlsEndpoint.handleDatagram} and
+   * {@linkcode DtlsEndpoint.settle}.
+   */
+  pollReplaced(): EndpointAssociation | undefined {
+    return this.#replaced.shift();
   }
 
   /** Forgets an association that has ended. Harmless when it was forgotten before. */
@@ -306,14 +319,14 @@ export class DtlsEndpoint {
   }
 
   #answer(
-    received: Uint8Array,
+    receivedBytes: number,
     type: ContentType,
     recordNumber: number,
     content: Uint8Array,
     address: string,
   ): void {
     const bytes = new Uint8Array(PLAINTEXT_HEADER_BYTES + content.length);
-    if (bytes.length > AMPLIFICATION_MAX * received.length) return this.drops.add("amplification");
+    if (bytes.length > AMPLIFICATION_MAX * receivedBytes) return this.drops.add("amplification");
     if (this.#answers.length >= this.#limits.answersMax) return this.drops.add("answers-full");
     writePlaintextRecord(bytes, 0, type, recordNumber, content);
     this.#answers.push({ bytes, address });
@@ -331,6 +344,7 @@ export class DtlsEndpoint {
     this.#byConnectionId.clear();
     this.#halfOpen.clear();
     this.#answers.clear();
+    this.#replaced.clear();
     this.#entries.clear();
   }
 }

@@ -62,6 +62,7 @@ export type LocalReason =
   | "handshake-timeout"
   | "not-connected"
   | "closed"
+  | "replaced"
   | "record-too-large"
   | "key-exhausted"
   | "forgery-limit"

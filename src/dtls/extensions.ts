@@ -88,16 +88,16 @@ export function encodeCodePoints(values: readonly number[], lengthSize: 1 | 2): 
 /** The client's key shares (RFC 8446 section 4.2.8). */
 export function readKeyShares(reader: ByteReader): KeyShare[] {
   const list = reader.vector(2);
-  const shares: KeyShare[] = [];
+  const shares = new Map<number, KeyShare>();
   while (list.remaining > 0) {
     const share = readKeyShare(list);
     // RFC 8446 section 4.2.8: "Clients MUST NOT offer multiple KeyShareEntry values for the same group."
-    if (shares.some(({ group }) => group === share.group)) {
+    if (shares.has(share.group)) {
       throw new DtlsFault("illegal-parameter", "two key shares for one group");
     }
-    shares.push(share);
+    shares.set(share.group, share);
   }
-  return shares;
+  return [...shares.values()];
 }
 
 /** One key share, as the server's hello carries it. */

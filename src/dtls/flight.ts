@@ -1,4 +1,5 @@
-// A flight of handshake messages on its way out: cut into records, acknowledged piece by piece, sent again (RFC 9147 section 5.8).
+// A flight of handshake messages on its way out: cut into records, acknowledged piece by piece, sent again (RFC 9147
+// section 5.8).
 
 import { RangeSet } from "../base/range_set.ts";
 import { ContentType } from "./code_points.ts";
@@ -46,6 +47,7 @@ export class Flight {
   /** Records that the present transmission may still send. */
   #recordsLeft: number;
   #anyAcked = false;
+  #wasSentAgain = false;
   /** How often the flight was sent again for want of an answer. */
   retransmissions = 0;
 
@@ -61,7 +63,7 @@ export class Flight {
     this.#messages.push({ ...message, epoch, acked: new RangeSet(), pending });
   }
 
-  /** Whether something is to be sent now. */
+  /** Whether something is to be sent now. Of a large flight the rest waits for an ACK, or the timer. */
   get hasPending(): boolean {
     return this.#recordsLeft > 0 && this.#messages.some((message) => !message.pending.isEmpty);
   }
@@ -109,26 +111,60 @@ export class Flight {
     this.#recordsLeft--;
   }
 
-  /** Notes what an ACK lists. What is left is to be sent at once if the ACK covered anything. */
-  onAck(records: readonly RecordNumber[]): void {
-    let known = false;
+  /**
+   * Notes what an ACK lists, and makes pending what it shows to be lost: of all that was sent before the newest
+   * record that it lists, what is missing. What was sent after that may still be under way; `isTailLost` says that
+   * it has had its time. Returns whether the ACK brought anything new.
+   *
+   * RFC 9147 section 7.2: "Upon receipt of an ACK that leaves it with only some messages from a flight having been
+   * acknowledged, an implementation SHOULD retransmit the unacknowledged messages or fragments." One ACK for each
+   * record that is out of order would otherwise bring the rest of the flight each time.
+   */
+  onAck(records: readonly RecordNumber[], isTailLost: boolean): boolean {
+    let isNews = false;
+    let newest = -1;
     for (const { epoch, recordNumber } of records) {
-      const sent = this.#sent.find((r) => r.epoch === epoch && r.recordNumber === recordNumber);
-      if (sent === undefined) continue;
-      known = true;
-      sent.message.acked.addRange(sent.start, sent.end);
+      const at = this.#sent.findIndex((r) => r.epoch === epoch && r.recordNumber === recordNumber);
+      if (at < 0) continue;
+      const { message, start, end } = this.#sent[at]!;
+      newest = Math.max(newest, at);
+      isNews ||= !message.acked.hasRange(start, end);
+      message.acked.addRange(start, end);
+      message.pending.removeRange(start, end);
     }
-    // RFC 9147 section 7.2: "Upon receipt of an ACK that leaves it with only some messages from a flight having
-    // been acknowledged, an implementation SHOULD retransmit the unacknowledged messages or fragments." An empty
-    // ACK says that the peer could not even begin.
-    if (known || records.length === 0) {
-      this.#anyAcked ||= known;
-      this.sendAgain();
+    if (!isNews) return false;
+    this.#anyAcked = true;
+    this.#recordsLeft = this.#limits.recordsPerTransmissionMax;
+    if (!this.#addLost(newest) && isTailLost) this.sendAgain();
+    return true;
+  }
+
+  /** Makes pending what was last sent before the record at `newest` and not acknowledged. Returns whether anything was. */
+  #addLost(newest: number): boolean {
+    let isAny = false;
+    for (const message of this.#messages) {
+      const lost = new RangeSet();
+      for (const { message: sent, start, end } of this.#sent.slice(0, newest)) {
+        if (sent === message) lost.addRange(start, end);
+      }
+      for (const range of message.acked.ranges()) lost.removeRange(range.start, range.end);
+      for (const { message: sent, start, end } of this.#sent.slice(newest + 1)) {
+        if (sent === message) lost.removeRange(start, end);
+      }
+      for (const { start, end } of lost.ranges()) message.pending.addRange(start, end);
+      isAny ||= !lost.isEmpty;
     }
+    return isAny;
+  }
+
+  /** Whether anything of it was sent more than once for want of an answer. */
+  get wasSentAgain(): boolean {
+    return this.#wasSentAgain;
   }
 
   /** Makes all that was not acknowledged pending again, as a new transmission. */
   sendAgain(): void {
+    this.#wasSentAgain = true;
     this.#recordsLeft = this.#limits.recordsPerTransmissionMax;
     for (const message of this.#messages) {
       message.pending.clear();

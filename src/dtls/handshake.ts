@@ -1,4 +1,5 @@
-// What a handshake is to its association: a coroutine that sends messages, asks for the next one, and ends with a result.
+// What a handshake is to its association: a coroutine that sends messages, asks for the next one, and ends with a
+// result.
 
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import type { HandshakeType } from "./code_points.ts";
@@ -38,6 +39,15 @@ export interface HandshakeResult {
 /** A handshake in progress. It yields the types that may come next and is resumed with a message of one of them. */
 export type Handshake = Generator<readonly HandshakeType[], HandshakeResult, HandshakeMessage>;
 
+/** A secret, or an object that holds one. */
+export type Erasable = Uint8Array | { destroy(): void };
+
+/** Zeroes a secret. */
+export function erase(secret: Erasable): void {
+  if (secret instanceof Uint8Array) secret.fill(0);
+  else secret.destroy();
+}
+
 /** What a handshake may ask of its association. */
 export interface HandshakeIo {
   readonly provider: CryptoProvider;
@@ -56,6 +66,10 @@ export interface HandshakeIo {
   installOpener(epoch: number, suite: SuiteParameters, trafficSecret: Uint8Array): void;
   /** Both connection IDs, once they are negotiated: what this side wants in records, and what the peer wants. */
   setConnectionIds(receive: Uint8Array, send: Uint8Array): void;
+  /** Zeroes secrets when the handshake ends, however it does. */
+  eraseAfterHandshake(...secrets: readonly Erasable[]): void;
+  /** Zeroes secrets when the association ends. */
+  eraseAtEnd(...secrets: readonly Erasable[]): void;
   /** Tells a secret to the key log, if there is one. */
   logSecret(label: KeyLogLabel, clientRandom: Uint8Array, secret: Uint8Array): void;
 }

@@ -1,4 +1,5 @@
-// Handshake messages on the wire: their header with fragment fields, and putting fragments together (RFC 9147 sections 5.2 and 5.5).
+// Handshake messages on the wire: their header with fragment fields, and putting fragments together (RFC 9147
+// sections 5.2 and 5.5).
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
@@ -70,6 +71,29 @@ export type FragmentOutcome =
   /** Not kept: too far ahead, too large in pieces, or not fitting what is there. */
   | "discarded";
 
+/**
+ * Whether a fragment agrees with what is there of its message. RFC 9147 section 5.5: "Receivers MAY check that
+ * retransmitted bytes are identical and SHOULD abort the handshake with an "illegal_parameter" alert if the value of a
+ * byte changes."
+ */
+function fits(partial: PartialMessage, fragment: HandshakeFragment, epoch: number): boolean {
+  const { offset, body } = fragment;
+  if (
+    partial.type !== fragment.type || partial.body.length !== fragment.messageBytes ||
+    partial.epoch !== epoch
+  ) return false;
+  for (const range of partial.received.ranges()) {
+    for (
+      let at = Math.max(range.start, offset);
+      at < Math.min(range.end, offset + body.length);
+      at++
+    ) {
+      if (partial.body[at] !== body[at - offset]) return false;
+    }
+  }
+  return true;
+}
+
 /** Puts handshake messages together and hands them out in the order of their numbers. */
 export class HandshakeAssembler {
   readonly #limits: DtlsLimits;
@@ -105,7 +129,21 @@ export class HandshakeAssembler {
       );
     }
     let partial = this.#partial.get(fragment.messageSeq);
+    if (partial !== undefined && !fits(partial, fragment, epoch)) {
+      if (epoch > 0 || partial.epoch > 0) {
+        throw new DtlsFault("illegal-parameter", "fragments of a handshake message disagree");
+      }
+      // In epoch 0 anybody may have sent one of the two, and damage is as likely in the first: it gives way, so that
+      // a message that is sent again gets through.
+      partial = undefined;
+    }
     if (partial === undefined) {
+      if (
+        ahead > 0 &&
+        fragment.messageBytes > this.#limits.handshakeMessageBytesMax - this.#bytesAhead()
+      ) {
+        return "discarded";
+      }
       partial = {
         type: fragment.type,
         epoch,
@@ -113,11 +151,6 @@ export class HandshakeAssembler {
         received: new RangeSet(),
       };
       this.#partial.set(fragment.messageSeq, partial);
-    } else if (
-      partial.type !== fragment.type || partial.body.length !== fragment.messageBytes ||
-      partial.epoch !== epoch
-    ) {
-      return this.#contradiction(epoch);
     }
     return this.#merge(partial, fragment, ahead);
   }
@@ -127,13 +160,6 @@ export class HandshakeAssembler {
     const end = offset + body.length;
     const gap = partial.received.firstGap(0, partial.body.length);
     const inOrder = ahead === 0 && (gap === undefined || offset <= gap.start);
-    // RFC 9147 section 5.5: "Receivers MAY check that retransmitted bytes are identical and SHOULD abort the
-    // handshake with an "illegal_parameter" alert if the value of a byte changes."
-    for (const range of partial.received.ranges()) {
-      for (let at = Math.max(range.start, offset); at < Math.min(range.end, end); at++) {
-        if (partial.body[at] !== body[at - offset]) return this.#contradiction(partial.epoch);
-      }
-    }
     if (
       partial.received.rangeCount >= this.#limits.fragmentRangesMax &&
       !partial.received.hasRange(offset, end)
@@ -143,10 +169,13 @@ export class HandshakeAssembler {
     return inOrder ? "in-order" : "out-of-order";
   }
 
-  /** In epoch 0 anybody may have sent the contradicting bytes; they are noise then. */
-  #contradiction(epoch: number): FragmentOutcome {
-    if (epoch === 0) return "discarded";
-    throw new DtlsFault("illegal-parameter", "fragments of a handshake message disagree");
+  /** Bytes that the messages past the next one take. */
+  #bytesAhead(): number {
+    let bytes = 0;
+    for (const [messageSeq, { body }] of this.#partial) {
+      if (messageSeq > this.#nextReceiveSeq) bytes += body.length;
+    }
+    return bytes;
   }
 
   /** The next message in order, with the epoch it came in, or `undefined` while it is incomplete. */

@@ -9,7 +9,10 @@ import { type Extensions, readExtensions, writeExtensions } from "./extensions.t
 /** Bytes of a hello's random value. */
 export const RANDOM_BYTES = 32;
 
-/** RFC 8446 section 4.1.3: the random value that makes a ServerHello a HelloRetryRequest, SHA-256 of "HelloRetryRequest". */
+/**
+ * RFC 8446 section 4.1.3: the random value that makes a ServerHello a HelloRetryRequest, SHA-256 of
+ * "HelloRetryRequest".
+ */
 export const HELLO_RETRY_REQUEST_RANDOM: Uint8Array = fromHex(
   "CF21AD74E59A6111BE1D8C021E65B891C2A211167ABB8C5E079E09E2C8A8339C",
 );

@@ -1,4 +1,5 @@
-// What a server reads out of a ClientHello: whether it can serve it, and with which suite and group (RFC 8446 section 4.2).
+// What a server reads out of a ClientHello: whether it can serve it, and with which suite and group (RFC 8446 section
+// 4.2).
 
 import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, ProtocolVersion } from "./code_points.ts";
@@ -67,18 +68,18 @@ function negotiateGroup(
   { extensions }: ClientHello,
   options: DtlsServerOptions,
 ): { group: number; share: KeyShare | undefined } {
-  const groups = requireExtension(
+  const groups = new Set(requireExtension(
     extensions,
     ExtensionType.SUPPORTED_GROUPS,
     (reader) => readCodePoints(reader, 2),
-  );
+  ));
   const shares = requireExtension(extensions, ExtensionType.KEY_SHARE, readKeyShares);
   // RFC 8446 section 4.2.8: "Clients MUST NOT offer any KeyShareEntry values for groups not listed in the client's
   // "supported_groups" extension."
-  if (shares.some(({ group }) => !groups.includes(group))) {
+  if (shares.some(({ group }) => !groups.has(group))) {
     throw new DtlsFault("illegal-parameter", "a key share for a group that is not offered");
   }
-  const common = (options.groups ?? DEFAULT_GROUPS).filter((group) => groups.includes(group));
+  const common = (options.groups ?? DEFAULT_GROUPS).filter((group) => groups.has(group));
   for (const group of common) {
     const share = shares.find((candidate) => candidate.group === group);
     if (share !== undefined) return { group, share };

@@ -27,6 +27,14 @@ const ASSEMBLER_LIMITS = {
 interface Slot {
   readonly assembler: HandshakeAssembler;
   readonly expiresAt: Milliseconds;
+  receivedBytes: number;
+}
+
+/** A whole ClientHello. */
+export interface ReassembledHello {
+  readonly message: HandshakeMessage;
+  /** Bytes of the datagrams that brought it: what an answer may be measured by. */
+  readonly receivedBytes: number;
 }
 
 /** Puts ClientHellos together by address. */
@@ -34,21 +42,26 @@ export class HelloReassembly {
   /** In the order in which they began, and so in which they expire. */
   readonly #slots = new Map<string, Slot>();
 
-  /** Takes a fragment of a ClientHello and returns the message once it is whole. */
+  /** Takes a fragment of a ClientHello, of a datagram of `datagramBytes` bytes; returns the message once it is whole. */
   add(
     fragment: HandshakeFragment,
+    datagramBytes: number,
     address: string,
     now: Milliseconds,
-  ): HandshakeMessage | undefined {
+  ): ReassembledHello | undefined {
     const { type, messageSeq, body, messageBytes } = fragment;
     // What is whole in one datagram, as nearly all are, needs no slot.
-    if (body.length === messageBytes) return { type, messageSeq, body: body.slice() };
+    if (body.length === messageBytes) {
+      return { message: { type, messageSeq, body: body.slice() }, receivedBytes: datagramBytes };
+    }
     const key = `${messageSeq} ${address}`;
     const slot = this.#slot(key, messageSeq, now);
+    slot.receivedBytes += datagramBytes;
     slot.assembler.add(fragment, 0);
     const message = slot.assembler.take();
-    if (message !== undefined) this.#slots.delete(key);
-    return message;
+    if (message === undefined) return undefined;
+    this.#slots.delete(key);
+    return { message, receivedBytes: slot.receivedBytes };
   }
 
   #slot(key: string, messageSeq: number, now: Milliseconds): Slot {
@@ -60,7 +73,7 @@ export class HelloReassembly {
     const found = this.#slots.get(key);
     if (found !== undefined) return found;
     const assembler = new HandshakeAssembler(ASSEMBLER_LIMITS, messageSeq);
-    const slot = { assembler, expiresAt: now + HELLO_LIFE_MS };
+    const slot = { assembler, expiresAt: now + HELLO_LIFE_MS, receivedBytes: 0 };
     this.#slots.set(key, slot);
     return slot;
   }

@@ -136,7 +136,10 @@ export class HandshakeSecret extends PhaseSecret {
   }
 }
 
-/** The last phase: application traffic, exporter and resumption secrets. {@linkcode HandshakeSecret.masterSecret} makes it. */
+/**
+ * The last phase: application traffic, exporter and resumption secrets. {@linkcode HandshakeSecret.masterSecret}
+ * makes it.
+ */
 export class MasterSecret extends PhaseSecret {
   /** client_application_traffic_secret_0, given the hash of ClientHello...server Finished. */
   clientApplicationTrafficSecret(transcriptHash: Uint8Array): Uint8Array {

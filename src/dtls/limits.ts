@@ -1,10 +1,11 @@
-// Every limit of this implementation of DTLS, with its default. Constants of the standard stand beside the code that obeys them.
+// Every limit of this implementation of DTLS, with its default. Constants of the standard stand beside the code that
+// obeys them.
 
 /** Limits of one association or endpoint; each may be set by an option of the same name. */
 export interface DtlsLimits {
   /** Bytes of one datagram that this side sends, until something better is known. */
   readonly datagramBytesMax: number;
-  /** Bytes of one handshake message that is put together. */
+  /** Bytes of one handshake message that is put together, and of all that wait for it. */
   readonly handshakeMessageBytesMax: number;
   /** Handshake messages past the next one that wait for it. */
   readonly handshakeMessagesAheadMax: number;
@@ -20,6 +21,8 @@ export interface DtlsLimits {
   readonly recordsPerTransmissionMax: number;
   /** The first retransmission timeout (RFC 9147 section 5.8.2). */
   readonly initialTimeoutMs: number;
+  /** The shortest retransmission timeout, where a round trip was measured. */
+  readonly timeoutMsMin: number;
   /** The longest retransmission timeout (RFC 9147 section 5.8.2). */
   readonly timeoutMsMax: number;
   /** Retransmissions of one flight after which the association fails. */
@@ -41,7 +44,7 @@ export interface DtlsLimits {
 /** The defaults. */
 export const DTLS_LIMITS: DtlsLimits = {
   datagramBytesMax: 1_200,
-  handshakeMessageBytesMax: 65_536,
+  handshakeMessageBytesMax: 32_768,
   handshakeMessagesAheadMax: 8,
   fragmentRangesMax: 64,
   certificateChainMax: 8,
@@ -49,6 +52,7 @@ export const DTLS_LIMITS: DtlsLimits = {
   sentRecordsMax: 256,
   recordsPerTransmissionMax: 10,
   initialTimeoutMs: 1_000,
+  timeoutMsMin: 200,
   timeoutMsMax: 60_000,
   retransmissionsMax: 12,
   handshakeMsMax: 120_000,
@@ -58,3 +62,6 @@ export const DTLS_LIMITS: DtlsLimits = {
   closingAnswersMax: 5,
   eventsMax: 4_096,
 };
+
+/** RFC 9147 section 5.1: at most three times the bytes received go to an address that is not validated. */
+export const AMPLIFICATION_MAX = 3;

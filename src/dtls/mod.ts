@@ -7,7 +7,6 @@
 
 export { type AssociationState, DtlsAssociation, type DtlsEvent } from "./association.ts";
 export {
-  type AddressedDatagram,
   DtlsEndpoint,
   ENDPOINT_CONNECTION_ID_BYTES,
   ENDPOINT_LIMITS,
@@ -41,3 +40,5 @@ export { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 export type { DtlsDropReason } from "./record_layer.ts";
 export type { AcceptedHello } from "./server_handshake.ts";
 export { keyLogLine } from "./key_log.ts";
+export type { AddressedDatagram } from "../base/core.ts";
+export { clientVerifier, serverVerifier } from "./peer_verifier.ts";

@@ -51,7 +51,10 @@ export interface DtlsClientOptions extends DtlsOptions {
   readonly serverName?: string;
   /** What the client presents where the server asks for it. */
   readonly credential?: Credential;
-  /** The connection ID that the client wants in records to it. Default: empty, which lets the server have one. `null`: none is offered. */
+  /**
+   * The connection ID that the client wants in records to it. Default: empty, which lets the server have one.
+   * `null`: none is offered.
+   */
   readonly connectionId?: Uint8Array | null;
   /** Groups that the first ClientHello carries shares for. Default: the first of `groups`. */
   readonly keyShareGroups?: readonly NamedGroup[];

@@ -87,7 +87,10 @@ export class RecordLayer {
     return this.#oldEpochsUntil;
   }
 
-  /** Adds the keys of a newer epoch to send with. Those before stay for retransmissions until {@linkcode RecordLayer.dropSealersBefore}. */
+  /**
+   * Adds the keys of a newer epoch to send with. Those before stay for retransmissions until {@linkcode
+   * RecordLayer.dropSealersBefore}.
+   */
   addSealer(sealer: RecordSealer): void {
     this.#sealers.push(sealer);
   }

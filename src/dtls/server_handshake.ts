@@ -91,6 +91,7 @@ export function* serverHandshake(
   const helloHash = io.transcript.digest();
   const clientSecret = handshakeSecret.clientHandshakeTrafficSecret(helloHash);
   const serverSecret = handshakeSecret.serverHandshakeTrafficSecret(helloHash);
+  io.eraseAfterHandshake(handshakeSecret, clientSecret, serverSecret);
   io.logSecret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", hello.random, clientSecret);
   io.logSecret("SERVER_HANDSHAKE_TRAFFIC_SECRET", hello.random, serverSecret);
   io.installOpener(2, suite, clientSecret);
@@ -106,6 +107,7 @@ export function* serverHandshake(
   const receiveSecret = master.clientApplicationTrafficSecret(serverFinishedHash);
   const exporterSecret = master.exporterMasterSecret(serverFinishedHash);
   master.destroy();
+  io.eraseAtEnd(sendSecret, receiveSecret, exporterSecret);
   io.logSecret("CLIENT_TRAFFIC_SECRET_0", hello.random, receiveSecret);
   io.logSecret("SERVER_TRAFFIC_SECRET_0", hello.random, sendSecret);
   io.logSecret("EXPORTER_SECRET", hello.random, exporterSecret);
@@ -113,8 +115,6 @@ export function* serverHandshake(
 
   const peerChain = policy === "none" ? [] : yield* receiveClientCertificate(io, options);
   yield* receiveFinished(io, parameters, clientSecret);
-  clientSecret.fill(0);
-  serverSecret.fill(0);
   // RFC 9147 section 5.8.1: "Implementations MUST either discard or buffer all application data records for epoch
   // 3 and above until they have received the Finished message from the peer": until here there is no key for them.
   io.installOpener(3, suite, receiveSecret);

@@ -1,8 +1,15 @@
 // Flow control: credit that the peer grants, and credit that is granted to it (RFC 9000, section 4).
 
-import { CREDIT_BYTES, encodeCredit } from "../wire/credit.ts";
+import { CREDIT_BYTES, encodeCredit, SESSION_CREDIT } from "../wire/credit.ts";
 import { Flag, MessageType } from "../wire/frame.ts";
 import { TransportFault, TransportFaultCode } from "./fault.ts";
+import {
+  INITIAL_SESSION_CREDIT_TO_CLIENT_BYTES,
+  INITIAL_SESSION_CREDIT_TO_SERVER_BYTES,
+  INITIAL_STREAM_CREDIT_BYTES,
+  type Role,
+  type TransportLimits,
+} from "./limits.ts";
 import type { SentOwner } from "./loss_state.ts";
 import type { FrameSource, PacketBuilder } from "./packer.ts";
 
@@ -140,6 +147,11 @@ export class ReceiveCredit implements ControlFrame, SentOwner {
     return this.#received;
   }
 
+  /** Bytes consumed in total. */
+  get consumed(): number {
+    return this.#consumed;
+  }
+
   /** Counts bytes that the peer sent. Throws {@linkcode TransportFault} past the credit. */
   receive(lengthBytes: number): void {
     // "A receiver MUST close the connection with an error of type FLOW_CONTROL_ERROR if the sender violates the advertised
@@ -167,6 +179,8 @@ export class ReceiveCredit implements ControlFrame, SentOwner {
     if (this.#closed) return;
     // What it did not know of is on its way: loss recovery brings it.
     if (maximum < this.#maximum) return;
+    // A message is charged as a whole, so the peer may wait for more than half of the session's window. A stream never does.
+    if (this.#owner.streamId !== SESSION_CREDIT) return;
     this.#peerBlocked = true;
     this.consume(0);
   }
@@ -207,4 +221,33 @@ export class ReceiveCredit implements ControlFrame, SentOwner {
     this.#closed = true;
     this.#controls.delete(this);
   }
+}
+
+/** The credit that both sides assume before the SQP handshake is done, in bytes. */
+export interface InitialCredit {
+  readonly sendSession: number;
+  readonly sendStream: number;
+  readonly receiveSession: number;
+  readonly receiveStream: number;
+}
+
+/**
+ * The initial credit of one side. A client states its own limits before the server may send anything that is charged, so
+ * they hold from the start; a server states its own in HandshakeResponse.
+ */
+export function initialCredit(role: Role, limits: TransportLimits): InitialCredit {
+  if (role === "server") {
+    return {
+      sendSession: INITIAL_SESSION_CREDIT_TO_CLIENT_BYTES,
+      sendStream: INITIAL_STREAM_CREDIT_BYTES,
+      receiveSession: INITIAL_SESSION_CREDIT_TO_SERVER_BYTES,
+      receiveStream: INITIAL_STREAM_CREDIT_BYTES,
+    };
+  }
+  return {
+    sendSession: INITIAL_SESSION_CREDIT_TO_SERVER_BYTES,
+    sendStream: INITIAL_STREAM_CREDIT_BYTES,
+    receiveSession: Math.max(INITIAL_SESSION_CREDIT_TO_CLIENT_BYTES, limits.sessionCreditBytes),
+    receiveStream: Math.max(INITIAL_STREAM_CREDIT_BYTES, limits.streamCreditBytes),
+  };
 }

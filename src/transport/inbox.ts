@@ -9,13 +9,12 @@ import { TransportFault, TransportFaultCode } from "./fault.ts";
 import {
   HANDSHAKE_REQUEST_BYTES_MAX,
   HANDSHAKE_RESPONSE_BYTES_MAX,
+  type Role,
   type TransportLimits,
 } from "./limits.ts";
 import { MessageAssembler } from "./message_assembler.ts";
+import { isCharged } from "./message_limits.ts";
 import { SeenIds } from "./seen_ids.ts";
-
-/** Which end of a session this is. */
-export type Role = "client" | "server";
 
 /** The types that only one role may send. */
 const SENDER_ONLY: ReadonlyMap<MessageType, Role> = new Map<MessageType, Role>([
@@ -96,6 +95,7 @@ export class Inbox {
   refusal(requestId: number): string | undefined {
     if (requestId <= this.#largestSent) return "request ids rise";
     if (requestId > this.#largestSent + this.#limits.idGapMax) return "too large a gap of ids";
+    if (!this.#over.hasRoom) return "too many ids were skipped";
     return this.#requests.size < this.#limits.requestsMax ? undefined : "too many open requests";
   }
 
@@ -267,9 +267,4 @@ export class Inbox {
 
 function newRequest(): RequestState {
   return { delivered: 0, assemblers: undefined, cancel: undefined, finished: false };
-}
-
-/** The handshake's messages are never charged to credit. */
-function isCharged(type: MessageType): boolean {
-  return type !== MessageType.HANDSHAKE_REQUEST && type !== MessageType.HANDSHAKE_RESPONSE;
 }

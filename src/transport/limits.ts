@@ -44,8 +44,10 @@ export const INITIAL_STREAM_CREDIT_BYTES = 65_536;
 /** Message length that both assume until the peer's limits are known. */
 export const INITIAL_MESSAGE_BYTES_MAX = 1_048_576;
 
-/** The congestion window never exceeds so many packets: half of what one Ack can report. */
+/** The congestion window never exceeds so many packets of full size. */
 export const CONGESTION_WINDOW_PACKETS_MAX = 1_024;
+/** Ack-eliciting packets that may be in flight: half of what one Ack can report. */
+export const PACKETS_IN_FLIGHT_MAX = 1_024;
 /** Packet numbers below the largest received that are told apart; older ones count as duplicates. */
 export const RECEIVED_HISTORY_PACKETS = 4_096;
 /** Sent packets without anything to acknowledge (Acks alone) that are remembered. */
@@ -56,6 +58,9 @@ export const SEEN_RANGES_MAX = 4_096;
 export const BYTE_RANGES_MAX = 2_048;
 /** Room that a packet must have left before a part of something larger is put into it. */
 export const PART_BYTES_MIN = 64;
+
+/** Which end of a session a transport is. */
+export type Role = "client" | "server";
 
 /** What a peer may make this side hold, and what this side holds for a peer. */
 export interface TransportLimits {

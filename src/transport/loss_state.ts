@@ -8,6 +8,7 @@ import {
   ACK_ONLY_HISTORY_PACKETS,
   GRANULARITY_MS,
   PACKET_THRESHOLD,
+  PACKETS_IN_FLIGHT_MAX,
   PERSISTENT_CONGESTION_THRESHOLD,
   PROBES_PER_TIMEOUT,
   TIME_THRESHOLD,
@@ -103,8 +104,10 @@ export class LossState {
   maySend(maxPacketBytes: number): boolean {
     // "MUST NOT send a packet if it would cause bytes_in_flight to be larger than the congestion window, unless the packet
     // is sent on a PTO timer expiration or when entering recovery" (section 7).
-    return this.probesToSend > 0 || this.#recoveryPacketAllowed ||
-      this.bytesInFlight + maxPacketBytes <= this.#congestion.congestionWindow;
+    if (this.probesToSend > 0 || this.#recoveryPacketAllowed) return true;
+    return this.bytesInFlight + maxPacketBytes <= this.#congestion.congestionWindow &&
+      // So many that one Ack can report all of them, however small they are.
+      this.packetsInFlight < PACKETS_IN_FLIGHT_MAX;
   }
 
   /** Records a packet with the number {@linkcode nextNumber}. */
@@ -254,7 +257,7 @@ export class LossState {
     // The deadline is counted from here also where no probe can go out.
     this.#lastElicitingSentAt = now;
     if (
-      this.ptoCount > this.#deadLimits.deadProbeTimeoutsMin &&
+      this.ptoCount >= this.#deadLimits.deadProbeTimeoutsMin &&
       now - this.#silentSince >= this.#deadLimits.deadSilenceMs
     ) {
       this.#dead = true;

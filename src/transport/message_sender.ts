@@ -6,6 +6,7 @@ import { Flag, MessageType } from "../wire/frame.ts";
 import type { SendCredit } from "./credit.ts";
 import { PART_BYTES_MIN, WHOLE_PAYLOAD_BYTES_MAX } from "./limits.ts";
 import type { SentOwner } from "./loss_state.ts";
+import { isCharged } from "./message_limits.ts";
 import type { FrameSource, PacketBuilder } from "./packer.ts";
 import { SendRanges } from "./send_ranges.ts";
 
@@ -51,6 +52,7 @@ export class MessageSender implements FrameSource {
   readonly #messages = new Set<OutgoingMessage>();
   /** What has something to send, by priority. */
   readonly #urgent = new Set<OutgoingMessage>();
+  readonly #handshakeRequest = new Set<OutgoingMessage>();
   readonly #whole = new Set<OutgoingMessage>();
   readonly #parts = new Set<OutgoingMessage>();
   /** Fragmented messages that wait for session credit, in order. */
@@ -78,13 +80,19 @@ export class MessageSender implements FrameSource {
     return this.#urgent.size > 0;
   }
 
+  /** Whether a HandshakeRequest waits: the gate lets through only packets that carry nothing else. */
+  get hasHandshakeRequest(): boolean {
+    return this.#handshakeRequest.size > 0;
+  }
+
   /** Whether a message waits for session credit; streams leave it to messages then. */
   get awaitsCredit(): boolean {
     return this.#uncharged.length > 0;
   }
 
   get wantsToSend(): boolean {
-    return this.#urgent.size > 0 || this.#whole.size > 0 || this.#parts.size > 0;
+    return this.#urgent.size > 0 || this.#handshakeRequest.size > 0 || this.#whole.size > 0 ||
+      this.#parts.size > 0;
   }
 
   /** Takes a message, which the caller must not change any more. */
@@ -96,7 +104,7 @@ export class MessageSender implements FrameSource {
       if (this.#move !== undefined) this.onArrived(this.#move);
       this.#move = message;
     }
-    if (message.ranges === undefined || isUncharged(type)) {
+    if (message.ranges === undefined || !isCharged(type)) {
       this.onSendAgain(message);
     } else {
       this.#uncharged.push(message);
@@ -122,54 +130,43 @@ export class MessageSender implements FrameSource {
     packWhole(this.#urgent, builder);
   }
 
+  /** Puts a HandshakeRequest, or a part of it, into a packet. */
+  packHandshakeRequest(builder: PacketBuilder): void {
+    const [message] = this.#handshakeRequest;
+    if (message?.ranges === undefined) packWhole(this.#handshakeRequest, builder);
+    else packParts(this.#handshakeRequest, builder);
+  }
+
   pack(builder: PacketBuilder): void {
     packWhole(this.#urgent, builder);
     packWhole(this.#whole, builder);
-    this.#packParts(builder);
+    packParts(this.#parts, builder);
   }
 
-  #packParts(builder: PacketBuilder): void {
-    for (const message of this.#parts) {
-      const room = builder.remaining - FRAGMENT_PREFIX_BYTES;
-      if (room < PART_BYTES_MIN) return;
-      const { payload, type, requestId } = message;
-      const range = message.ranges!.take(payload.length, room)!;
-      const frame = builder.frame(
-        type,
-        Flag.FRAGMENT,
-        requestId,
-        FRAGMENT_PREFIX_BYTES + range.end - range.start,
-      );
-      encodeFragmentPrefix(frame, range.start, payload.length)
-        .set(payload.subarray(range.start, range.end));
-      builder.track(message, range.start, range.end);
-      // To the end of the line, if there is more.
-      this.#parts.delete(message);
-      if (message.ranges!.wantsToSend(payload.length)) this.#parts.add(message);
-    }
+  /** The line in which a message waits for its turn. */
+  #line(message: OutgoingMessage): Set<OutgoingMessage> {
+    if (message.type === MessageType.TERMINATION) return this.#urgent;
+    if (message.type === MessageType.HANDSHAKE_REQUEST) return this.#handshakeRequest;
+    return message.ranges === undefined ? this.#whole : this.#parts;
   }
 
   /** Something of a message has to be sent (again). */
   onSendAgain(message: OutgoingMessage): void {
     if (!this.#messages.has(message)) return;
-    if (message.ranges !== undefined) {
-      if (message.ranges.wantsToSend(message.payload.length)) this.#parts.add(message);
-    } else if (message.type === MessageType.TERMINATION) this.#urgent.add(message);
-    else this.#whole.add(message);
+    if (message.ranges?.wantsToSend(message.payload.length) === false) return;
+    this.#line(message).add(message);
   }
 
   /** What was to be sent again has arrived after all. */
   onNothingToSend(message: OutgoingMessage): void {
-    this.#parts.delete(message);
+    this.#line(message).delete(message);
   }
 
   /** All of a message has arrived. */
   onArrived(message: OutgoingMessage): void {
     if (!this.#messages.delete(message)) return;
     this.#bufferedBytes -= message.payload.length;
-    this.#urgent.delete(message);
-    this.#whole.delete(message);
-    this.#parts.delete(message);
+    this.#line(message).delete(message);
     if (this.#move === message) this.#move = undefined;
   }
 
@@ -177,17 +174,13 @@ export class MessageSender implements FrameSource {
   close(): void {
     this.#messages.clear();
     this.#urgent.clear();
+    this.#handshakeRequest.clear();
     this.#whole.clear();
     this.#parts.clear();
     this.#uncharged.clear();
     this.#move = undefined;
     this.#bufferedBytes = 0;
   }
-}
-
-/** The handshake's messages are never charged to credit. */
-function isUncharged(type: MessageType): boolean {
-  return type === MessageType.HANDSHAKE_REQUEST || type === MessageType.HANDSHAKE_RESPONSE;
 }
 
 /** Puts messages of one frame each into a packet until one does not fit. */
@@ -198,5 +191,27 @@ function packWhole(messages: Set<OutgoingMessage>, builder: PacketBuilder): void
     builder.frame(type, 0, requestId, payload.length).set(payload);
     builder.track(message, 0, payload.length);
     messages.delete(message);
+  }
+}
+
+/** Puts parts of messages into a packet, one of each in turn. */
+function packParts(messages: Set<OutgoingMessage>, builder: PacketBuilder): void {
+  for (const message of messages) {
+    const room = builder.remaining - FRAGMENT_PREFIX_BYTES;
+    if (room < PART_BYTES_MIN) return;
+    const { payload, type, requestId } = message;
+    const range = message.ranges!.take(payload.length, room)!;
+    const frame = builder.frame(
+      type,
+      Flag.FRAGMENT,
+      requestId,
+      FRAGMENT_PREFIX_BYTES + range.end - range.start,
+    );
+    encodeFragmentPrefix(frame, range.start, payload.length)
+      .set(payload.subarray(range.start, range.end));
+    builder.track(message, range.start, range.end);
+    // To the end of the line, if there is more.
+    messages.delete(message);
+    if (message.ranges!.wantsToSend(payload.length)) messages.add(message);
   }
 }

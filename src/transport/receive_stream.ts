@@ -35,9 +35,9 @@ export class ReceiveStream {
     this.#sessionCredit = sessionCredit;
   }
 
-  /** Bytes received that were not read. */
+  /** Memory held for bytes that were not read, in whole blocks. */
   get bufferedBytes(): number {
-    return this.#stopped ? 0 : this.#present.size - this.#readBytes;
+    return this.#blocks.size * BLOCK_BYTES;
   }
 
   /** Whether all bytes up to the final size were read, or the final size is known and nobody reads. */

@@ -8,8 +8,8 @@ import type { ControlQueue, ReceiveCredit } from "./credit.ts";
 import type { TransportDrop } from "./drops.ts";
 import type { TransportEvent } from "./events.ts";
 import { TransportFault, TransportFaultCode } from "./fault.ts";
-import type { Inbox, Role } from "./inbox.ts";
-import type { TransportLimits } from "./limits.ts";
+import type { Inbox } from "./inbox.ts";
+import type { Role, TransportLimits } from "./limits.ts";
 import { ReceiveStream } from "./receive_stream.ts";
 import { SeenIds } from "./seen_ids.ts";
 
@@ -43,7 +43,7 @@ export class ReceiveStreams {
     return this.#streams.size;
   }
 
-  /** Bytes received that were not read. */
+  /** Memory held for bytes that were not read. */
   get bufferedBytes(): number {
     let bytes = 0;
     for (const stream of this.#streams.values()) bytes += stream.bufferedBytes;

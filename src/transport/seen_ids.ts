@@ -19,7 +19,15 @@ export class SeenIds {
     return this.#over.has(id);
   }
 
-  /** Notes that an id is in use. Throws {@linkcode TransportFault} where it lies too far above all others. */
+  /** Whether a new id may come: not where too many gaps lie between those that are over. */
+  get hasRoom(): boolean {
+    return this.#over.rangeCount <= SEEN_RANGES_MAX;
+  }
+
+  /**
+   * Notes that an id is in use. Throws {@linkcode TransportFault} where it lies too far above all others, and where the peer skipped too many:
+   * each id that it used is over or in a table that is smaller than the gaps allowed.
+   */
   use(id: number): void {
     if (id > this.#largest + this.#gapMax) {
       throw new TransportFault(
@@ -27,18 +35,15 @@ export class SeenIds {
         `id ${id} leaves too large a gap`,
       );
     }
+    if (!this.hasRoom) {
+      throw new TransportFault(TransportFaultCode.LIMIT_EXCEEDED, "too many ids were skipped");
+    }
     this.#largest = Math.max(this.#largest, id);
   }
 
-  /**
-   * Notes that an id is over. Throws {@linkcode TransportFault} where too many gaps lie between those that are: the peer skips ids,
-   * because each that it used would be over or in a table that is smaller.
-   */
+  /** Notes that an id is over. */
   end(id: number): void {
     this.#over.add(id);
-    if (this.#over.rangeCount > SEEN_RANGES_MAX) {
-      throw new TransportFault(TransportFaultCode.LIMIT_EXCEEDED, "too many ids were skipped");
-    }
   }
 
   /** Forgets all ids. */

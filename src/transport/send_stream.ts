@@ -124,9 +124,7 @@ export class SendStream implements SentOwner {
     );
     this.#copy(range.start, encodeStreamDataPrefix(payload, this.streamId, range.start));
     builder.track(this, range.start, range.end);
-    const used = this.sentBytes - sentBefore;
-    this.credit.used += used;
-    return used;
+    return this.sentBytes - sentBefore;
   }
 
   /** Copies bytes from `start` on, as many as the target holds. */

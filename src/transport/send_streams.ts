@@ -6,8 +6,12 @@ import type { ControlQueue, SendCredit } from "./credit.ts";
 import type { TransportDrop } from "./drops.ts";
 import type { TransportEvent } from "./events.ts";
 import { TransportFault, TransportFaultCode, TransportLimitError } from "./fault.ts";
-import type { Role } from "./inbox.ts";
-import { PART_BYTES_MIN, STREAM_ERROR_BYTES_MAX, type TransportLimits } from "./limits.ts";
+import {
+  PART_BYTES_MIN,
+  type Role,
+  STREAM_ERROR_BYTES_MAX,
+  type TransportLimits,
+} from "./limits.ts";
 import type { FrameSource, PacketBuilder } from "./packer.ts";
 import { SendStream, type SendStreamObserver } from "./send_stream.ts";
 
@@ -32,6 +36,7 @@ export class SendStreams implements FrameSource, SendStreamObserver {
   #creditBytes: number;
   #nextStreamId: number;
   #bufferedBytes = 0;
+  wantsToSend = false;
 
   constructor(context: SendStreamsContext, creditBytes: number) {
     this.#context = context;
@@ -54,6 +59,7 @@ export class SendStreams implements FrameSource, SendStreamObserver {
     const { limits, controls } = this.#context;
     if (this.#streams.size >= limits.streamsMax) throw new TransportLimitError("too many streams");
     const streamId = this.#nextStreamId;
+    if (streamId > 0xffff_ffff) throw new TransportLimitError("no stream id is left");
     this.#nextStreamId += 2;
     this.#streams.set(
       streamId,
@@ -127,13 +133,17 @@ export class SendStreams implements FrameSource, SendStreamObserver {
     return this.#context.creditIsReserved() ? 0 : this.#context.sessionCredit.available;
   }
 
-  get wantsToSend(): boolean {
+  /** Looks who has a turn: sets {@linkcode wantsToSend}, and says who is blocked by credit. */
+  takeTurns(): void {
     const available = this.#sessionAvailable;
+    this.wantsToSend = false;
     for (const stream of this.#ready) {
-      if (stream.wantsToSend(available)) return true;
+      if (stream.wantsToSend(available)) {
+        this.wantsToSend = true;
+        return;
+      }
       this.#rest(stream, available);
     }
-    return false;
   }
 
   /** Takes a stream that has nothing to send now out of the turns, and says why it is blocked. */
@@ -188,6 +198,7 @@ export class SendStreams implements FrameSource, SendStreamObserver {
   close(): void {
     this.#streams.clear();
     this.#ready.clear();
+    this.wantsToSend = false;
     this.#bufferedBytes = 0;
   }
 }

@@ -4,35 +4,41 @@ import { DecodeError } from "../base/byte_reader.ts";
 import type { Core, Milliseconds } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Deadlines } from "../base/deadlines.ts";
-import { Queue } from "../base/queue.ts";
-import { decodeAck } from "../wire/ack.ts";
+import { ACK_BITMAP_BYTES_MAX, ACK_PREFIX_BYTES, decodeAck } from "../wire/ack.ts";
 import { decodeCredit, SESSION_CREDIT } from "../wire/credit.ts";
-import { decodePacket, Flag, type Frame, MessageType, type Packet } from "../wire/frame.ts";
+import {
+  decodePacket,
+  Flag,
+  type Frame,
+  HEADER_BYTES,
+  MessageType,
+  type Packet,
+} from "../wire/frame.ts";
 import { AckState } from "./ack_state.ts";
 import { type CongestionController, NewReno } from "./congestion.ts";
-import { ControlQueue, ReceiveCredit, SendCredit } from "./credit.ts";
+import { ControlQueue, initialCredit, ReceiveCredit, SendCredit } from "./credit.ts";
 import type { TransportDrop } from "./drops.ts";
+import { EventQueue } from "./event_queue.ts";
 import type { TransportEvent } from "./events.ts";
 import { TransportFault, TransportFaultCode, TransportLimitError } from "./fault.ts";
-import { Inbox, type ReceivedMessage, type Role } from "./inbox.ts";
+import { Heartbeats } from "./heartbeats.ts";
+import { Inbox, type ReceivedMessage } from "./inbox.ts";
 import {
-  HANDSHAKE_REQUEST_BYTES_MAX,
-  HANDSHAKE_RESPONSE_BYTES_MAX,
   INITIAL_MESSAGE_BYTES_MAX,
-  INITIAL_SESSION_CREDIT_TO_CLIENT_BYTES,
-  INITIAL_SESSION_CREDIT_TO_SERVER_BYTES,
-  INITIAL_STREAM_CREDIT_BYTES,
   PACKET_BYTES_MIN,
   type PeerLimits,
+  type Role,
   type TransportLimits,
   WHOLE_PAYLOAD_BYTES_MAX,
 } from "./limits.ts";
 import { LossState } from "./loss_state.ts";
+import { payloadBytesMax } from "./message_limits.ts";
 import { MessageSender } from "./message_sender.ts";
 import { type FrameSource, PacketBuilder } from "./packer.ts";
 import { ReceiveStreams } from "./receive_streams.ts";
 import { SendStreams } from "./send_streams.ts";
 import { SessionIds } from "./session_ids.ts";
+import type { TransportStats } from "./stats.ts";
 
 /** What a transport is made with. */
 export interface TransportOptions {
@@ -44,27 +50,8 @@ export interface TransportOptions {
   readonly congestion?: CongestionController;
 }
 
-/** An event that waits to be taken, and the session credit that is granted anew when it is. */
-interface WaitingEvent {
-  readonly event: TransportEvent;
-  readonly chargedBytes: number;
-}
-
-/** Messages that are reliable, may be of any length, and are cut in fragments. */
-const FRAGMENTED: ReadonlySet<MessageType> = new Set([
-  MessageType.QUERY,
-  MessageType.RESPONSE,
-  MessageType.ERROR,
-  MessageType.HANDSHAKE_REQUEST,
-  MessageType.HANDSHAKE_RESPONSE,
-]);
-
-/** Messages that are reliable and always go whole. */
-const WHOLE: ReadonlySet<MessageType> = new Set([
-  MessageType.TERMINATION,
-  MessageType.CANCEL,
-  MessageType.MOVE,
-]);
+/** A packet of an Ack alone, with the longest bitmap. */
+const ACK_PACKET_BYTES = HEADER_BYTES + ACK_PREFIX_BYTES + ACK_BITMAP_BYTES_MAX;
 
 /**
  * Reliable messages and streams over packets that may be lost, duplicated and reordered.
@@ -90,12 +77,11 @@ export class Transport implements Core<TransportEvent> {
   readonly #inbox: Inbox;
   readonly #sendStreams: SendStreams;
   readonly #receiveStreams: ReceiveStreams;
-  readonly #heartbeats = new Queue<Uint8Array>();
+  readonly #heartbeats: Heartbeats;
   /** In the order in which a packet is filled. */
   readonly #sources: readonly FrameSource[];
-  readonly #events = new Queue<WaitingEvent>();
+  readonly #events: EventQueue;
   readonly #deadlines = new Deadlines<"ack" | "loss">();
-  #eventBytes = 0;
   #peerMessageBytesMax = INITIAL_MESSAGE_BYTES_MAX;
   #stopped = false;
   #closed = false;
@@ -113,21 +99,12 @@ export class Transport implements Core<TransportEvent> {
     this.#loss.onPacketReceived(now);
 
     const session = { streamId: SESSION_CREDIT, requestId: 0 };
-    const isClient = role === "client";
-    // A client has stated its limits before the server may send anything that is charged; a server states its own later.
-    const sessionWindow = isClient
-      ? Math.max(INITIAL_SESSION_CREDIT_TO_CLIENT_BYTES, limits.sessionCreditBytes)
-      : INITIAL_SESSION_CREDIT_TO_SERVER_BYTES;
-    const streamWindow = isClient
-      ? Math.max(INITIAL_STREAM_CREDIT_BYTES, limits.streamCreditBytes)
-      : INITIAL_STREAM_CREDIT_BYTES;
-    const sessionCredit = isClient
-      ? INITIAL_SESSION_CREDIT_TO_SERVER_BYTES
-      : INITIAL_SESSION_CREDIT_TO_CLIENT_BYTES;
-    this.#sendCredit = new SendCredit(session, sessionCredit, this.#controls);
-    this.#receiveCredit = new ReceiveCredit(session, sessionWindow, this.#controls);
+    const initial = initialCredit(role, limits);
+    this.#sendCredit = new SendCredit(session, initial.sendSession, this.#controls);
+    this.#receiveCredit = new ReceiveCredit(session, initial.receiveSession, this.#controls);
+    this.#events = new EventQueue(this.#receiveCredit);
 
-    const emit = (event: TransportEvent) => this.#events.push({ event, chargedBytes: 0 });
+    const emit = (event: TransportEvent) => this.#events.push(event);
     const shared = { role, limits, controls: this.#controls, drops: this.drops, emit };
     this.#messages = new MessageSender(this.#sendCredit);
     this.#inbox = new Inbox(
@@ -141,14 +118,14 @@ export class Transport implements Core<TransportEvent> {
       ...shared,
       sessionCredit: this.#sendCredit,
       creditIsReserved: () => this.#messages.awaitsCredit,
-    }, INITIAL_STREAM_CREDIT_BYTES);
+    }, initial.sendStream);
     this.#receiveStreams = new ReceiveStreams({
       ...shared,
       sessionCredit: this.#receiveCredit,
       inbox: this.#inbox,
-    }, streamWindow);
-    const heartbeats: FrameSource = new HeartbeatSource(this.#heartbeats);
-    this.#sources = [this.#controls, heartbeats, this.#messages, this.#sendStreams];
+    }, initial.receiveStream);
+    this.#heartbeats = new Heartbeats(limits.heartbeatsMax);
+    this.#sources = [this.#controls, this.#heartbeats, this.#messages, this.#sendStreams];
   }
 
   // Received.
@@ -220,16 +197,14 @@ export class Transport implements Core<TransportEvent> {
   }
 
   #deliver({ type, requestId, payload, chargedBytes }: ReceivedMessage): void {
-    this.#eventBytes += chargedBytes;
-    const event: TransportEvent = { kind: "message", type, requestId, payload };
-    this.#events.push({ event, chargedBytes });
+    this.#events.push({ kind: "message", type, requestId, payload }, chargedBytes);
   }
 
   /** A fault of the peer: nothing more is received or sent, except a farewell. */
   #stop(error: TransportFault): void {
     this.#release();
     this.#stopped = true;
-    this.#events.push({ event: { kind: "fault", error }, chargedBytes: 0 });
+    this.#events.push({ kind: "fault", error });
   }
 
   // Time.
@@ -241,7 +216,7 @@ export class Transport implements Core<TransportEvent> {
     if (outcome === "probe") this.#loss.repeatOldest(this.#loss.probesToSend);
     if (outcome === "dead") {
       const reason = `no answer to ${this.#loss.ptoCount} probe timeouts`;
-      this.#events.push({ event: { kind: "dead", reason }, chargedBytes: 0 });
+      this.#events.push({ kind: "dead", reason });
     }
     this.#arm();
   }
@@ -270,35 +245,44 @@ export class Transport implements Core<TransportEvent> {
     return bytes;
   }
 
-  #newBuilder(): PacketBuilder {
-    return new PacketBuilder(this.#loss.nextNumber, this.#sessionIds.own, this.#maxPacketBytes);
+  #newBuilder(maxBytes: number): PacketBuilder {
+    return new PacketBuilder(this.#loss.nextNumber, this.#sessionIds.own, maxBytes);
+  }
+
+  get #wantsToSend(): boolean {
+    this.#sendStreams.takeTurns();
+    return this.#sources.some((source) => source.wantsToSend);
   }
 
   /** Collects the frames of the next packet, as far as the congestion window allows. */
   #fillPacket(now: Milliseconds): PacketBuilder | undefined {
     const open = this.#loss.maySend(this.#maxPacketBytes);
     if (open && this.#loss.probesToSend > 0) this.#prepareProbe();
-    const wants = this.#sources.some((source) => source.wantsToSend);
+    const wants = this.#wantsToSend;
     // The window is used up where it is what holds back more; else the application or flow control is (RFC 9002, section 7.8).
     this.#loss.limited = open && !wants;
     const sends = wants && (open || this.#messages.hasUrgent);
     if (!sends && this.#acks.deadline() > now) return undefined;
 
-    const builder = this.#newBuilder();
+    const builder = this.#newBuilder(sends ? this.#maxPacketBytes : ACK_PACKET_BYTES);
     // "An endpoint SHOULD send an ACK frame with other frames when there are new ack-eliciting packets to acknowledge"
     // (RFC 9000, section 13.2.1).
     if (this.#acks.isPending) this.#acks.write(builder, now);
-    if (!sends) return builder;
-    if (open) { for (const source of this.#sources) source.pack(builder); }
-    else this.#messages.packUrgent(builder);
+    if (sends) this.#packFrames(builder, open);
     return builder;
+  }
+
+  #packFrames(builder: PacketBuilder, open: boolean): void {
+    if (!open) this.#messages.packUrgent(builder);
+    else if (this.#messages.hasHandshakeRequest) this.#messages.packHandshakeRequest(builder);
+    else for (const source of this.#sources) source.pack(builder);
   }
 
   /** Sees to it that a probe has something to carry. */
   #prepareProbe(): void {
-    if (this.#sources.some((source) => source.wantsToSend)) return;
+    if (this.#wantsToSend) return;
     this.#loss.repeatOldest(1);
-    if (this.#sources.some((source) => source.wantsToSend)) return;
+    if (this.#wantsToSend) return;
     // "When there is no data to send, the sender SHOULD send a PING or other ack-eliciting frame" (RFC 9002, section 6.2.4):
     // credit that the peer knows of already.
     this.#receiveCredit.repeat();
@@ -308,7 +292,7 @@ export class Transport implements Core<TransportEvent> {
     const payload = this.#farewell;
     if (payload === undefined) return undefined;
     this.#farewell = undefined;
-    const builder = this.#newBuilder();
+    const builder = this.#newBuilder(this.#maxPacketBytes);
     builder.frame(MessageType.TERMINATION, 0, 0, payload.length).set(payload);
     const { bytes, sent } = builder.finish(0);
     // Only its number counts: nothing is sent again.
@@ -320,13 +304,7 @@ export class Transport implements Core<TransportEvent> {
 
   /** The next event. Taking a message grants the session credit that its fragments held. */
   pollEvent(): TransportEvent | undefined {
-    const waiting = this.#events.shift();
-    if (waiting === undefined) return undefined;
-    if (waiting.chargedBytes > 0 && !this.#stopped) {
-      this.#eventBytes -= waiting.chargedBytes;
-      this.#receiveCredit.consume(waiting.chargedBytes);
-    }
-    return waiting.event;
+    return this.#events.take();
   }
 
   // The layer above.
@@ -369,7 +347,7 @@ export class Transport implements Core<TransportEvent> {
    */
   sendMessage(type: MessageType, requestId: number, payload: Uint8Array): void {
     if (this.#stopped) return this.drops.add("call after the end");
-    const lengthMax = this.#messageBytesMax(type);
+    const lengthMax = payloadBytesMax(type, this.#role, this.#peerMessageBytesMax);
     if (payload.length > lengthMax) {
       throw new TransportLimitError(`a message of ${payload.length} bytes, ${lengthMax} allowed`);
     }
@@ -384,25 +362,11 @@ export class Transport implements Core<TransportEvent> {
     this.#messages.send(type, requestId, payload);
   }
 
-  #messageBytesMax(type: MessageType): number {
-    if (WHOLE.has(type)) return WHOLE_PAYLOAD_BYTES_MAX;
-    if (!FRAGMENTED.has(type)) throw new TypeError(`message type ${type} is not sent so`);
-    if (type === MessageType.HANDSHAKE_REQUEST) return HANDSHAKE_REQUEST_BYTES_MAX;
-    if (type === MessageType.HANDSHAKE_RESPONSE) return HANDSHAKE_RESPONSE_BYTES_MAX;
-    // A client's Error is never in fragments: see Inbox.
-    if (type === MessageType.ERROR && this.#role === "client") return WHOLE_PAYLOAD_BYTES_MAX;
-    return this.#peerMessageBytesMax;
-  }
-
   /** Sends a Heartbeat once; it elicits an acknowledgement. Throws {@linkcode TransportLimitError} where it fits no packet. */
   sendHeartbeat(payload: Uint8Array): void {
     if (this.#stopped) return this.drops.add("call after the end");
     if (payload.length > WHOLE_PAYLOAD_BYTES_MAX) throw new TransportLimitError("too long");
-    if (this.#heartbeats.length >= this.#limits.heartbeatsMax) {
-      this.#heartbeats.shift();
-      this.drops.add("heartbeat replaced");
-    }
-    this.#heartbeats.push(payload);
+    if (this.#heartbeats.add(payload)) this.drops.add("heartbeat replaced");
   }
 
   /** Opens a stream that belongs to a request and returns its id. Throws {@linkcode TransportLimitError} where too many are open. */
@@ -463,7 +427,6 @@ export class Transport implements Core<TransportEvent> {
     this.#closed = true;
     this.#farewell = undefined;
     this.#events.clear();
-    this.#eventBytes = 0;
   }
 
   #release(): void {
@@ -488,7 +451,7 @@ export class Transport implements Core<TransportEvent> {
   /** Bytes of messages, streams and fragments that are held. */
   get bufferedBytes(): number {
     return this.#messages.bufferedBytes + this.#sendStreams.bufferedBytes +
-      this.#inbox.bufferedBytes + this.#receiveStreams.bufferedBytes + this.#eventBytes;
+      this.#inbox.bufferedBytes + this.#receiveStreams.bufferedBytes + this.#events.chargedBytes;
   }
 
   /** Numbers about the path and the tables. Times in milliseconds. */
@@ -510,47 +473,10 @@ export class Transport implements Core<TransportEvent> {
       sendStreams: this.#sendStreams.length,
       receiveStreams: this.#receiveStreams.length,
       waitingMessages: this.#messages.length,
+      sessionBytesSent: this.#sendCredit.used,
+      sessionBytesReceived: this.#receiveCredit.received,
+      sessionBytesConsumed: this.#receiveCredit.consumed,
     };
-  }
-}
-
-/** See {@linkcode Transport.stats}. Packets are the ack-eliciting ones: sent = acknowledged + lost + in flight. */
-export interface TransportStats {
-  readonly packetsSent: number;
-  readonly packetsAcked: number;
-  readonly packetsLost: number;
-  readonly packetsInFlight: number;
-  readonly bytesInFlight: number;
-  readonly congestionWindow: number;
-  readonly ssthresh: number;
-  readonly smoothedRttMs: number;
-  readonly rttvarMs: number;
-  readonly minRttMs: number;
-  readonly ptoCount: number;
-  readonly openRequests: number;
-  readonly sendStreams: number;
-  readonly receiveStreams: number;
-  readonly waitingMessages: number;
-}
-
-/** Heartbeats on their way out: sent once, never again. */
-class HeartbeatSource implements FrameSource {
-  readonly #waiting: Queue<Uint8Array>;
-
-  constructor(waiting: Queue<Uint8Array>) {
-    this.#waiting = waiting;
-  }
-
-  get wantsToSend(): boolean {
-    return this.#waiting.length > 0;
-  }
-
-  pack(builder: PacketBuilder): void {
-    for (let payload; (payload = this.#waiting.peek()) !== undefined;) {
-      if (payload.length > builder.remaining) return;
-      this.#waiting.shift();
-      builder.frame(MessageType.HEARTBEAT, 0, 0, payload.length).set(payload);
-    }
   }
 }
 

@@ -1,4 +1,5 @@
-// Packets and frames: the 24-byte header, and the frames end to end that a packet is (PROTOCOL.md, "Packets and frames").
+// Packets and frames: the 24-byte header, and the frames end to end that a packet is (PROTOCOL.md, "Packets and
+// frames").
 
 import { type CodePoint, isCodePoint } from "../base/code_points.ts";
 import { DecodeError } from "../base/byte_reader.ts";

@@ -28,8 +28,9 @@ function namesInUse(files: readonly SourceFile[]): Map<string, Set<string>> {
   return inUse;
 }
 
-/** Whether a type or class is part of another declaration of its own file: it is exported so that others can name it. */
+/** Whether a type or class belongs to something else that its file exports, and is there so that others can name it. */
 function isPartOfOwnFile(file: SourceFile, name: string, declaredAs: string): boolean {
+  if (declaredAs === "type from") return true;
   if (!["type", "interface", "class"].includes(declaredAs)) return false;
   return file.tokens.filter((token) => token.kind === "name" && token.text === name).length > 1;
 }
@@ -81,6 +82,9 @@ Deno.test("the search for dead exports finds them, and only them", () => {
     "src/base/a.ts:1 unused",
   ]);
   assertEquals(dead({ "src/client/mod.ts": "export const x = 1;" }), []);
+  assertEquals(dead({ "src/base/a.ts": 'export { type b, c } from "./b.ts";' }), [
+    "src/base/a.ts:1 c",
+  ]);
   const options = "export interface Options { x: number }";
   assertEquals(dead({ "src/base/a.ts": options }).length, 1);
   assertEquals(dead({ "src/base/a.ts": `${options} function f(options: Options) {}` }), []);

@@ -18,7 +18,7 @@ export interface Import {
 /** One exported name. */
 export interface Export {
   readonly name: string;
-  /** The word that declares it (`function`, `type`, ...); `from` where it comes from another module. */
+  /** The word that declares it (`function`, `type`, ...); `from` or `type from` where it comes from another module. */
   readonly declaredAs: string;
   readonly line: number;
 }
@@ -77,20 +77,30 @@ function readImport(tokens: readonly Token[], at: number): Omit<Import, "line"> 
   return { kind: "static", specifier: from && unquoted(from), names };
 }
 
-/** Reads `{ a, type b, c as d }`: `outer` is the name that stands first, `inner` the one after `as`. */
-function readNameList(tokens: readonly Token[]): { outer: string; inner: string }[] {
+/** One name of a list. */
+interface ListedName {
+  /** The name that stands first. */
+  readonly outer: string;
+  /** The name after `as`, or the same. */
+  readonly inner: string;
+  readonly isType: boolean;
+}
+
+/** Reads `{ a, type b, c as d }`. */
+function readNameList(tokens: readonly Token[]): ListedName[] {
   const open = tokens.findIndex((token) => token.text === "{");
   const close = tokens.findIndex((token) => token.text === "}");
   if (open < 0 || close < 0) return [];
-  const list: { outer: string; inner: string }[] = [];
+  const list: ListedName[] = [];
   let words: string[] = [];
   for (const token of tokens.slice(open + 1, close + 1)) {
     if (token.text !== "," && token.text !== "}") {
       words.push(token.text);
       continue;
     }
-    if (words.length > 1 && words[0] === "type" && words[1] !== "as") words.shift();
-    if (words.length > 0) list.push({ outer: words[0]!, inner: words.at(-1)! });
+    const isType = words.length > 1 && words[0] === "type" && words[1] !== "as";
+    if (isType) words.shift();
+    if (words.length > 0) list.push({ outer: words[0]!, inner: words.at(-1)!, isType });
     words = [];
   }
   return list;
@@ -103,7 +113,8 @@ function readExport(tokens: readonly Token[], at: number): {
   exported: Omit<Export, "line">[];
 } {
   let first = at + 1;
-  if (tokens[first]?.text === "type" && /^[{*]$/.test(tokens[first + 1]?.text ?? "")) first++;
+  const allTypes = tokens[first]?.text === "type" && /^[{*]$/.test(tokens[first + 1]?.text ?? "");
+  if (allTypes) first++;
   const start = tokens[first]?.text;
   if (start === "*") {
     const alias = tokens[first + 1]?.text === "as" ? tokens[first + 2]?.text : undefined;
@@ -115,8 +126,10 @@ function readExport(tokens: readonly Token[], at: number): {
     const close = tokens.findIndex((token, index) => index > first && token.text === "}");
     const list = readNameList(tokens.slice(first, close + 1));
     const from = tokens[close + 1]?.text === "from" ? tokens[close + 2] : undefined;
-    const declaredAs = from === undefined ? "list" : "from";
-    const exported = list.map((name) => ({ name: name.inner, declaredAs }));
+    const exported = list.map(({ inner, isType }) => {
+      const kind = allTypes || isType ? "type from" : "from";
+      return { name: inner, declaredAs: from === undefined ? "list" : kind };
+    });
     const names = from === undefined ? [] : list.map((name) => name.outer);
     return { from: from && unquoted(from), names, exported };
   }

@@ -78,6 +78,11 @@ Deno.test("every form of export is seen", () => {
     "from d",
     "from f",
   ]);
+  assertEquals(exports('export { type a, b } from "x"; export type { c } from "y";'), [
+    "type from a",
+    "from b",
+    "type from c",
+  ]);
   assertEquals(exports('export * from "x"; export * as y from "y"; export default class {}'), [
     "from y",
     "default default",

@@ -154,3 +154,11 @@ Deno.test("what a reader returns is a view, what finish returns is a copy", () =
   writer.view()[0] = 9;
   assertEquals([toHex(finished), toHex(writer.view())], ["010203", "090203"]);
 });
+
+Deno.test("a writer keeps what it holds however often it grows", () => {
+  const writer = new ByteWriter(1);
+  for (let i = 0; i < 5000; i++) writer.u16(i);
+  const reader = new ByteReader(writer.finish());
+  for (let i = 0; i < 5000; i++) assertEquals(reader.u16(), i);
+  reader.expectEnd();
+});

@@ -17,7 +17,14 @@ Deno.test("due deadlines are taken in the order of their times, once each", () =
     undefined,
   ]);
   deadlines.set("idle", NEVER);
-  assertEquals(deadlines.next(), NEVER);
+  assertEquals([deadlines.next(), deadlines.has("idle")], [NEVER, false]);
+});
+
+Deno.test("deadlines at the same time are taken in the order in which they were set", () => {
+  const deadlines = new Deadlines<"probe" | "idle">();
+  deadlines.set("probe", 10);
+  deadlines.set("idle", 10);
+  assertEquals([deadlines.takeDue(10), deadlines.takeDue(10)], ["probe", "idle"]);
 });
 
 Deno.test("a queue gives its items in order, however pushes and shifts alternate", () => {

@@ -68,6 +68,11 @@ export class Simulation<EventA, EventB = EventA> {
     } while (moves !== before);
   }
 
+  /** Puts a datagram on the link of one end, as if its core had sent it now. */
+  inject(from: "a" | "b", bytes: Uint8Array): void {
+    (from === "a" ? this.#aToB : this.#bToA).send(bytes, this.now);
+  }
+
   /** When something happens next; `NEVER` for not at all. */
   nextAt(): Milliseconds {
     return Math.min(

@@ -1,10 +1,17 @@
 // Two transports over a simulated link, and what a session would do with their events.
 
-import { DEFAULT_TRANSPORT_LIMITS, type TransportLimits } from "../../src/transport/limits.ts";
+import { assertEquals } from "@std/assert";
+import type { TransportFaultCode } from "../../src/transport/fault.ts";
+import {
+  DEFAULT_TRANSPORT_LIMITS,
+  type PeerLimits,
+  type TransportLimits,
+} from "../../src/transport/limits.ts";
 import type { TransportEvent } from "../../src/transport/events.ts";
 import { Transport } from "../../src/transport/transport.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
 import { delay, Link, type LinkNode } from "../harness/link.ts";
+import { Script } from "../harness/script.ts";
 import { Random } from "../harness/random.ts";
 import { Simulation } from "../harness/simulation.ts";
 
@@ -26,15 +33,6 @@ export class End {
       { role, limits: { ...DEFAULT_TRANSPORT_LIMITS, ...limits }, maxPacketBytes: PACKET_BYTES },
       EPOCH_MS,
     );
-  }
-
-  /** Takes the events of a kind that were told so far. */
-  take<Kind extends TransportEvent["kind"]>(
-    kind: Kind,
-  ): Extract<TransportEvent, { kind: Kind }>[] {
-    const taken = this.events.filter((event) => event.kind === kind);
-    for (const event of taken) this.events.splice(this.events.indexOf(event), 1);
-    return taken as Extract<TransportEvent, { kind: Kind }>[];
   }
 }
 
@@ -82,4 +80,33 @@ export class Pair {
       bToA: this.toClient,
     });
   }
+}
+
+/** One transport after the handshake, and a scripted peer. */
+export function scripted(
+  role: "client" | "server",
+  limits: Partial<TransportLimits> = {},
+  peerLimits: Partial<PeerLimits> = {},
+): { end: End; transport: Transport; script: Script } {
+  const end = new End(role, limits);
+  end.transport.setSession(SESSION_ID, { ...DEFAULT_TRANSPORT_LIMITS, ...peerLimits });
+  return { end, transport: end.transport, script: new Script(end.transport, SESSION_ID) };
+}
+
+/** Takes all events of a transport. */
+export function takeEvents(transport: Transport): TransportEvent[] {
+  const events: TransportEvent[] = [];
+  for (let event; (event = transport.pollEvent()) !== undefined;) events.push(event);
+  return events;
+}
+
+/** The kinds of the events that a transport has. */
+export function takeKinds(transport: Transport): string[] {
+  return takeEvents(transport).map((event) => event.kind);
+}
+
+/** Requires that the transport's only event is this fault. */
+export function wantFault(transport: Transport, code: TransportFaultCode): void {
+  const faults = takeEvents(transport).filter((event) => event.kind === "fault");
+  assertEquals(faults.map((event) => event.error.code), [code]);
 }

@@ -3,6 +3,7 @@ import { delay, duplicate, jitter, type LinkNode, loss, rate, reorder } from "..
 import { forEachSeed } from "../harness/simulation.ts";
 import { type End, Pair } from "./fixture.ts";
 import { Answering, Asking } from "./traffic.ts";
+import { answerUnsteadily, askUnsteadily, listenUnsteadily } from "./unsteady.ts";
 
 /** Every kind of trouble at once. Corrupted packets do not reach a transport: they are lost, too. */
 function trouble(): LinkNode[] {
@@ -20,23 +21,27 @@ function trouble(): LinkNode[] {
 
 const rising = (a: number, b: number) => a - b;
 
-function assertReleased({ transport }: End): void {
+function assertReleased({ transport }: End, peer: End): void {
   const stats = transport.stats();
   assertEquals(stats.packetsSent, stats.packetsAcked + stats.packetsLost + stats.packetsInFlight);
   assertEquals(stats.packetsInFlight, 0);
   assertEquals(stats.bytesInFlight, 0);
   assertEquals(transport.bufferedBytes, 0);
   assertEquals(transport.isDrained, true);
+  assertEquals(stats.sessionBytesReceived, peer.transport.stats().sessionBytesSent);
+  assertEquals(stats.sessionBytesConsumed, stats.sessionBytesReceived);
   const tables = [stats.openRequests, stats.sendStreams, stats.receiveStreams];
   assertEquals(tables, [0, 0, 0]);
 }
 
 Deno.test("over 20 % loss, duplication and reordering each way, all arrives once, in order, and ends", () => {
   forEachSeed(60, (seed) => {
-    const pair = new Pair({ seed, nodes: trouble });
+    const pair = new Pair({ seed, nodes: trouble, beforeHandshake: true });
     const asking = new Asking(pair.client);
     const answering = new Answering(pair.server, pair.random.fork());
     const requests = Array.from({ length: 12 }, (_, i) => i + 1 + 10 * seed);
+    asking.shakeHands();
+    // The first queries go out with the handshake.
     let afterMs = 0;
     for (const requestId of requests) {
       pair.simulation.after(afterMs += pair.random.integer(0, 40), () => asking.ask(requestId));
@@ -45,8 +50,28 @@ Deno.test("over 20 % loss, duplication and reordering each way, all arrives once
     assertEquals([...asking.answered].toSorted(rising), requests);
     assertEquals(answering.seen.toSorted(rising), requests);
     assertEquals(asking.responses.toSorted(rising), requests);
-    assertReleased(pair.client);
-    assertReleased(pair.server);
+    assertReleased(pair.client, pair.server);
+    assertReleased(pair.server, pair.client);
     assert(pair.toClient.counters.get("lost") > 0 && pair.toClient.counters.get("duplicated") > 0);
+  });
+});
+
+Deno.test("streams given up by either side, at any time, leave no credit, memory or timer behind", () => {
+  forEachSeed(60, (seed) => {
+    const limits = { streamCreditBytes: 66_000, sessionCreditBytes: 150_000 };
+    const pair = new Pair({ seed, nodes: trouble, clientLimits: limits, serverLimits: limits });
+    answerUnsteadily(pair, pair.random.fork());
+    listenUnsteadily(pair, pair.random.fork());
+    const random = pair.random.fork();
+    let afterMs = 0;
+    for (let requestId = 1; requestId <= 30; requestId++) {
+      pair.simulation.after(
+        afterMs += random.integer(0, 60),
+        () => askUnsteadily(pair, requestId, random),
+      );
+    }
+    pair.simulation.runUntilIdle({ durationMs: 3_600_000 });
+    assertReleased(pair.client, pair.server);
+    assertReleased(pair.server, pair.client);
   });
 });

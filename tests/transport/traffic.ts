@@ -5,7 +5,8 @@ import { concatBytes } from "../../src/base/bytes.ts";
 import type { TransportEvent } from "../../src/transport/events.ts";
 import { MessageType } from "../../src/wire/frame.ts";
 import { Random } from "../harness/random.ts";
-import type { End } from "./fixture.ts";
+import { DEFAULT_TRANSPORT_LIMITS } from "../../src/transport/limits.ts";
+import { type End, SESSION_ID } from "./fixture.ts";
 
 /** The Query with this id. */
 export function queryOf(requestId: number): Uint8Array {
@@ -38,6 +39,10 @@ export class Answering {
   #onEvent(event: TransportEvent): void {
     const { transport } = this.#end;
     if (event.kind === "stream-writable") this.#feed(event.streamId);
+    if (event.kind === "message" && event.type === MessageType.HANDSHAKE_REQUEST) {
+      transport.setSession(SESSION_ID, DEFAULT_TRANSPORT_LIMITS);
+      transport.sendMessage(MessageType.HANDSHAKE_RESPONSE, 0, event.payload);
+    }
     if (event.kind !== "message" || event.type !== MessageType.QUERY) return;
     const { requestId } = event;
     this.seen.push(requestId);
@@ -81,6 +86,13 @@ export class Asking {
     end.onEvent = (event) => this.#onEvent(event);
   }
 
+  /** Sends a HandshakeRequest of some packets. */
+  shakeHands(): void {
+    const payload = new Random(0).bytes(3_000);
+    this.#end.transport.sendMessage(MessageType.HANDSHAKE_REQUEST, 0, payload);
+  }
+
+  /** Sends a Query. */
   ask(requestId: number): void {
     this.#end.transport.sendMessage(MessageType.QUERY, requestId, queryOf(requestId));
   }
@@ -88,7 +100,10 @@ export class Asking {
   #onEvent(event: TransportEvent): void {
     if (event.kind === "stream-readable") this.#read(event.requestId, event.streamId);
     else if (event.kind === "stream-finished") this.#finished.add(event.requestId);
-    else if (event.kind === "message") {
+    else if (event.kind === "message" && event.type === MessageType.HANDSHAKE_RESPONSE) {
+      this.#end.transport.setSession(SESSION_ID, DEFAULT_TRANSPORT_LIMITS);
+      return;
+    } else if (event.kind === "message") {
       assertEquals(event.type, MessageType.RESPONSE);
       this.responses.push(event.requestId);
       assertEquals(event.payload, answerOf(event.requestId).message);

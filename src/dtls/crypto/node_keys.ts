@@ -201,7 +201,7 @@ interface ParsedPublicKey {
 }
 
 /** Parsed public keys that are kept: a server sees its clients' few issuers again and again. */
-const PARSED_KEY_COUNT_MAX = 64;
+export const PARSED_KEY_COUNT_MAX = 64;
 
 /** Bytes of the longest SubjectPublicKeyInfo that is parsed: RSA of 8,192 bits has 1,062. */
 const PUBLIC_KEY_BYTES_MAX = 2_048;
@@ -209,6 +209,11 @@ const PUBLIC_KEY_BYTES_MAX = 2_048;
 /** Checks signatures, and keeps the keys that it parsed, the least recently used out first. */
 export class NodeVerifier {
   readonly #parsed = new Map<string, ParsedPublicKey>();
+
+  /** Keys that are kept now. */
+  get keptCount(): number {
+    return this.#parsed.size;
+  }
 
   /** {@linkcode CryptoProvider.verify} on node:crypto. */
   verify(

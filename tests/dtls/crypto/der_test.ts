@@ -101,6 +101,16 @@ Deno.test("X.690 section 10.1: a length in more octets than it needs is refused"
   assertEquals(readPublicKey(good).kind, "ed25519");
 });
 
+Deno.test("RFC 8422 section 5.4.1: a hybrid point is refused, as is one of another length", () => {
+  for (const point of [RFC6979_P256.publicKey, RFC6979_P384.publicKey]) {
+    const hybrid = concatBytes(Uint8Array.of(6 + (point.at(-1)! & 1)), point.subarray(1));
+    for (const bytes of [hybrid, point.subarray(0, -1), EMPTY_BYTES]) {
+      const publicKey = der(0x30, P256_ALGORITHM, der(0x03, Uint8Array.of(0), bytes));
+      assertThrows(() => readPublicKey(publicKey), DecodeError);
+    }
+  }
+});
+
 Deno.test("every truncation and every appended byte is refused with a typed error", () => {
   for (const key of PUBLISHED) {
     for (

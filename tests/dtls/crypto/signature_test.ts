@@ -8,7 +8,11 @@ import { concatBytes, EMPTY_BYTES, fromHex, toHex, utf8Bytes } from "../../../sr
 import { UnsupportedKeyError } from "../../../src/dtls/crypto/key_errors.ts";
 import { nobleProvider } from "../../../src/dtls/crypto/noble.ts";
 import { nodeProvider } from "../../../src/dtls/crypto/node.ts";
-import { rsaPssSchemes } from "../../../src/dtls/crypto/node_keys.ts";
+import {
+  NodeVerifier,
+  PARSED_KEY_COUNT_MAX,
+  rsaPssSchemes,
+} from "../../../src/dtls/crypto/node_keys.ts";
 import type { SignatureName } from "../../../src/dtls/crypto/provider.ts";
 import { GROUP_SHAPES } from "../../../src/dtls/crypto/scalar.ts";
 import {
@@ -248,9 +252,12 @@ testEach("RFC 8422: a public key is an uncompressed point, in a certificate too"
   const point = key.publicKey;
   const compressed = concatBytes(Uint8Array.of(2 + (point.at(-1)! & 1)), point.subarray(1, 33));
   const algorithm = fromHex("301306072a8648ce3d020106082a8648ce3d030107");
-  const bitString = der(0x03, Uint8Array.of(0), compressed);
+  const hybrid = concatBytes(Uint8Array.of(6 + (point.at(-1)! & 1)), point.subarray(1));
   const signature = ecdsaSignature(r, s);
-  assert(!provider.verify(scheme, der(0x30, algorithm, bitString), utf8Bytes(text), signature));
+  for (const [form, good] of [[compressed, false], [hybrid, false], [point, true]] as const) {
+    const publicKey = der(0x30, algorithm, der(0x03, Uint8Array.of(0), form));
+    assertEquals(provider.verify(scheme, publicKey, utf8Bytes(text), signature), good);
+  }
 });
 
 testEach("a private key that is none is refused", (provider) => {
@@ -286,22 +293,38 @@ testEach("the bytes of a private key may be zeroed after it was loaded", (provid
   }
 });
 
-testEach("more public keys than are kept still verify", (provider) => {
-  const message = utf8Bytes("x");
-  const keys = Array.from({ length: 70 }, (_, i) => {
-    const pkcs8Bytes = concatBytes(
-      fromHex("302e020100300506032b657004220420"),
-      new Uint8Array(32).fill(i),
-    );
-    const key = nodeProvider.signingKey(pkcs8Bytes);
+/** Distinct Ed25519 public keys, each with a signature of the message. */
+function manyKeys(count: number, message: Uint8Array) {
+  return Array.from({ length: count }, (_, i) => {
+    const seed = new Uint8Array(32).fill(i);
+    const key = nodeProvider.signingKey(pkcs8({ ...RFC8032_TEST1, privateKey: seed }));
     return { publicKey: key.publicKey, signature: key.sign("ed25519", message) };
   });
+}
+
+Deno.test("parsed public keys are kept up to a bound, and all others verify as well", () => {
+  const message = utf8Bytes("x");
+  const keys = manyKeys(PARSED_KEY_COUNT_MAX + 6, message);
+  const verifier = new NodeVerifier();
   for (let round = 0; round < 2; round++) {
     for (const [i, { publicKey, signature }] of keys.entries()) {
-      assert(provider.verify("ed25519", publicKey, message, signature));
+      assert(verifier.verify("ed25519", publicKey, message, signature));
       const other = keys[(i + 1) % keys.length]!.signature;
-      if (i % 10 === 0) assert(!provider.verify("ed25519", publicKey, message, other));
+      assert(!verifier.verify("ed25519", publicKey, message, other));
+      assert(verifier.keptCount <= PARSED_KEY_COUNT_MAX);
     }
+  }
+  assertEquals(verifier.keptCount, PARSED_KEY_COUNT_MAX);
+});
+
+testEach('RFC 8032 section 5.1.3: "If x = 0, and x_0 = 1, decoding fails"', (provider) => {
+  // With the identity for key and R, s = 0 fits every message.
+  const identity = Uint8Array.of(1, ...new Uint8Array(31));
+  const negative = Uint8Array.of(1, ...new Uint8Array(30), 0x80);
+  const signature = concatBytes(negative, new Uint8Array(32));
+  for (const publicKey of [identity, negative]) {
+    const bytes = spki({ ...RFC8032_TEST1, publicKey });
+    assert(!provider.verify("ed25519", bytes, utf8Bytes("x"), signature));
   }
 });
 

@@ -1,0 +1,200 @@
+// From the payload of a Query to the engine, and from the engine's result to what is sent.
+
+import { DecodeError } from "../base/byte_reader.ts";
+import { SqpError } from "../wire/errors.ts";
+import { LIMITS } from "../wire/limits.ts";
+import { type Command, decodeQuery } from "../wire/query_payload.ts";
+import { type Column, encodeResponse } from "../wire/response_payload.ts";
+import { encodeTrailer, PAGE_PREFIX_BYTES } from "../wire/row_page.ts";
+import type { Engine, Execution, Permission, ResultEnd, ResultSink } from "./engine.ts";
+
+/** Bytes of one result that may wait between the engine and the transport. */
+export const STREAM_BUFFER_BYTES = 256 * 1024;
+
+/** The payload of a page without rows. */
+const EMPTY_PAGE = new Uint8Array([0x90]);
+
+/** A stream of a result, as the session gives it. */
+export interface StreamWriter {
+  /** Takes bytes in order; they may be kept as they are. */
+  write(bytes: Uint8Array): void;
+  /** Bytes written that the transport has not sent yet. */
+  bufferedBytes(): number;
+  /** Sets what to call whenever {@linkcode StreamWriter.bufferedBytes} has become smaller. */
+  onWritable(callback: () => void): void;
+  /** Ends the stream after what was written. */
+  finish(): void;
+  /** Ends the stream with an error; what was written and not sent may be dropped. */
+  abort(error: SqpError): void;
+}
+
+/** Where the answer to one request goes. Exactly one of its methods is called, once. */
+export interface Responder {
+  /** Sends a Response that is the whole answer. */
+  respond(payload: Uint8Array): void;
+  /** Opens a stream and sends the Response that `headFor` gives for its number. */
+  openStream(headFor: (streamId: number) => Uint8Array): StreamWriter;
+  /** Sends an Error that is the whole answer. */
+  error(error: SqpError): void;
+}
+
+/** Who asks. */
+export interface Caller {
+  /** The name that the session gave. */
+  readonly principal: string;
+  /** What it may do. */
+  readonly permissions: ReadonlySet<Permission>;
+}
+
+/** A request under way. */
+export interface RunningRequest {
+  /** Ends it, because the client asked for that or is gone. It is still answered. */
+  cancel(): void;
+}
+
+const NOTHING_RUNS: RunningRequest = { cancel() {} };
+
+/** Runs the command of a Query's payload. Every failure goes to the responder; nothing is thrown. */
+export function runQuery(
+  engine: Engine,
+  caller: Caller,
+  payload: Uint8Array,
+  responder: Responder,
+): RunningRequest {
+  let command: Command;
+  try {
+    command = decodeQuery(payload);
+  } catch (error) {
+    responder.error(asDecodeFault(error));
+    return NOTHING_RUNS;
+  }
+  if (command.cmd === "unknown") {
+    const message = `The command "${command.name}" is not known.`;
+    responder.error(new SqpError("unknown_command", { message }));
+    return NOTHING_RUNS;
+  }
+  if (command.idempotencyKey !== undefined) {
+    // Better refused than taken for a promise that is not kept.
+    const message = "Idempotency keys are not supported.";
+    responder.error(new SqpError("bad_request", { message }));
+    return NOTHING_RUNS;
+  }
+  const { sql, params, deadlineMs } = command;
+  const answer = new Answer(responder);
+  const execution = engine.execute({
+    sql,
+    params,
+    permissions: caller.permissions,
+    principal: caller.principal,
+    ...(deadlineMs !== undefined && { deadlineMs }),
+  }, answer);
+  answer.start(execution);
+  return { cancel: () => execution.cancel() };
+}
+
+function asDecodeFault(error: unknown): SqpError {
+  if (error instanceof SqpError) return error;
+  if (!(error instanceof DecodeError)) throw error;
+  return new SqpError("malformed_payload", { message: error.message, cause: error });
+}
+
+/** Sends one result: in one Response where it is small, else on a stream, of which the engine computes no more than can wait. */
+class Answer implements ResultSink {
+  readonly #responder: Responder;
+  #execution: Execution | undefined;
+  #columns: readonly Column[] = [];
+  #onlyPage: Uint8Array | undefined;
+  #stream: StreamWriter | undefined;
+  /** Pages that were asked for and have not come; the first comes unasked. */
+  #outstandingPages = 1;
+  #ended = false;
+
+  constructor(responder: Responder) {
+    this.#responder = responder;
+  }
+
+  start(execution: Execution): void {
+    this.#execution = execution;
+  }
+
+  onHead(columns: readonly Column[]): void {
+    this.#columns = columns;
+  }
+
+  onPage(page: Uint8Array, last: boolean): void {
+    this.#outstandingPages--;
+    if (last && this.#stream === undefined) {
+      this.#onlyPage = page;
+      return;
+    }
+    this.#openStream()?.write(page);
+    if (!last) this.#pull();
+  }
+
+  onEnd({ changes, lastInsertRowid, rowCount }: ResultEnd): void {
+    if (this.#ended) return;
+    const rowid = lastInsertRowid === null ? null : narrow(lastInsertRowid);
+    const page = this.#onlyPage?.subarray(PAGE_PREFIX_BYTES) ?? EMPTY_PAGE;
+    if (this.#stream === undefined && page.length <= LIMITS.inlinePageBytesMax) {
+      const columns = this.#columns;
+      const payload = encodeResponse({ kind: "page", columns, page, changes, rowid });
+      if (payload.length <= LIMITS.messageBytesMax) this.#responder.respond(payload);
+      else this.#responder.error(tooManyColumns());
+      this.#ended = true;
+      return;
+    }
+    const stream = this.#openStream();
+    if (stream === undefined) return;
+    this.#ended = true;
+    if (this.#onlyPage !== undefined) stream.write(this.#onlyPage);
+    stream.write(encodeTrailer({ rows: rowCount, changes, rowid }));
+    stream.finish();
+  }
+
+  onError(error: SqpError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#stream === undefined) this.#responder.error(error);
+    else this.#stream.abort(error);
+  }
+
+  #openStream(): StreamWriter | undefined {
+    if (this.#stream !== undefined || this.#ended) return this.#stream;
+    const columns = this.#columns;
+    // The number of a stream has the same length as any other as far as this limit is concerned.
+    const headBytes = encodeResponse({ kind: "stream", columns, streamId: 0xffff_ffff }).length;
+    if (headBytes > LIMITS.messageBytesMax) {
+      this.#ended = true;
+      this.#responder.error(tooManyColumns());
+      this.#execution!.cancel();
+      return undefined;
+    }
+    this.#stream = this.#responder.openStream((streamId) =>
+      encodeResponse({ kind: "stream", columns, streamId })
+    );
+    this.#stream.onWritable(() => this.#pull());
+    return this.#stream;
+  }
+
+  /** Asks for as many pages as there is room for, if each were as large as a page may be. */
+  #pull(): void {
+    if (this.#ended) return;
+    const freeBytes = STREAM_BUFFER_BYTES - this.#stream!.bufferedBytes();
+    const pages = Math.floor(freeBytes / LIMITS.pageBytesMax) - this.#outstandingPages;
+    if (pages <= 0) return;
+    this.#outstandingPages += pages;
+    this.#execution!.pull(pages);
+  }
+}
+
+/** Integers that a `number` holds exactly travel as such. */
+function narrow(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
+
+function tooManyColumns(): SqpError {
+  return new SqpError("too_many_columns", {
+    message: "The names of the result's columns do not fit a message.",
+  });
+}

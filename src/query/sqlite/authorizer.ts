@@ -1,0 +1,123 @@
+// The authorizer of one connection: decides each action by the connection's permissions and remembers what a statement does.
+
+import { SqpError } from "../../wire/errors.ts";
+import {
+  ACTION_INSERT,
+  ACTION_UPDATE,
+  describeAction,
+  needOf,
+  NEEDS_NOTHING,
+  NEVER,
+  type PermissionMask,
+  permissionNames,
+  SCHEMA,
+} from "./permissions.ts";
+
+const SQLITE_OK = 0;
+const SQLITE_DENY = 1;
+
+/** What a statement does, as its preparation showed. */
+export interface StatementEffects {
+  /** It changes the database. */
+  writes: boolean;
+  /** It changes the schema, SQLite's own tables or a number in the header: what rows that takes is nobody's business. */
+  changesSchema: boolean;
+  /** It inserts rows itself, apart from what triggers do. */
+  inserts: boolean;
+  /** It updates rows itself; together with `inserts`, an upsert. */
+  updates: boolean;
+}
+
+/**
+ * One per connection. SQLite asks when a statement is prepared, when it is prepared again because the schema changed, and for the inner
+ * statements of virtual tables while a statement runs.
+ */
+export class Authorizer {
+  readonly #permissions: PermissionMask;
+  readonly #readOnly: boolean;
+  #preparing = false;
+  #trusted = false;
+  #effects: StatementEffects = noEffects();
+  #refusal: SqpError | undefined;
+
+  /** With `readOnly`, a statement that writes is refused as soon as that shows, and is for the writer. */
+  constructor(permissions: PermissionMask, readOnly: boolean) {
+    this.#permissions = permissions;
+    this.#readOnly = readOnly;
+  }
+
+  /** Starts to record a new statement. */
+  beginPrepare(): void {
+    this.#preparing = true;
+    this.#effects = noEffects();
+    this.#refusal = undefined;
+  }
+
+  /** Ends the recording. */
+  endPrepare(): StatementEffects {
+    this.#preparing = false;
+    return this.#effects;
+  }
+
+  /** What was refused since the last preparation or the last call, in words for the client. */
+  takeRefusal(): SqpError | undefined {
+    const refusal = this.#refusal;
+    this.#refusal = undefined;
+    return refusal;
+  }
+
+  /** Runs statements of the engine's own, which are not asked for permissions. */
+  trusted<T>(body: () => T): T {
+    this.#trusted = true;
+    try {
+      return body();
+    } finally {
+      this.#trusted = false;
+    }
+  }
+
+  /** SQLite's callback. Never throws. */
+  readonly authorize = (
+    action: number,
+    argument1: string | null,
+    argument2: string | null,
+    database: string | null,
+    trigger: string | null,
+  ): number => {
+    if (this.#trusted) return SQLITE_OK;
+    const need = needOf(action, argument1, argument2, database);
+    if (this.#preparing && need.writes) {
+      this.#record(action, need.anyOf, trigger);
+      if (this.#readOnly) return SQLITE_DENY;
+    }
+    if (need.anyOf === NEEDS_NOTHING) return SQLITE_OK;
+    // While a statement runs on a read-only connection, SQLite itself refuses what would write.
+    if (this.#readOnly && need.writes) return SQLITE_OK;
+    if (need.anyOf !== NEVER && (need.anyOf & this.#permissions) !== 0) return SQLITE_OK;
+    this.#refusal ??= refusalOf(need.anyOf, describeAction(action, argument1, argument2));
+    return SQLITE_DENY;
+  };
+
+  #record(action: number, anyOf: PermissionMask, trigger: string | null): void {
+    const effects = this.#effects;
+    effects.writes = true;
+    if (anyOf === SCHEMA) effects.changesSchema = true;
+    if (trigger !== null) return;
+    if (action === ACTION_INSERT) effects.inserts = true;
+    if (action === ACTION_UPDATE) effects.updates = true;
+  }
+}
+
+function noEffects(): StatementEffects {
+  return { writes: false, changesSchema: false, inserts: false, updates: false };
+}
+
+function refusalOf(anyOf: PermissionMask, what: string): SqpError {
+  if (anyOf === NEVER) {
+    return new SqpError("statement_not_allowed", { message: `Not allowed here: ${what}.` });
+  }
+  const names = permissionNames(anyOf).map((name) => `"${name}"`).join(" or ");
+  return new SqpError("permission_denied", {
+    message: `The principal lacks the permission ${names} for ${what}.`,
+  });
+}

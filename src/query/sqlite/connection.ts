@@ -1,0 +1,288 @@
+// One connection with the permissions of one set of principals, and its cache of prepared statements.
+
+import { SqpError } from "../../wire/errors.ts";
+import type { Column } from "../../wire/response_payload.ts";
+import { Authorizer, type StatementEffects } from "./authorizer.ts";
+import { BindingPlan } from "./bindings.ts";
+import { type Instruction, proveBytecode } from "./bytecode.ts";
+import {
+  lastErrorText,
+  type NodeDatabase,
+  type NodeStatement,
+  openDatabase,
+} from "./node_sqlite.ts";
+import { type PermissionMask, READ } from "./permissions.ts";
+import type { SqliteSettings } from "./settings.ts";
+import { isBlank } from "./sql_scanner.ts";
+import { type ErrorPhase, fromSqlite, fromStepText } from "./sqlite_errors.ts";
+
+/**
+ * Reads go to connections that SQLite opened read-only, writes to those of the writer. `single` is the one connection of a database in
+ * memory, for simulations: it does both.
+ */
+export type ConnectionRole = "reader" | "writer" | "single";
+
+/** A statement that is ready to run on its connection. */
+export interface PreparedStatement {
+  readonly kind: "statement";
+  readonly statement: NodeStatement;
+  readonly columns: readonly Column[];
+  readonly effects: StatementEffects;
+  readonly plan: BindingPlan;
+  /** It gives so few rows that they may be held all at once. */
+  readonly fewRows: boolean;
+  /** It cannot run for long. */
+  readonly short: boolean;
+  /** A run of it is open; a second one at the same time needs a statement of its own. */
+  busy: boolean;
+  uses: number;
+}
+
+/** A statement that writes, prepared on a connection that only reads: it was not run, and is for the writer. */
+export interface HandedOff {
+  readonly kind: "handOff";
+}
+
+/** SQLite's own counters of a connection. They keep their values over statements that change nothing. */
+export interface ConnectionCounts {
+  readonly changes: number;
+  readonly totalChanges: bigint;
+  readonly lastInsertRowid: bigint;
+}
+
+const HAND_OFF: HandedOff = { kind: "handOff" };
+
+/** A connection. Statements are authorized when they are prepared, so neither it nor its cache is shared between permission sets. */
+export class SqliteConnection {
+  readonly #database: NodeDatabase;
+  readonly #authorizer: Authorizer;
+  readonly #role: ConnectionRole;
+  readonly #settings: SqliteSettings;
+  /** In the order of their last use. */
+  readonly #cache = new Map<string, PreparedStatement | HandedOff>();
+  #counts: NodeStatement | undefined;
+  /** The statements that begin and end transactions, of which there are a handful. */
+  readonly #controls = new Map<string, NodeStatement>();
+
+  /** Opens the database. Throws {@linkcode SqpError}. */
+  constructor(settings: SqliteSettings, role: ConnectionRole, permissions: PermissionMask) {
+    this.#settings = settings;
+    this.#role = role;
+    // Permissions beyond reading are no use on a connection that only reads; they decide whether the writer is asked.
+    const effective = role === "reader" ? permissions & READ : permissions;
+    this.#authorizer = new Authorizer(effective, role === "reader");
+    this.#database = open(settings, role);
+    this.#database.setAuthorizer(this.#authorizer.authorize);
+  }
+
+  /**
+   * Prepares a statement or takes it from the cache. Throws {@linkcode SqpError}: `syntax`, `empty_statement`, `multiple_statements`,
+   * `permission_denied`, `statement_not_allowed`, and what SQLite says.
+   */
+  prepare(sql: string): PreparedStatement | HandedOff {
+    const cached = this.#cache.get(sql);
+    if (cached !== undefined) {
+      this.#cache.delete(sql);
+      if (cached.kind === "handOff" || !cached.busy) {
+        const worn = cached.kind === "statement" &&
+          ++cached.uses >= this.#settings.limits.statementUsesMax;
+        if (!worn) this.#cache.set(sql, cached);
+        return cached;
+      }
+    }
+    const prepared = this.#prepareNew(sql);
+    this.#remember(sql, prepared);
+    return prepared;
+  }
+
+  /** Whether a statement is in the cache. */
+  knows(sql: string): boolean {
+    return this.#cache.has(sql);
+  }
+
+  #remember(sql: string, prepared: PreparedStatement | HandedOff): void {
+    const { cachedStatementsMax, cachedSqlCharactersMax } = this.#settings.limits;
+    if (sql.length > cachedSqlCharactersMax) return;
+    this.#cache.set(sql, prepared);
+    if (this.#cache.size <= cachedStatementsMax) return;
+    for (const oldest of this.#cache.keys()) {
+      this.#cache.delete(oldest);
+      break;
+    }
+  }
+
+  #prepareNew(sql: string): PreparedStatement | HandedOff {
+    // SQLite would read up to the NUL and ignore the rest.
+    if (sql.includes("\0")) throw new SqpError("syntax", { message: "The SQL text holds U+0000." });
+    if (isBlank(sql)) throw new SqpError("empty_statement");
+    const authorizer = this.#authorizer;
+    authorizer.beginPrepare();
+    let statement: NodeStatement;
+    let effects: StatementEffects;
+    try {
+      statement = this.#database.prepare(sql);
+      effects = authorizer.endPrepare();
+    } catch (error) {
+      effects = authorizer.endPrepare();
+      const refusal = authorizer.takeRefusal();
+      if (refusal !== undefined) throw refusal;
+      if (this.#role === "reader" && effects.writes) return HAND_OFF;
+      throw fromSqlite(error, "prepare");
+    }
+    // SQLite compiles the first statement and leaves the rest; its text says where it ended.
+    if (!isBlank(sql, statement.sourceSQL.length)) throw new SqpError("multiple_statements");
+    const columns = statement.columns().map(({ name, type }) => ({ name, declaredType: type }));
+    const proof = proveBytecode(this.#explain(sql));
+    return {
+      kind: "statement",
+      statement,
+      columns,
+      effects,
+      plan: new BindingPlan(sql),
+      fewRows: proof.fewRows,
+      short: proof.short,
+      busy: false,
+      uses: 0,
+    };
+  }
+
+  /** The bytecode of a statement that was just prepared; nothing where it cannot be explained, such as an EXPLAIN. */
+  #explain(sql: string): Instruction[] {
+    return this.#authorizer.trusted(() => {
+      try {
+        return this.#database.prepare(`EXPLAIN ${sql}`).all().map((row) => ({
+          opcode: String(row[1]),
+          p2: Number(row[3]),
+        }));
+      } catch {
+        return [];
+      }
+    });
+  }
+
+  /** The error of SQP for what a call on this connection threw; what the authorizer refused comes before what SQLite says of it. */
+  errorOf(error: unknown, phase: ErrorPhase = "step"): SqpError {
+    return this.#authorizer.takeRefusal() ?? fromSqlite(error, phase);
+  }
+
+  /** The error that ended an `iterate()` in silence, `undefined` where the last step succeeded. Call it right after the end. */
+  silentError(): SqpError | undefined {
+    const text = lastErrorText(this.#database);
+    if (text === undefined) return undefined;
+    return this.#authorizer.takeRefusal() ?? fromStepText(text);
+  }
+
+  /** What SQLite counts on this connection. */
+  counts(): ConnectionCounts {
+    return this.#authorizer.trusted(() => {
+      this.#counts ??= this.#database.prepare(
+        "SELECT changes(), total_changes(), last_insert_rowid()",
+      );
+      const [changes, totalChanges, lastInsertRowid] = this.#counts.get()! as bigint[];
+      return {
+        changes: Number(changes!),
+        totalChanges: totalChanges!,
+        lastInsertRowid: lastInsertRowid!,
+      };
+    });
+  }
+
+  /** Begins a write transaction. Throws {@linkcode SqpError}. */
+  begin(): void {
+    this.#control("BEGIN IMMEDIATE");
+  }
+
+  /** Commits. Throws {@linkcode SqpError}; then the transaction is rolled back. */
+  commit(): void {
+    try {
+      this.#control("COMMIT");
+    } catch (error) {
+      this.rollback();
+      throw error;
+    }
+  }
+
+  /** Rolls back, where SQLite has not done so by itself. */
+  rollback(): void {
+    if (this.inTransaction) this.#control("ROLLBACK");
+  }
+
+  /** Whether a transaction is open. */
+  get inTransaction(): boolean {
+    return this.#database.isTransaction;
+  }
+
+  /** Marks where {@linkcode SqliteConnection.rollbackToSavepoint} leads. Throws {@linkcode SqpError}. */
+  savepoint(): void {
+    this.#control("SAVEPOINT sqp");
+  }
+
+  /** Forgets the savepoint and keeps what came after it. Throws {@linkcode SqpError}. */
+  release(): void {
+    this.#control("RELEASE sqp");
+  }
+
+  /** Undoes what came after the savepoint, where SQLite has not undone the whole transaction. Throws {@linkcode SqpError}. */
+  rollbackToSavepoint(): void {
+    if (!this.inTransaction) return;
+    this.#control("ROLLBACK TO sqp");
+    this.release();
+  }
+
+  #control(sql: string): void {
+    this.#authorizer.trusted(() => {
+      try {
+        // Not `exec`, whose errors have no code.
+        let statement = this.#controls.get(sql);
+        if (statement === undefined) {
+          statement = this.#database.prepare(sql);
+          this.#controls.set(sql, statement);
+        }
+        statement.run();
+      } catch (error) {
+        throw fromSqlite(error, "step");
+      }
+    });
+  }
+
+  close(): void {
+    this.#cache.clear();
+    this.#database.close();
+  }
+}
+
+function open(settings: SqliteSettings, role: ConnectionRole): NodeDatabase {
+  const { path, synchronous, limits } = settings;
+  let database: NodeDatabase | undefined;
+  try {
+    database = openDatabase(path, {
+      readOnly: role === "reader",
+      enableForeignKeyConstraints: true,
+      allowExtension: false,
+      enableDoubleQuotedStringLiterals: false,
+      defensive: true,
+      timeout: limits.busyTimeoutMs,
+      readBigInts: true,
+      returnArrays: true,
+      limits: { length: limits.valueBytesMax, sqlLength: limits.sqlBytesMax, attach: 0 },
+    });
+    const pragma = (text: string) => database!.prepare(`PRAGMA ${text}`).all();
+    pragma(`hard_heap_limit = ${limits.heapBytesMax}`);
+    pragma("cell_size_check = ON");
+    if (role !== "reader") {
+      const mode = pragma("journal_mode = WAL")[0]?.[0];
+      if (mode !== (role === "writer" ? "wal" : "memory")) {
+        throw new SqpError("engine_failure", {
+          message: `The database cannot use a write-ahead log; its journal mode stays ${mode}.`,
+        });
+      }
+      pragma(`synchronous = ${synchronous === "full" ? "FULL" : "NORMAL"}`);
+    }
+    // The first access to the file: one that is not a database is found here.
+    database.prepare("SELECT count(*) FROM sqlite_schema").get();
+    return database;
+  } catch (error) {
+    database?.close();
+    throw fromSqlite(error, "open");
+  }
+}

@@ -1,0 +1,34 @@
+// The working thread of an engine process: reads messages from the process's standard input, answers on its standard output. Reads block,
+// because nothing is to be done in between, and a blocking read wakes up five times as fast as the event loop.
+
+import { EngineLoop } from "./engine_loop.ts";
+import { MessageSplitter } from "./ipc.ts";
+
+const READ_BYTES = 64 * 1024;
+
+/** The main thread of the process; the type of a Worker's global scope is not among the project's types. */
+const main = self as unknown as { postMessage(message: unknown): void };
+
+function writeAll(bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+}
+
+function run(): void {
+  const loop = new EngineLoop(writeAll, () => performance.now());
+  const splitter = new MessageSplitter();
+  const buffer = new Uint8Array(READ_BYTES);
+  let told = false;
+  for (;;) {
+    const lengthBytes = Deno.stdin.readSync(buffer);
+    if (lengthBytes === null) break;
+    loop.handle(splitter.push(buffer.slice(0, lengthBytes)));
+    if (!told && loop.opened !== undefined) {
+      told = true;
+      main.postMessage({ removeAtExit: loop.opened.removeAtExit });
+    }
+  }
+  loop.close();
+}
+
+run();
+main.postMessage({ done: true });

@@ -1,0 +1,52 @@
+// One command on its way through the SQLite engine.
+
+import { SqpError } from "../../wire/errors.ts";
+import type { ExecuteCommand, ResultSink } from "../engine.ts";
+import { type PermissionMask, permissionMask } from "./permissions.ts";
+import type { ProcessRole } from "./ipc.ts";
+import type { EngineSlot } from "./slot.ts";
+
+/** A command and where it stands. */
+export class Job {
+  readonly sql: string;
+  readonly params: Uint8Array;
+  readonly permissions: PermissionMask;
+  readonly sink: ResultSink;
+  route: ProcessRole = "reader";
+  /** The process that has it, `undefined` while it waits for one. */
+  slot: EngineSlot | undefined;
+  /** Its number in that process; each attempt has its own. */
+  attemptId = 0;
+  attempts = 0;
+  /** Pages that were asked for and have not come. */
+  outstandingPages = 1;
+  /** The sink has had a head, so it cannot be run again unseen. */
+  headSeen = false;
+  /** It is a write that may be committed by now. */
+  begun = false;
+  /** The sink has had its last call. */
+  answered = false;
+  /** It is to end with this error, and since when. */
+  ending: SqpError | undefined;
+  endingSinceMs = 0;
+  /** When it ends in any case. */
+  readonly deadlineAtMs: number;
+  /** When the last page came or the last pull was made, whichever was later. */
+  activeAtMs: number;
+
+  constructor(command: ExecuteCommand, sink: ResultSink, nowMs: number) {
+    this.sql = command.sql;
+    this.params = command.params;
+    this.permissions = permissionMask(command.permissions);
+    this.sink = sink;
+    this.activeAtMs = nowMs;
+    this.deadlineAtMs = nowMs + (command.deadlineMs ?? Infinity);
+  }
+
+  /** Tells the sink of the error that ends this command. Harmless when it has ended. */
+  fail(error: SqpError): void {
+    if (this.answered) return;
+    this.answered = true;
+    this.sink.onError(error);
+  }
+}

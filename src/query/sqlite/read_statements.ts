@@ -1,0 +1,128 @@
+// Statements that read: a few rows at once, or many as pages are asked for.
+
+import type { Column } from "../../wire/response_payload.ts";
+import { RowPageWriter } from "../../wire/row_page.ts";
+import type { Bindings } from "./bindings.ts";
+import type { PreparedStatement, SqliteConnection } from "./connection.ts";
+import type { SqliteValue } from "./node_sqlite.ts";
+import { NO_WRITE, type ResultPart, type RunningStatement } from "./running_statement.ts";
+
+/** A read whose few rows are held all at once: `all()` throws where `iterate()` is silent, and is much faster. */
+export class ShortRead implements RunningStatement {
+  readonly kind = "running";
+  readonly columns: readonly Column[];
+  readonly short: boolean;
+  readonly #pages = new RowPageWriter();
+  readonly #connection: SqliteConnection;
+  readonly #prepared: PreparedStatement;
+  readonly #bindings: Bindings;
+  #rowCount: number | undefined;
+
+  constructor(connection: SqliteConnection, prepared: PreparedStatement, bindings: Bindings) {
+    this.columns = prepared.columns;
+    this.short = prepared.short;
+    this.#connection = connection;
+    this.#prepared = prepared;
+    this.#bindings = bindings;
+  }
+
+  next(): ResultPart {
+    this.#rowCount ??= this.#run();
+    const page = this.#pages.rowCount > 0 ? this.#pages.takePage() : undefined;
+    if (this.#pages.rowCount > 0) return { page: page! };
+    const end = { ...NO_WRITE, rowCount: this.#rowCount };
+    return page === undefined ? { end } : { page, end };
+  }
+
+  #run(): number {
+    let rows: SqliteValue[][];
+    try {
+      rows = this.#prepared.statement.all(...this.#bindings);
+    } catch (error) {
+      throw this.#connection.errorOf(error);
+    }
+    for (const row of rows) this.#pages.append(row);
+    return rows.length;
+  }
+
+  close(): void {}
+}
+
+/** How rows are gathered into pages. */
+export interface StreamOptions {
+  readonly firstPageBytesMax: number;
+  readonly pageMsMax: number;
+  readonly clockMs: () => number;
+}
+
+/** A read that is stepped as pages are asked for. Between pages its snapshot of the database stays open. */
+export class StreamedRead implements RunningStatement {
+  readonly kind = "running";
+  readonly columns: readonly Column[];
+  readonly short = false;
+  readonly #writer = new RowPageWriter();
+  readonly #connection: SqliteConnection;
+  readonly #prepared: PreparedStatement;
+  readonly #bindings: Bindings;
+  readonly #options: StreamOptions;
+  #rows: IterableIterator<SqliteValue[]> | undefined;
+  #rowCount = 0;
+  #pageBytesMax: number;
+
+  constructor(
+    connection: SqliteConnection,
+    prepared: PreparedStatement,
+    bindings: Bindings,
+    options: StreamOptions,
+  ) {
+    this.columns = prepared.columns;
+    this.#connection = connection;
+    this.#prepared = prepared;
+    this.#bindings = bindings;
+    this.#options = options;
+    this.#pageBytesMax = options.firstPageBytesMax;
+    prepared.busy = true;
+  }
+
+  next(): ResultPart {
+    try {
+      return this.#fillPage();
+    } catch (error) {
+      this.close();
+      throw this.#connection.errorOf(error);
+    }
+  }
+
+  #fillPage(): ResultPart {
+    const rows = this.#rows ??= this.#prepared.statement.iterate(...this.#bindings);
+    const writer = this.#writer;
+    const { clockMs, pageMsMax } = this.#options;
+    const dueMs = clockMs() + pageMsMax;
+    while (!writer.full) {
+      const step = rows.next();
+      if (step.done) return this.#finish();
+      writer.append(step.value);
+      this.#rowCount++;
+      if (writer.lengthBytes >= this.#pageBytesMax || clockMs() >= dueMs) break;
+    }
+    this.#pageBytesMax = Infinity;
+    return { page: writer.takePage() };
+  }
+
+  /** `iterate()` ends in the same way at the last row and at an error, so the connection is asked which it was. */
+  #finish(): ResultPart {
+    const error = this.#connection.silentError();
+    if (error !== undefined) throw error;
+    this.#prepared.busy = false;
+    this.#rows = undefined;
+    const end = { ...NO_WRITE, rowCount: this.#rowCount };
+    return this.#writer.rowCount > 0 ? { page: this.#writer.takePage(), end } : { end };
+  }
+
+  close(): void {
+    if (!this.#prepared.busy) return;
+    this.#rows?.return?.();
+    this.#rows = undefined;
+    this.#prepared.busy = false;
+  }
+}

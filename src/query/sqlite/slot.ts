@@ -1,0 +1,179 @@
+// A place for an engine process and the commands that it has.
+
+import type { SqpError } from "../../wire/errors.ts";
+import {
+  type Message,
+  MessageKind,
+  type OpenMessage,
+  type ProcessRole,
+  readEnd,
+  readError,
+  readHead,
+} from "./ipc.ts";
+import type { Job } from "./job.ts";
+import { EngineProcess } from "./process_host.ts";
+
+/** What the slot's owner hears. */
+export interface SlotListener {
+  onReady(slot: EngineSlot): void;
+  onFatal(slot: EngineSlot, error: SqpError): void;
+  /** A job of a reader that is for the writer. */
+  onHandOff(job: Job): void;
+  /** A job had its last answer. */
+  onJobEnd(job: Job): void;
+  /** The process has room for another job. */
+  onRoom(slot: EngineSlot): void;
+  /** The process is gone. Its jobs are still in the slot. */
+  onExit(slot: EngineSlot, detail: string): void;
+}
+
+/** A job as one process has it. */
+interface Attempt {
+  readonly job: Job;
+  /** Nothing was heard of it yet. */
+  waiting: boolean;
+}
+
+/** One engine process with its jobs. When the process is gone, so is the slot: its owner makes another. */
+export class EngineSlot {
+  readonly role: ProcessRole;
+  readonly process: EngineProcess;
+  /** By the number that they have in this process, cancelled ones until the process has let go of them. */
+  readonly #attempts = new Map<number, Attempt>();
+  ready = false;
+  /** It was killed or told to end: it takes no more jobs, and its end is no crash. */
+  retired = false;
+  /** When the process last said something, or was given something to do while it had nothing. */
+  progressAtMs: number;
+  /** The progress that was the last one when the owner found the process silent. */
+  silentSinceMs: number | undefined;
+  /** It stands in one statement; others are not to wait for it. */
+  stuck = false;
+  #waitingCount = 0;
+  /** The job that it said it turns to, until it answers. */
+  #runningId: number | undefined;
+  readonly #listener: SlotListener;
+
+  constructor(open: OpenMessage, listener: SlotListener) {
+    this.role = open.role;
+    this.#listener = listener;
+    this.progressAtMs = performance.now();
+    this.process = new EngineProcess(open, {
+      onReady: () => {
+        this.ready = true;
+        listener.onReady(this);
+      },
+      onFatal: (error) => {
+        this.retired = true;
+        listener.onFatal(this, error);
+      },
+      onMessage: (message) => this.#receive(message),
+      onExit: (detail) => {
+        this.ready = false;
+        listener.onExit(this, detail);
+      },
+    });
+  }
+
+  /** Jobs that the process has, those among them that it has to let go of included. */
+  get jobCount(): number {
+    return this.#attempts.size;
+  }
+
+  /** Jobs of which nothing was heard yet. */
+  get waitingCount(): number {
+    return this.#waitingCount;
+  }
+
+  /** The jobs that this process is to answer. */
+  *jobs(): Generator<Job> {
+    for (const [id, { job }] of this.#attempts) if (this.#isCurrent(job, id)) yield job;
+  }
+
+  /** Whether the process is in the middle of this job, as far as it said. */
+  isRunning(job: Job): boolean {
+    return this.#runningId !== undefined && this.#attempts.get(this.#runningId)?.job === job;
+  }
+
+  /** A job that was answered or moved to another process is here only until the process has let go of it. */
+  #isCurrent(job: Job, id: number): boolean {
+    return job.slot === this && job.attemptId === id && !job.answered;
+  }
+
+  /** Gives a job to the process. */
+  run(job: Job, attemptId: number, nowMs: number): void {
+    if (this.#waitingCount === 0) this.progressAtMs = nowMs;
+    job.slot = this;
+    job.attemptId = attemptId;
+    job.attempts++;
+    job.begun = false;
+    this.#attempts.set(attemptId, { job, waiting: true });
+    this.#waitingCount++;
+    this.process.send((out) => {
+      out.execute(attemptId, job);
+      if (job.outstandingPages > 1) out.pull(attemptId, job.outstandingPages - 1);
+    });
+  }
+
+  /** Asks for more pages of a job. */
+  pull(job: Job, pages: number): void {
+    this.process.send((out) => out.pull(job.attemptId, pages));
+  }
+
+  /** Tells the process to let go of a job; it answers. */
+  cancel(job: Job): void {
+    this.process.send((out) => out.bare(MessageKind.CANCEL, job.attemptId));
+  }
+
+  #receive({ kind, id, body }: Message): void {
+    this.progressAtMs = performance.now();
+    this.stuck = false;
+    const attempt = this.#attempts.get(id);
+    // What the process still says of a job that it was told to let go of after it had ended.
+    if (attempt === undefined) return;
+    const { job } = attempt;
+    const current = this.#isCurrent(job, id);
+    if (kind === MessageKind.RUNNING) {
+      this.#runningId = id;
+      return;
+    }
+    if (kind === MessageKind.BEGUN) {
+      if (current) job.begun = true;
+      return;
+    }
+    if (attempt.waiting) {
+      attempt.waiting = false;
+      this.#waitingCount--;
+    }
+    if (kind === MessageKind.HEAD) {
+      if (!current) return;
+      job.headSeen = true;
+      job.sink.onHead(readHead(body));
+    } else if (kind === MessageKind.PAGE) {
+      if (this.#runningId === id) this.#runningId = undefined;
+      if (!current) return;
+      job.outstandingPages--;
+      job.activeAtMs = this.progressAtMs;
+      job.sink.onPage(body.subarray(1), body[0] === 1);
+    } else {
+      if (this.#runningId === id) this.#runningId = undefined;
+      this.#attempts.delete(id);
+      if (current) this.#answer(job, kind, body);
+      else if (job.slot === this && job.attemptId === id) this.#listener.onJobEnd(job);
+      this.#listener.onRoom(this);
+    }
+  }
+
+  #answer(job: Job, kind: number, body: Uint8Array): void {
+    if (kind === MessageKind.HAND_OFF) return this.#listener.onHandOff(job);
+    if (kind === MessageKind.END) {
+      job.answered = true;
+      job.sink.onEnd(readEnd(body));
+    } else if (kind === MessageKind.ERROR) {
+      job.fail(readError(body));
+    } else if (job.ending !== undefined) {
+      job.fail(job.ending);
+    }
+    this.#listener.onJobEnd(job);
+  }
+}

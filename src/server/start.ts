@@ -1,0 +1,89 @@
+// Starts a server from what an operator says: addresses, folders and files, with everything made that is missing.
+
+import { AddressError } from "../net/udp.ts";
+import { openSqliteEngine } from "../query/sqlite/sqlite_engine.ts";
+import { type Permission, PERMISSIONS } from "../session/permissions.ts";
+import type { AuthenticationPolicy } from "./authenticator.ts";
+import {
+  type DevelopmentCertificates,
+  ensureDevelopmentCertificates,
+} from "./certificate_directory.ts";
+import type { Logger } from "./log.ts";
+import { Server } from "./server.ts";
+
+/** The database of a server that is told of none; its folder is made. */
+export const DEFAULT_DATABASE = "data/sqp.sqlite";
+
+/** What an operator decides. */
+export interface ServerSettings {
+  readonly hostname: string;
+  /** 0: one of the system's choice. */
+  readonly port: number;
+  /** A file, or `:memory:` for a database that is gone with the server. */
+  readonly database: string;
+  /** The folder of certificates; what is missing in it is made. */
+  readonly certificates: string;
+  readonly policy: AuthenticationPolicy;
+  readonly log: Logger;
+  /** What the principal of a certificate may do. Default: everything but `admin`. */
+  readonly certificatePermissions?: readonly Permission[];
+  /** The file that TLS secrets are appended to: whoever has it can read everything. */
+  readonly keyLogFile?: string;
+  readonly drainMs?: number;
+}
+
+/** A server that was started, and what was made for it. */
+export interface StartedServer {
+  readonly server: Server;
+  readonly certificates: DevelopmentCertificates;
+}
+
+/**
+ * Starts a server. Throws `CertificateFileError`, {@linkcode AddressError}, or `SqpError` for a database that cannot be
+ * opened; nothing is left running then.
+ */
+export async function startServer(settings: ServerSettings): Promise<StartedServer> {
+  const certificates = await ensureDevelopmentCertificates(settings.certificates);
+  const keyLog = settings.keyLogFile === undefined
+    ? undefined
+    : await Deno.open(settings.keyLogFile, { append: true, create: true, mode: 0o600 });
+  try {
+    if (settings.database === DEFAULT_DATABASE) await Deno.mkdir("data", { recursive: true });
+    const engine = await openSqliteEngine({ database: settings.database });
+    try {
+      const server = await Server.start({
+        hostname: settings.hostname,
+        port: settings.port,
+        engine,
+        trust: certificates,
+        policy: settings.policy,
+        certificatePermissions: settings.certificatePermissions ??
+          PERMISSIONS.filter((permission) => permission !== "admin"),
+        log: settings.log,
+        ...(keyLog !== undefined && {
+          onKeyLogLine: (line) => keyLog.writeSync(new TextEncoder().encode(`${line}\n`)),
+        }),
+        ...(settings.drainMs !== undefined && { limits: { drainMs: settings.drainMs } }),
+      });
+      return { server, certificates };
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
+  } catch (error) {
+    keyLog?.close();
+    throw error;
+  }
+}
+
+/** Reads `host:port`, `[host]:port`, `host` or `:port`. Throws {@linkcode AddressError}. */
+export function parseListenAddress(
+  text: string,
+  defaultPort: number,
+): { hostname: string; port: number } {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:\s\[\]]*)(?::(\d{1,5}))?$/.exec(text);
+  const port = match?.[2] === undefined ? defaultPort : Number(match[2]);
+  if (match === null || port > 65_535) throw new AddressError(`"${text}" is not host:port`);
+  const host = match[1] === "" ? "0.0.0.0" : match[1]!;
+  return { hostname: host.startsWith("[") ? host.slice(1, -1) : host, port };
+}
