@@ -88,7 +88,7 @@ Deno.test("streams given up by either side, at any time, leave no credit, memory
   });
 });
 
-/** Sends so many bytes from server to client; returns the virtual time that it took, `Infinity` where it does not end. */
+/** Sends bytes from server to client; returns the virtual time that it took, `Infinity` where it does not end. */
 function transferMs(pair: Pair, totalBytes: number): number {
   const { client, server, simulation } = pair;
   const begin = simulation.now;
