@@ -46,30 +46,34 @@ function capture(options: PairOptions): { from: "client" | "server"; bytes: Uint
 
 const SHAPES: Readonly<Record<string, PairOptions>> = { "plain": {}, "certificates and IDs": BOTH };
 for (const [name, options] of Object.entries(SHAPES)) {
-  Deno.test(`${name}: every truncation and every bit flip of every datagram, after the handshake, changes nothing`, () => {
-    const pair = new DtlsPair(options).handshake();
-    pair.simulation.advance(300_000);
-    const server = pair.server.association!;
-    const ids = [pair.client, server].map((end) => end.receiveConnectionId.length);
-    pair.send("client", new Uint8Array(40));
-    pair.send("server", new Uint8Array(40));
-    // The same pair's datagrams: they carry the right connection IDs and, but for the damage, open.
-    for (const { from, bytes } of pair.sent.slice()) {
-      const end = from === "client" ? server : pair.client;
-      const before = stateOf(end);
-      for (const bad of damaged(bytes)) {
-        const counted = end.drops.total();
-        end.handleDatagram(bad, pair.simulation.now);
-        if (bad.length > 0) assert(end.drops.total() > counted);
-        assertEquals(end.pollTransmit(pair.simulation.now), undefined);
-        assertEquals(end.pollEvent(), undefined);
+  Deno.test(
+    `${name}: every truncation and every bit flip of every ` +
+      `datagram, after the handshake, changes nothing`,
+    () => {
+      const pair = new DtlsPair(options).handshake();
+      pair.simulation.advance(300_000);
+      const server = pair.server.association!;
+      const ids = [pair.client, server].map((end) => end.receiveConnectionId.length);
+      pair.send("client", new Uint8Array(40));
+      pair.send("server", new Uint8Array(40));
+      // The same pair's datagrams: they carry the right connection IDs and, but for the damage, open.
+      for (const { from, bytes } of pair.sent.slice()) {
+        const end = from === "client" ? server : pair.client;
+        const before = stateOf(end);
+        for (const bad of damaged(bytes)) {
+          const counted = end.drops.total();
+          end.handleDatagram(bad, pair.simulation.now);
+          if (bad.length > 0) assert(end.drops.total() > counted);
+          assertEquals(end.pollTransmit(pair.simulation.now), undefined);
+          assertEquals(end.pollEvent(), undefined);
+        }
+        assertEquals(stateOf(end), before);
       }
-      assertEquals(stateOf(end), before);
-    }
-    assertEquals(ids.length, 2);
-    pair.simulation.advance(100);
-    assertEquals([pair.received("server").length, pair.received("client").length], [1, 1]);
-  });
+      assertEquals(ids.length, 2);
+      pair.simulation.advance(100);
+      assertEquals([pair.received("server").length, pair.received("client").length], [1, 1]);
+    },
+  );
 
   Deno.test(`${name}: the same at an endpoint, with at most three times the bytes in answer`, () => {
     for (const { from, bytes } of capture(options)) {

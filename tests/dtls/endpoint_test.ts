@@ -72,7 +72,7 @@ class Lab {
     return answers;
   }
 
-  /** Moves datagrams between a client and its associations until there are none, at most `datagrams` from the client. */
+  /** Moves datagrams between a client and its associations, at most `datagrams` from the client. */
   run(peer: Peer, datagrams = 100): void {
     for (let sent = 0; sent < datagrams; sent++) {
       const bytes = peer.association.pollTransmit(this.now);
@@ -309,23 +309,27 @@ for (const connectionId of [undefined, null]) {
   });
 }
 
-Deno.test("section 5.11: forged ClientHellos and unfinished handshakes leave the association alone, and are bounded", () => {
-  const lab = new Lab();
-  const old = new Peer("a", {}, 1);
-  lab.run(old);
-  const [entry] = lab.entries;
-  for (let seed = 2; seed < 12; seed++) {
-    const young = new Peer("a", {}, seed);
-    lab.run(young, 2);
-    // The one before it, which never completed, gave way, and its owner hears of it.
-    assertEquals(lab.endpoint.associationCount, 2);
-    if (seed > 2) assertEquals(lab.endpoint.pollReplaced()?.association.state, "closed");
-    assertEquals(lab.endpoint.pollReplaced(), undefined);
-  }
-  lab.receive(old.association.sealApplicationData(new Uint8Array([1])), "a");
-  assertEquals(entry!.association.pollEvent()?.kind, "application-data");
-  assertEquals(lab.endpoint.halfOpenCount, 1);
-});
+Deno.test(
+  "section 5.11: forged ClientHellos and unfinished handshakes " +
+    "leave the association alone, and are bounded",
+  () => {
+    const lab = new Lab();
+    const old = new Peer("a", {}, 1);
+    lab.run(old);
+    const [entry] = lab.entries;
+    for (let seed = 2; seed < 12; seed++) {
+      const young = new Peer("a", {}, seed);
+      lab.run(young, 2);
+      // The one before it, which never completed, gave way, and its owner hears of it.
+      assertEquals(lab.endpoint.associationCount, 2);
+      if (seed > 2) assertEquals(lab.endpoint.pollReplaced()?.association.state, "closed");
+      assertEquals(lab.endpoint.pollReplaced(), undefined);
+    }
+    lab.receive(old.association.sealApplicationData(new Uint8Array([1])), "a");
+    assertEquals(entry!.association.pollEvent()?.kind, "application-data");
+    assertEquals(lab.endpoint.halfOpenCount, 1);
+  },
+);
 
 Deno.test("a record with a connection ID reaches its association from any address", () => {
   const lab = new Lab();
@@ -361,18 +365,22 @@ Deno.test("connection IDs differ, and none is given out twice", () => {
   assertNotEquals(ids[0], ids[1]);
 });
 
-Deno.test("protected records and plaintext that is no ClientHello, from an unknown address, are dropped and counted", () => {
-  const lab = new Lab();
-  assertEquals(lab.receive(new Uint8Array(50).fill(0x2f), "a"), []);
-  assertEquals(lab.receive(new Uint8Array(0), "a"), []);
-  assertEquals(lab.receive(plaintextRecord(ContentType.ALERT, new Uint8Array([2, 40])), "a"), []);
-  assertEquals(lab.receive(plaintextRecord(ContentType.ACK, new Uint8Array([0, 0])), "a"), []);
-  assertEquals(lab.endpoint.drops.snapshot(), {
-    "unknown-address": 1,
-    "empty": 1,
-    "not-a-client-hello": 2,
-  });
-});
+Deno.test(
+  "protected records and plaintext that is no ClientHello, from " +
+    "an unknown address, are dropped and counted",
+  () => {
+    const lab = new Lab();
+    assertEquals(lab.receive(new Uint8Array(50).fill(0x2f), "a"), []);
+    assertEquals(lab.receive(new Uint8Array(0), "a"), []);
+    assertEquals(lab.receive(plaintextRecord(ContentType.ALERT, new Uint8Array([2, 40])), "a"), []);
+    assertEquals(lab.receive(plaintextRecord(ContentType.ACK, new Uint8Array([0, 0])), "a"), []);
+    assertEquals(lab.endpoint.drops.snapshot(), {
+      "unknown-address": 1,
+      "empty": 1,
+      "not-a-client-hello": 2,
+    });
+  },
+);
 
 const CLIENT_HELLO = HandshakeType.CLIENT_HELLO;
 

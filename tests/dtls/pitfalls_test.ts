@@ -185,12 +185,16 @@ Deno.test("handshake buffering without a bound (CVE-2016-2179, CVE-2014-3506, CV
   assertEquals(ranges, DTLS_LIMITS.fragmentRangesMax);
 });
 
-Deno.test("a message larger than the limit is refused: by an alert where the peer is authenticated, else in silence", () => {
-  const server = new Scripted("client");
-  const body = new Uint8Array(DTLS_LIMITS.handshakeMessageBytesMax + 1);
-  server.record(HANDSHAKE, handshakeMessage(HandshakeType.CERTIFICATE, 2, body, 0, 10));
-  assertEquals(server.outcome, ILLEGAL_PARAMETER);
-});
+Deno.test(
+  "a message larger than the limit is refused: by an alert where " +
+    "the peer is authenticated, else in silence",
+  () => {
+    const server = new Scripted("client");
+    const body = new Uint8Array(DTLS_LIMITS.handshakeMessageBytesMax + 1);
+    server.record(HANDSHAKE, handshakeMessage(HandshakeType.CERTIFICATE, 2, body, 0, 10));
+    assertEquals(server.outcome, ILLEGAL_PARAMETER);
+  },
+);
 
 Deno.test("buffering of records of future epochs (CVE-2026-54874)", () => {
   const server = new Scripted("client");
@@ -391,41 +395,45 @@ Deno.test("return routability skipped (CVE-2022-34293, CVE-2022-2576)", () => {
   assertEquals([endpoint.associationCount, endpoint.halfOpenCount], [0, 0]);
 });
 
-Deno.test("missing or reordered CertificateVerify accepted (CVE-2022-29222, CVE-2026-55962, CVE-2020-2655, CVE-2026-2645)", () => {
-  const { CERTIFICATE, CERTIFICATE_VERIFY, FINISHED, ENCRYPTED_EXTENSIONS, CERTIFICATE_REQUEST } =
-    HandshakeType;
-  const all = {
-    client: [CERTIFICATE, CERTIFICATE_VERIFY, FINISHED],
-    server: [
-      ENCRYPTED_EXTENSIONS,
-      CERTIFICATE_REQUEST,
-      CERTIFICATE,
-      CERTIFICATE_VERIFY,
-      FINISHED,
-    ],
-  };
-  for (const from of ["client", "server"] as const) {
-    const script = (types: readonly number[]) => {
-      const scripted = new Scripted(from);
-      return scripted.say(...types.map((type) => scripted.real(type))).outcome;
+Deno.test(
+  "missing or reordered CertificateVerify accepted (CVE-2022-29222, " +
+    "CVE-2026-55962, CVE-2020-2655, CVE-2026-2645)",
+  () => {
+    const { CERTIFICATE, CERTIFICATE_VERIFY, FINISHED, ENCRYPTED_EXTENSIONS, CERTIFICATE_REQUEST } =
+      HandshakeType;
+    const all = {
+      client: [CERTIFICATE, CERTIFICATE_VERIFY, FINISHED],
+      server: [
+        ENCRYPTED_EXTENSIONS,
+        CERTIFICATE_REQUEST,
+        CERTIFICATE,
+        CERTIFICATE_VERIFY,
+        FINISHED,
+      ],
     };
-    assertEquals(script(all[from]), "connected");
-    for (let at = 0; at < all[from].length; at++) {
-      const without = all[from].toSpliced(at, 1);
-      // Without the request, which may be left out, the signature is over another transcript; the last may be to come.
-      const outcome = script(without);
-      const isRequest = all[from][at] === CERTIFICATE_REQUEST;
-      if (at === all[from].length - 1) assertEquals(outcome, "handshaking");
-      else assertEquals(outcome, isRequest ? DECRYPT_ERROR : UNEXPECTED_MESSAGE);
-      for (let to = at + 1; to < all[from].length; to++) {
-        const swapped = all[from].slice();
-        [swapped[at], swapped[to]] = [swapped[to]!, swapped[at]!];
-        const alert = script(swapped);
-        assert(alert === UNEXPECTED_MESSAGE || alert === DECRYPT_ERROR, `${from} ${at} ${to}`);
+    for (const from of ["client", "server"] as const) {
+      const script = (types: readonly number[]) => {
+        const scripted = new Scripted(from);
+        return scripted.say(...types.map((type) => scripted.real(type))).outcome;
+      };
+      assertEquals(script(all[from]), "connected");
+      for (let at = 0; at < all[from].length; at++) {
+        const without = all[from].toSpliced(at, 1);
+        // Without the request, which may be left out, the signature is over another transcript; the last may be to come.
+        const outcome = script(without);
+        const isRequest = all[from][at] === CERTIFICATE_REQUEST;
+        if (at === all[from].length - 1) assertEquals(outcome, "handshaking");
+        else assertEquals(outcome, isRequest ? DECRYPT_ERROR : UNEXPECTED_MESSAGE);
+        for (let to = at + 1; to < all[from].length; to++) {
+          const swapped = all[from].slice();
+          [swapped[at], swapped[to]] = [swapped[to]!, swapped[at]!];
+          const alert = script(swapped);
+          assert(alert === UNEXPECTED_MESSAGE || alert === DECRYPT_ERROR, `${from} ${at} ${to}`);
+        }
       }
     }
-  }
-});
+  },
+);
 
 Deno.test("a CertificateVerify of another key, another side or another transcript is a decrypt_error", () => {
   for (const from of ["client", "server"] as const) {

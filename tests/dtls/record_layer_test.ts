@@ -1,4 +1,4 @@
-// Records: the replay window, numbers cut to 8 or 16 bits, headers of every form, and what is no record (RFC 9147 section 4).
+// Records: the replay window, numbers cut to 8 or 16 bits, headers of every form, and what is none (RFC 9147 section 4).
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
@@ -114,23 +114,27 @@ for (const suite of SUITES) {
 }
 
 for (const [bits, isShort] of [[8, true], [16, false]] as const) {
-  Deno.test(`"the full sequence number which is numerically closest to one plus [...] the highest": ${bits} bits`, () => {
-    const modulus = 2 ** bits;
-    for (const highest of [0, modulus - 2, modulus - 1, modulus, 3 * modulus + 5]) {
-      for (const by of [-modulus / 2 + 1, -60, -2, 0, 1, 30, modulus / 2 - 1]) {
-        const number = highest + 1 + by;
-        if (number < 0 || number === highest) continue;
-        const receiver = new Receiver([3], 0x1301, 2 ** 16);
-        // What is far is reached in steps of less than half of the 16 bits.
-        for (let at = 0; at < highest; at += 30_000) {
-          receiver.receive(receiver.seal({ number: at }));
+  Deno.test(
+    `"the full sequence number which is numerically closest to ` +
+      `one plus [...] the highest": ${bits} bits`,
+    () => {
+      const modulus = 2 ** bits;
+      for (const highest of [0, modulus - 2, modulus - 1, modulus, 3 * modulus + 5]) {
+        for (const by of [-modulus / 2 + 1, -60, -2, 0, 1, 30, modulus / 2 - 1]) {
+          const number = highest + 1 + by;
+          if (number < 0 || number === highest) continue;
+          const receiver = new Receiver([3], 0x1301, 2 ** 16);
+          // What is far is reached in steps of less than half of the 16 bits.
+          for (let at = 0; at < highest; at += 30_000) {
+            receiver.receive(receiver.seal({ number: at }));
+          }
+          receiver.receive(receiver.seal({ number: highest }));
+          const opened = receiver.receive(receiver.seal({ number, isShort }));
+          assertEquals(opened, [number], `${highest} and ${by}`);
         }
-        receiver.receive(receiver.seal({ number: highest }));
-        const opened = receiver.receive(receiver.seal({ number, isShort }));
-        assertEquals(opened, [number], `${highest} and ${by}`);
       }
-    }
-  });
+    },
+  );
 }
 
 Deno.test("a record number of 8 bits goes on over many wraps", () => {
@@ -160,14 +164,18 @@ Deno.test("a record that does not open does not take the rest of its datagram wi
   assertEquals(receiver.drops.snapshot(), { "bad-tag": 1 });
 });
 
-Deno.test('"The window MUST NOT be updated due to a received record until that record has been deprotected successfully"', () => {
-  const receiver = new Receiver();
-  receiver.receive(receiver.seal({ number: 0 }));
-  const far = receiver.seal({ number: 20_000 });
-  far[far.length - 1]! ^= 1;
-  assertEquals(receiver.receive(far), []);
-  assertEquals(receiver.receive(receiver.seal({ number: 1 })), [1]);
-});
+Deno.test(
+  '"The window MUST NOT be updated due to a received record until ' +
+    'that record has been deprotected successfully"',
+  () => {
+    const receiver = new Receiver();
+    receiver.receive(receiver.seal({ number: 0 }));
+    const far = receiver.seal({ number: 20_000 });
+    far[far.length - 1]! ^= 1;
+    assertEquals(receiver.receive(far), []);
+    assertEquals(receiver.receive(receiver.seal({ number: 1 })), [1]);
+  },
+);
 
 Deno.test("a replay and a record behind the window are dropped, and counted apart", () => {
   const receiver = new Receiver();
@@ -250,14 +258,23 @@ Deno.test("plaintext records of any epoch but 0 are dropped", () => {
   assertEquals(receiver.drops.snapshot(), { "plaintext-epoch": 4 });
 });
 
-Deno.test('"If a receiving implementation does not find a non-zero octet in the cleartext, it MUST terminate the connection"', () => {
-  for (const paddingBytes of [0, 30]) {
-    const receiver = new Receiver();
-    const record = receiver.seal({ number: 0, type: 0, content: new Uint8Array(0), paddingBytes });
-    const fault = assertThrows(() => receiver.receive(record), DtlsFault);
-    assertEquals(fault.reason, "unexpected-message");
-  }
-});
+Deno.test(
+  '"If a receiving implementation does not find a non-zero octet in ' +
+    'the cleartext, it MUST terminate the connection"',
+  () => {
+    for (const paddingBytes of [0, 30]) {
+      const receiver = new Receiver();
+      const record = receiver.seal({
+        number: 0,
+        type: 0,
+        content: new Uint8Array(0),
+        paddingBytes,
+      });
+      const fault = assertThrows(() => receiver.receive(record), DtlsFault);
+      assertEquals(fault.reason, "unexpected-message");
+    }
+  },
+);
 
 Deno.test("a record carries 2^14 bytes, and one more is a record_overflow", () => {
   const receiver = new Receiver();
@@ -269,20 +286,24 @@ Deno.test("a record carries 2^14 bytes, and one more is a record_overflow", () =
 });
 
 for (const suite of SUITES) {
-  Deno.test(`what is sealed opens, and is what another implementation of the header seals, suite ${suite.toString(16)}`, () => {
-    const secret = new Uint8Array(suite === 0x1302 ? 48 : 32).fill(3);
-    const parameters = suiteParameters(suite)!;
-    const connectionId = new Uint8Array([9, 8, 7, 6]);
-    const sealer = new RecordSealer(3, parameters, recordKeys(secret, suite), connectionId);
-    closeAfterTest({ close: () => sealer.destroy() });
-    const kit = new RecordKit(secret, suite);
-    for (let number = 0; number < 300; number++) {
-      const content = new Uint8Array(number % 40).fill(number);
-      const datagram = new Uint8Array(content.length + sealer.overheadBytes);
-      assertEquals(sealer.seal(datagram, 0, DATA, content), datagram.length);
-      assertEquals(datagram, kit.seal({ epoch: 3, number, type: DATA, content, connectionId }));
-    }
-  });
+  Deno.test(
+    `what is sealed opens, and is what another implementation of ` +
+      `the header seals, suite ${suite.toString(16)}`,
+    () => {
+      const secret = new Uint8Array(suite === 0x1302 ? 48 : 32).fill(3);
+      const parameters = suiteParameters(suite)!;
+      const connectionId = new Uint8Array([9, 8, 7, 6]);
+      const sealer = new RecordSealer(3, parameters, recordKeys(secret, suite), connectionId);
+      closeAfterTest({ close: () => sealer.destroy() });
+      const kit = new RecordKit(secret, suite);
+      for (let number = 0; number < 300; number++) {
+        const content = new Uint8Array(number % 40).fill(number);
+        const datagram = new Uint8Array(content.length + sealer.overheadBytes);
+        assertEquals(sealer.seal(datagram, 0, DATA, content), datagram.length);
+        assertEquals(datagram, kit.seal({ epoch: 3, number, type: DATA, content, connectionId }));
+      }
+    },
+  );
 }
 
 Deno.test("a key seals as many records as it may, and not one more; each has a number of its own", () => {
