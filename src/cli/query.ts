@@ -1,6 +1,7 @@
 // `deno task query`: asks a server one question and prints the answer.
 
 import { connect, type ConnectOptions, type Row, type SqlValue } from "../client/mod.ts";
+import { parseServerUrl } from "../client/options.ts";
 import { formatRows, type OutputFormat } from "./row_format.ts";
 import { defineCommand, parseTimeSpan, runCommand, UsageError, using } from "./usage.ts";
 
@@ -39,6 +40,7 @@ const query = defineCommand({
   },
 }, async ({ options, operands }, output) => {
   const [sql] = operands;
+  checkUrl(options.url);
   const params = parseParams(options.param);
   const timeoutMs = parseTimeSpan("timeout", options.timeout);
   const connectOptions: ConnectOptions = {
@@ -55,6 +57,14 @@ const query = defineCommand({
   const { changes } = await rows.end;
   if (columns.length === 0) output.err(`${changes} row${changes === 1 ? "" : "s"} changed\n`);
 });
+
+function checkUrl(url: string): void {
+  try {
+    parseServerUrl(url);
+  } catch {
+    throw new UsageError(`--url is sqp://host:port, not "${url}"`);
+  }
+}
 
 type CredentialOptions = Readonly<Record<"cert" | "key" | "token", string | undefined>>;
 

@@ -38,7 +38,7 @@ export function openUdpSocket(peer: string): Deno.DatagramConn {
   return Deno.listenDatagram({ transport: "udp", hostname: isLoopback ? loopback : any, port: 0 });
 }
 
-/** A server's socket. Throws {@linkcode AddressError} where the address is in use or not this machine's. */
+/** A server's socket. Throws {@linkcode AddressError} where the address cannot be used. */
 export function listenUdp(hostname: string, port: number): Deno.DatagramConn {
   try {
     return Deno.listenDatagram({ transport: "udp", hostname, port });
@@ -50,6 +50,8 @@ export function listenUdp(hostname: string, port: number): Deno.DatagramConn {
     if (error instanceof Deno.errors.AddrNotAvailable) {
       throw new AddressError(`${text} is not an address of this machine`, { cause: error });
     }
-    throw error;
+    if (error instanceof Deno.errors.NotCapable || !(error instanceof Error)) throw error;
+    // A name that cannot be looked up, a port that takes a privilege, no IPv6.
+    throw new AddressError(`${text} cannot be used: ${error.message}`, { cause: error });
   }
 }

@@ -7,7 +7,7 @@ import type { DtlsServerOptions } from "../dtls/options.ts";
 import { clientVerifier } from "../dtls/peer_verifier.ts";
 import { addressText, monotonicNow, UdpDriver } from "../net/driver.ts";
 import { listenUdp } from "../net/udp.ts";
-import type { Engine } from "../query/engine.ts";
+import type { Engine, EngineStatus } from "../query/engine.ts";
 import { SESSION_SETTINGS } from "../session/limits.ts";
 import type { Permission } from "../session/permissions.ts";
 import { DEFAULT_SESSION_LIMITS } from "../wire/handshake_payload.ts";
@@ -119,6 +119,11 @@ export class Server implements AsyncDisposable {
       dtlsDrops: this.#endpoint.dtlsDrops,
       engine: this.#config.engine.status().counters,
     };
+  }
+
+  /** What the database is doing now. */
+  get engineStatus(): EngineStatus {
+    return this.#config.engine.status();
   }
 
   /** How many associations there are. */

@@ -310,7 +310,9 @@ export class ClientSession {
   }
 
   #onTermination(termination: Termination): void {
-    if (termination.drainMs > 0 && this.#state === "open") {
+    if (termination.drainMs > 0 && this.#state !== "handshaking") {
+      // The same again, because an acknowledgement was lost.
+      if (this.#state === "draining") return;
       this.#state = "draining";
       this.#failQueued(new SqpError("draining"));
       this.#events.push({ kind: "draining", termination });

@@ -121,6 +121,10 @@ export class Inbox {
   handle(frame: Frame, packetNumber: number): void {
     const { type, requestId } = frame;
     this.#checkSender(frame);
+    // With a time to drain it says one thing and without another, and both may come: the session takes each as often as it likes.
+    if (type === MessageType.TERMINATION) {
+      return this.#deliver({ type, requestId, payload: frame.payload, chargedBytes: 0 });
+    }
     // Only the newest Move counts: it is sent again like everything, and may be overtaken.
     if (type === MessageType.MOVE) {
       if (packetNumber < this.#newestMove) return this.#drops.add("message seen");
