@@ -25,7 +25,9 @@ export interface Core<Event> {
 
 /** A datagram and the address it is from or for. Addresses are texts that only the network adapter reads. */
 export interface AddressedDatagram {
+  /** The datagram. */
   readonly bytes: Uint8Array;
+  /** Whom it is from or for. */
   readonly address: string;
 }
 

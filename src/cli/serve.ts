@@ -39,6 +39,8 @@ const serve = defineCommand({
       default: "certificate",
       help: "what clients prove themselves with: certificate, token or any",
     },
+    issuer: { value: "NAME", help: "the issuer whose tokens are accepted" },
+    audience: { value: "NAME", help: "the audience that tokens must be for" },
     log: {
       value: "FORMAT",
       choices: ["json", "text"],
@@ -65,6 +67,8 @@ const serve = defineCommand({
     policy: options.auth as AuthenticationPolicy,
     log,
     drainMs: parseTimeSpan("drain", options.drain),
+    ...(options.issuer !== undefined && { tokenIssuer: options.issuer }),
+    ...(options.audience !== undefined && { tokenAudience: options.audience }),
     ...(options.keylog !== undefined && { keyLogFile: options.keylog }),
   });
   for (const file of certificates.made) log.info("made", { file });

@@ -41,6 +41,7 @@ export interface RequestOptions {
 
 /** The result of a statement. */
 export interface Result extends ResultEnd {
+  /** The columns, in the order of each row's values. */
   readonly columns: readonly Column[];
   /** Rows, each an array in the order of the columns. */
   readonly rows: Row[];
@@ -48,7 +49,9 @@ export interface Result extends ResultEnd {
 
 /** Who the client is to the server. */
 export interface ServerInfo {
+  /** The name that the server knows the client by. */
   readonly principal: string;
+  /** What the client may do: `read`, `write`, `schema`, `subscribe`, `admin`. */
   readonly permissions: readonly string[];
   /** Name and version of the server's software. */
   readonly agent: string | undefined;
@@ -250,6 +253,7 @@ export class Client implements AsyncDisposable {
     await this.#driver.close();
   }
 
+  /** Closes the client at the end of `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -18,10 +18,13 @@ export interface ResultEnd {
 
 /** What a request's owner is told. Exactly one of `onEnd` and `onError` comes, and comes last. */
 export interface RequestObserver {
+  /** The head of the result. */
   onColumns(columns: readonly Column[]): void;
   /** Rows arrived; more are read only after {@linkcode Request.pull}. */
   onRows(rows: Row[]): void;
+  /** The statement ran to its end. */
   onEnd(end: ResultEnd): void;
+  /** The request failed. */
   onError(error: SqpError): void;
 }
 

@@ -7,7 +7,9 @@ import type { RequestObserver, ResultEnd } from "./requests.ts";
 
 /** What a stream asks of its request. */
 export interface RowSource {
+  /** Reads so many more pages. */
   pull(pages: number): void;
+  /** Ends the request. */
   cancel(): unknown;
 }
 
@@ -35,6 +37,7 @@ export class RowStream implements AsyncIterableIterator<Row, undefined>, Request
   #error: SqpError | undefined;
   #isCancelled = false;
 
+  /** Made by `Client.stream`. */
   constructor() {
     this.columns = this.#columns.promise;
     this.end = this.#end.promise;
@@ -49,10 +52,12 @@ export class RowStream implements AsyncIterableIterator<Row, undefined>, Request
     source.pull(1);
   }
 
+  /** See {@linkcode RequestObserver}. */
   onColumns(columns: readonly Column[]): void {
     this.#columns.resolve(columns);
   }
 
+  /** See {@linkcode RequestObserver}. */
   onRows(rows: Row[]): void {
     this.#rows = this.#next === this.#rows.length
       ? rows
@@ -61,11 +66,13 @@ export class RowStream implements AsyncIterableIterator<Row, undefined>, Request
     this.#give();
   }
 
+  /** See {@linkcode RequestObserver}. */
   onEnd(end: ResultEnd): void {
     this.#ended = end;
     this.#give();
   }
 
+  /** See {@linkcode RequestObserver}. */
   onError(error: SqpError): void {
     this.#error = error;
     this.#columns.reject(error);
@@ -92,6 +99,7 @@ export class RowStream implements AsyncIterableIterator<Row, undefined>, Request
     return { done: true, value: undefined };
   }
 
+  /** The next row. Throws `SqpError` where the result failed. */
   next(): Promise<IteratorResult<Row, undefined>> {
     const result = this.#take();
     if (result === "failed") return Promise.reject(this.#error);
@@ -122,6 +130,7 @@ export class RowStream implements AsyncIterableIterator<Row, undefined>, Request
     return await this.next();
   }
 
+  /** Ends the iteration; a request that has not ended is cancelled. */
   return(): Promise<IteratorResult<Row, undefined>> {
     if (this.#ended === undefined && this.#error === undefined) {
       this.#isCancelled = true;
@@ -133,10 +142,12 @@ export class RowStream implements AsyncIterableIterator<Row, undefined>, Request
     return Promise.resolve({ done: true, value: undefined });
   }
 
+  /** The rows themselves. */
   [Symbol.asyncIterator](): this {
     return this;
   }
 
+  /** Ends the iteration. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.return();
   }

@@ -240,9 +240,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     }
     this.#guard(() => {
       this.#records.openDatagram(bytes, (record) => this.#onRecord(record));
-      const isUnreadable = this.#isClient && this.#records.isPeerProtected &&
-        this.#records.openingEpoch === 0;
-      if (isUnreadable) this.#reliability.askAgain(now);
+      if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
       this.#reliability.onDatagramEnd(now);
       this.#dropKeys(now);
     });

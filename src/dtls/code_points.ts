@@ -8,6 +8,7 @@ export const ProtocolVersion = {
   DTLS_1_2: 0xfefd,
   DTLS_1_3: 0xfefc,
 } as const;
+/** A value of {@linkcode ProtocolVersion}. */
 export type ProtocolVersion = CodePoint<typeof ProtocolVersion>;
 
 /** Record content types (RFC 8446 section 5.1, RFC 9147 section 4, RFC 9146, RFC 9853). */
@@ -20,6 +21,7 @@ export const ContentType = {
   ACK: 26,
   RETURN_ROUTABILITY_CHECK: 27,
 } as const;
+/** A value of {@linkcode ContentType}. */
 export type ContentType = CodePoint<typeof ContentType>;
 
 /** Handshake message types (RFC 9147 section 5.2). */
@@ -38,6 +40,7 @@ export const HandshakeType = {
   KEY_UPDATE: 24,
   MESSAGE_HASH: 254,
 } as const;
+/** A value of {@linkcode HandshakeType}. */
 export type HandshakeType = CodePoint<typeof HandshakeType>;
 
 /** Extension types (RFC 8446 section 4.2, RFC 9146). */
@@ -58,6 +61,7 @@ export const ExtensionType = {
   KEY_SHARE: 51,
   CONNECTION_ID: 54,
 } as const;
+/** A value of {@linkcode ExtensionType}. */
 export type ExtensionType = CodePoint<typeof ExtensionType>;
 
 /** Cipher suites of TLS 1.3 (RFC 8446 appendix B.4). */
@@ -66,6 +70,7 @@ export const CipherSuite = {
   TLS_AES_256_GCM_SHA384: 0x1302,
   TLS_CHACHA20_POLY1305_SHA256: 0x1303,
 } as const;
+/** A value of {@linkcode CipherSuite}. */
 export type CipherSuite = CodePoint<typeof CipherSuite>;
 
 /** Groups for key exchange (RFC 8446 section 4.2.7). */
@@ -74,6 +79,7 @@ export const NamedGroup = {
   SECP384R1: 0x0018,
   X25519: 0x001d,
 } as const;
+/** A value of {@linkcode NamedGroup}. */
 export type NamedGroup = CodePoint<typeof NamedGroup>;
 
 /** Signature schemes (RFC 8446 section 4.2.3). */
@@ -85,10 +91,12 @@ export const SignatureScheme = {
   RSA_PSS_RSAE_SHA512: 0x0806,
   ED25519: 0x0807,
 } as const;
+/** A value of {@linkcode SignatureScheme}. */
 export type SignatureScheme = CodePoint<typeof SignatureScheme>;
 
 /** Alert levels (RFC 8446 section 6). */
 export const AlertLevel = { WARNING: 1, FATAL: 2 } as const;
+/** A value of {@linkcode AlertLevel}. */
 export type AlertLevel = CodePoint<typeof AlertLevel>;
 
 /** Alert descriptions (RFC 8446 section 6, RFC 7301, RFC 9147 section 9). */
@@ -120,4 +128,5 @@ export const AlertDescription = {
   CERTIFICATE_REQUIRED: 116,
   NO_APPLICATION_PROTOCOL: 120,
 } as const;
+/** A value of {@linkcode AlertDescription}. */
 export type AlertDescription = CodePoint<typeof AlertDescription>;

@@ -63,7 +63,9 @@ export type EndpointDropReason =
 
 /** An association and the address that it was made from. */
 export interface EndpointAssociation {
+  /** The association. */
   readonly association: DtlsAssociation;
+  /** The address that its handshake began at. */
   readonly address: string;
 }
 
@@ -93,6 +95,7 @@ export class DtlsEndpoint {
   /** At most one for each datagram that is handled. */
   readonly #replaced = new Queue<EndpointAssociation>();
 
+  /** An endpoint whose associations have `options`, apart from the connection ID, which is each one's own. */
   constructor(
     options: DtlsServerOptions,
     now: Milliseconds,

@@ -29,16 +29,38 @@ const ALERTS = {
   "unrecognized-name": AlertDescription.UNRECOGNIZED_NAME,
   "certificate-required": AlertDescription.CERTIFICATE_REQUIRED,
   "no-application-protocol": AlertDescription.NO_APPLICATION_PROTOCOL,
-} as const;
+} as const satisfies Readonly<Record<string, AlertDescription>>;
 
 /** The reasons of a {@linkcode DtlsFault}. */
-export type FaultReason = keyof typeof ALERTS;
+export type FaultReason =
+  | "unexpected-message"
+  | "record-overflow"
+  | "no-common-parameters"
+  | "bad-certificate"
+  | "unsupported-certificate"
+  | "certificate-revoked"
+  | "certificate-expired"
+  | "certificate-unknown"
+  | "illegal-parameter"
+  | "unknown-ca"
+  | "decode-error"
+  | "bad-signature"
+  | "bad-finished"
+  | "unsupported-version"
+  | "missing-extension"
+  | "unsupported-extension"
+  | "unrecognized-name"
+  | "certificate-required"
+  | "no-application-protocol";
 
 /** The peer broke the protocol, or what it presented is not acceptable. Fatal to the association. */
 export class DtlsFault extends Error {
+  /** The type's name. */
   override readonly name = "DtlsFault";
+  /** What the peer did. */
   readonly reason: FaultReason;
 
+  /** A fault with a text for a person. */
   constructor(reason: FaultReason, message: string, options?: ErrorOptions) {
     super(message, options);
     this.reason = reason;
@@ -47,10 +69,12 @@ export class DtlsFault extends Error {
 
 /** The peer ended the association with a fatal alert. */
 export class DtlsAlertError extends Error {
+  /** The type's name. */
   override readonly name = "DtlsAlertError";
   /** The alert's number; see {@linkcode AlertDescription}. */
   readonly description: number;
 
+  /** An alert by its number. */
   constructor(description: number) {
     super(`the peer sent the alert ${codePointName(AlertDescription, description).toLowerCase()}`);
     this.description = description;
@@ -71,9 +95,12 @@ export type LocalReason =
 
 /** The association cannot go on, or a call was wrong, for a reason that is not the peer's fault. */
 export class DtlsError extends Error {
+  /** The type's name. */
   override readonly name = "DtlsError";
+  /** What went wrong. */
   readonly reason: LocalReason;
 
+  /** An error with a text for a person. */
   constructor(reason: LocalReason, message: string, options?: ErrorOptions) {
     super(message, options);
     this.reason = reason;

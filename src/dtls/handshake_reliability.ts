@@ -186,11 +186,13 @@ export class HandshakeReliability {
     return message;
   }
 
-  /** The peer cannot yet be understood: an empty ACK makes it send again (RFC 9147 section 7.1). */
+  /**
+   * The peer cannot yet be understood: what would give the keys was lost or overtaken. If it does not come soon, an
+   * empty ACK makes the peer send again (RFC 9147 section 7.1).
+   */
   askAgain(now: Milliseconds): void {
-    if (now < this.#quietUntil || this.#isHandshakeOver) return;
-    this.#quietUntil = now + this.#timeoutMs * ACK_DELAY_FRACTION;
-    this.#askForAck();
+    if (!this.#isVersionKnown || this.#isHandshakeOver || this.#deadlines.has("ack")) return;
+    this.#deadlines.set("ack", now + this.#timeoutMs * ACK_DELAY_FRACTION);
   }
 
   /**

@@ -19,12 +19,19 @@ export const HELLO_RETRY_REQUEST_RANDOM: Uint8Array = fromHex(
 
 /** A ClientHello. */
 export interface ClientHello {
+  /** 0xfefd, whatever the version. */
   readonly legacyVersion: number;
+  /** 32 bytes. */
   readonly random: Uint8Array;
+  /** Empty in DTLS 1.3, unless the client has one of an older version. */
   readonly legacySessionId: Uint8Array;
+  /** Empty in DTLS 1.3. */
   readonly legacyCookie: Uint8Array;
+  /** The suites on offer, the client's best first. */
   readonly cipherSuites: readonly number[];
+  /** A single 0. */
   readonly compressionMethods: Uint8Array;
+  /** The extensions, by type. */
   readonly extensions: Extensions;
 }
 

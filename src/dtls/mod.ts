@@ -40,5 +40,32 @@ export { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 export type { DtlsDropReason } from "./record_layer.ts";
 export type { AcceptedHello } from "./server_handshake.ts";
 export { keyLogLine } from "./key_log.ts";
-export type { AddressedDatagram } from "../base/core.ts";
+export type { AddressedDatagram, Core, Entropy, Milliseconds } from "../base/core.ts";
+export { Counters } from "../base/counters.ts";
+export type { CodePoint } from "../base/code_points.ts";
+export type {
+  Aead,
+  AeadName,
+  CryptoProvider,
+  GroupName,
+  Hash,
+  HashName,
+  KeyExchange,
+  RecordNumberCipher,
+  SignatureName,
+  SigningKey,
+} from "./crypto/provider.ts";
+export {
+  type ComposedProvider,
+  fastestProvider,
+  type PrimitiveName,
+  PROVIDER_NAMES,
+  providerByName,
+  type ProviderName,
+} from "./crypto/composed.ts";
+export type { KeyKind } from "./crypto/der.ts";
+export type { KeyLogLabel } from "./handshake.ts";
+export type { ClientHello } from "./hello_messages.ts";
+export type { Extensions } from "./extensions.ts";
+export * from "./x509/mod.ts";
 export { clientVerifier, serverVerifier } from "./peer_verifier.ts";

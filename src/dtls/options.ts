@@ -10,6 +10,7 @@ import type { DtlsLimits } from "./limits.ts";
 export interface Credential {
   /** Certificates in DER, leaf first. */
   readonly chain: readonly Uint8Array[];
+  /** The private key that belongs to the leaf. */
   readonly key: SigningKey;
 }
 
@@ -30,7 +31,9 @@ export type KeyLog = (label: KeyLogLabel, clientRandom: Uint8Array, secret: Uint
 
 /** Options of both ends. */
 export interface DtlsOptions {
+  /** Where the cryptographic primitives come from. */
   readonly provider: CryptoProvider;
+  /** Unpredictable bytes: the system's, except in simulations. */
   readonly entropy: Entropy;
   /** Defaults: `DTLS_LIMITS`. */
   readonly limits?: Partial<DtlsLimits>;
@@ -46,6 +49,7 @@ export interface DtlsOptions {
 
 /** Options of a client. */
 export interface DtlsClientOptions extends DtlsOptions {
+  /** Decides about the server's chain. */
   readonly verifyPeer: PeerVerifier;
   /** Sent in server_name; not for IP addresses. */
   readonly serverName?: string;

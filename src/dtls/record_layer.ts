@@ -52,7 +52,7 @@ export class RecordLayer {
   #oldEpochsUntil: Milliseconds = Infinity;
   #nextPlaintextNumber: number;
   #isAnyOpened = false;
-  #isPeerProtected = false;
+  #hasUnreadable = false;
   /** The ID that this side wants in records to it; empty for none. */
   receiveConnectionId: Uint8Array = EMPTY_BYTES;
 
@@ -77,9 +77,11 @@ export class RecordLayer {
     return this.#isAnyOpened;
   }
 
-  /** Whether the peer has sent protected records, opened or not. */
-  get isPeerProtected(): boolean {
-    return this.#isPeerProtected;
+  /** Whether protected records came, since the last call, before there were keys for any. */
+  takeUnreadable(): boolean {
+    const hadUnreadable = this.#hasUnreadable;
+    this.#hasUnreadable = false;
+    return hadUnreadable;
   }
 
   /** When {@linkcode RecordLayer.dropOldEpochs} is due. */
@@ -141,7 +143,6 @@ export class RecordLayer {
         else this.#drops.add("plaintext-epoch");
         continue;
       }
-      this.#isPeerProtected = true;
       // RFC 9147 section 4: "If the second or later record has a connection ID which does not correspond to the
       // same association used for previous records, the rest of the datagram MUST be discarded."
       if (!equalBytes(record.connectionId ?? EMPTY_BYTES, this.receiveConnectionId)) {
@@ -158,6 +159,7 @@ export class RecordLayer {
     const opener = this.#openers.findLast(({ epoch }) => epoch % 4 === record.epochBits);
     if (opener === undefined) {
       this.#drops.add("unknown-epoch");
+      this.#hasUnreadable ||= this.#openers.length === 0;
       return undefined;
     }
     const result = opener.open(record);

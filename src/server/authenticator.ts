@@ -27,8 +27,7 @@ export interface AuthenticatorOptions {
   readonly policy: AuthenticationPolicy;
   /** What the principal of a certificate may do. */
   readonly certificatePermissions: readonly Permission[];
-  /** Needed unless the policy is `certificate`. */
-  readonly checkToken?: TokenCheck;
+  readonly checkToken: TokenCheck;
 }
 
 /** Decides about the credentials that clients present. */
@@ -47,7 +46,7 @@ export class Authenticator {
     if (credential === null) throw new SqpError("no_credential");
     const { policy, checkToken } = this.#options;
     if (credential.type === "certificate" && policy !== "token") return this.#ofCertificate(facts);
-    if (credential.type === "token" && policy !== "certificate" && checkToken !== undefined) {
+    if (credential.type === "token" && policy !== "certificate") {
       return checkToken(credential, facts);
     }
     throw new SqpError("credential_kind_refused");

@@ -14,7 +14,7 @@ import { CertificateFault } from "../dtls/x509/fault.ts";
 import { DecodeError } from "../base/byte_reader.ts";
 import { equalBytes } from "../base/bytes.ts";
 
-export { PemError, TrustStoreError } from "../dtls/x509/mod.ts";
+export { certificateFingerprint, PemError, TrustStoreError } from "../dtls/x509/mod.ts";
 
 /** Why certificate files cannot be used. */
 export type CertificateFileErrorReason =
@@ -102,7 +102,8 @@ export async function readCrls(path: string): Promise<Uint8Array[]> {
   });
 }
 
-async function readFile(path: string): Promise<string> {
+/** Reads a text file. Throws {@linkcode CertificateFileError}. */
+export async function readFile(path: string): Promise<string> {
   try {
     return await Deno.readTextFile(path);
   } catch (error) {

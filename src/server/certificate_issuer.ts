@@ -104,7 +104,7 @@ export async function issueAuthority(options: IssueOptions): Promise<IssuedCerti
 }
 
 /**
- * Issues a server's certificate for DNS names and IP addresses, each as {@linkcode parseAltName} reads it.
+ * Issues a server's certificate for DNS names and IP addresses, each as `parseAltName` below reads it.
  * Throws {@linkcode CertificateIssueError}.
  */
 export function issueServerCertificate(
@@ -284,7 +284,7 @@ function randomSerialNumber(): string {
  * The name that a text means: `dns:`, `ip:`, `uri:` or `email:` and the name (upper case too), or without a form an IP
  * address where it is one, else a DNS name. Throws {@linkcode CertificateIssueError}.
  */
-export function parseAltName(text: string): x509.JsonGeneralName {
+function parseAltName(text: string): x509.JsonGeneralName {
   const [, prefix, rest] = /^(dns|ip|uri|email):(.+)$/is.exec(text) ?? [];
   const value = rest ?? text;
   const address = parseIpAddress(value);

@@ -11,11 +11,12 @@ import type { Engine } from "../query/engine.ts";
 import { SESSION_SETTINGS } from "../session/limits.ts";
 import type { Permission } from "../session/permissions.ts";
 import { DEFAULT_SESSION_LIMITS } from "../wire/handshake_payload.ts";
-import { type AuthenticationPolicy, Authenticator, type TokenCheck } from "./authenticator.ts";
+import { type AuthenticationPolicy, Authenticator } from "./authenticator.ts";
 import { ServerEndpoint } from "./endpoint.ts";
 import { SERVER_LIMITS, type ServerLimits } from "./limits.ts";
 import type { Logger } from "./log.ts";
 import { Service } from "./service.ts";
+import { createTokenCheck } from "./token_check.ts";
 import { FILE_CHECK_MS, TrustFiles, type TrustPaths } from "./trust_files.ts";
 
 const AGENT = "sqp-deno/0.1.0";
@@ -35,8 +36,8 @@ export interface ServerConfig {
   readonly policy: AuthenticationPolicy;
   /** What the principal of a certificate may do. */
   readonly certificatePermissions: readonly Permission[];
-  /** Needed unless the policy is `certificate`. */
-  readonly checkToken?: TokenCheck;
+  /** What `iss` and `aud` of tokens have to be. */
+  readonly tokens: { readonly issuer: string; readonly audience: string };
   readonly log: Logger;
   /** Takes lines of an SSLKEYLOGFILE: whoever has them can read everything. */
   readonly onKeyLogLine?: (line: string) => void;
@@ -70,7 +71,15 @@ export class Server implements AsyncDisposable {
       ...(config.limits !== undefined && { limits: config.limits }),
     }, now());
     const { engine, log } = config;
-    const authenticator = new Authenticator(config);
+    const authenticator = new Authenticator({
+      policy: config.policy,
+      certificatePermissions: config.certificatePermissions,
+      checkToken: createTokenCheck({
+        keys: () => files.trust.tokenKeys,
+        ...config.tokens,
+        now,
+      }),
+    });
     this.#service = new Service({
       endpoint: this.#endpoint,
       engine,

@@ -9,6 +9,9 @@ import {
   ensureDevelopmentCertificates,
 } from "./certificate_directory.ts";
 import type { Logger } from "./log.ts";
+import { fileExists } from "./certificate_files.ts";
+import { ensureTokenKeys, tokenPrivateKeyPath, tokenPublicKeyPath } from "./token_files.ts";
+import { DEFAULT_TOKEN_AUDIENCE, DEFAULT_TOKEN_ISSUER } from "./token_issuer.ts";
 import { Server } from "./server.ts";
 
 /** The database of a server that is told of none; its folder is made. */
@@ -30,6 +33,10 @@ export interface ServerSettings {
   /** The file that TLS secrets are appended to: whoever has it can read everything. */
   readonly keyLogFile?: string;
   readonly drainMs?: number;
+  /** What `iss` of tokens has to be. Default: what `deno task token` writes. */
+  readonly tokenIssuer?: string;
+  /** What `aud` of tokens has to be. Default: what `deno task token` writes. */
+  readonly tokenAudience?: string;
 }
 
 /** A server that was started, and what was made for it. */
@@ -44,6 +51,15 @@ export interface StartedServer {
  */
 export async function startServer(settings: ServerSettings): Promise<StartedServer> {
   const certificates = await ensureDevelopmentCertificates(settings.certificates);
+  const made = [...certificates.made];
+  const acceptsTokens = settings.policy !== "certificate";
+  if (acceptsTokens && !await fileExists(tokenPublicKeyPath(settings.certificates))) {
+    await ensureTokenKeys(settings.certificates, "EdDSA");
+    made.push(
+      tokenPublicKeyPath(settings.certificates),
+      tokenPrivateKeyPath(settings.certificates),
+    );
+  }
   const keyLog = settings.keyLogFile === undefined
     ? undefined
     : await Deno.open(settings.keyLogFile, { append: true, create: true, mode: 0o600 });
@@ -55,7 +71,14 @@ export async function startServer(settings: ServerSettings): Promise<StartedServ
         hostname: settings.hostname,
         port: settings.port,
         engine,
-        trust: certificates,
+        trust: {
+          ...certificates,
+          ...(acceptsTokens && { tokenKeys: tokenPublicKeyPath(settings.certificates) }),
+        },
+        tokens: {
+          issuer: settings.tokenIssuer ?? DEFAULT_TOKEN_ISSUER,
+          audience: settings.tokenAudience ?? DEFAULT_TOKEN_AUDIENCE,
+        },
         policy: settings.policy,
         certificatePermissions: settings.certificatePermissions ??
           PERMISSIONS.filter((permission) => permission !== "admin"),
@@ -65,7 +88,7 @@ export async function startServer(settings: ServerSettings): Promise<StartedServ
         }),
         ...(settings.drainMs !== undefined && { limits: { drainMs: settings.drainMs } }),
       });
-      return { server, certificates };
+      return { server, certificates: { ...certificates, made } };
     } catch (error) {
       await engine.close();
       throw error;

@@ -4,6 +4,8 @@ import type { CryptoProvider } from "../dtls/crypto/provider.ts";
 import type { Credential } from "../dtls/options.ts";
 import { TrustStore } from "../dtls/x509/mod.ts";
 import { type CertificatePaths } from "./certificate_directory.ts";
+import { readTokenKeys } from "./token_files.ts";
+import type { TokenKey } from "./token_keys.ts";
 import { fileExists, readCertificates, readCredential, readCrls } from "./certificate_files.ts";
 
 /** How often the files are looked at. */
@@ -15,22 +17,26 @@ export interface TrustPaths {
   readonly server: CertificatePaths;
   /** The revocation list, where there is one. */
   readonly crl: string | undefined;
+  /** The public keys of tokens, where tokens are accepted. */
+  readonly tokenKeys?: string;
 }
 
 /** What the files say. */
 export interface Trust {
   readonly store: TrustStore;
   readonly credentials: readonly Credential[];
+  readonly tokenKeys: readonly TokenKey[];
 }
 
 /** Reads the files. Throws `CertificateFileError` where one cannot be used. */
 async function readTrust(paths: TrustPaths, provider: CryptoProvider): Promise<Trust> {
-  const { ca, server, crl } = paths;
+  const { ca, server, crl, tokenKeys } = paths;
   const crls = crl !== undefined && await fileExists(crl) ? await readCrls(crl) : [];
   const { chain, pkcs8 } = await readCredential(server.certificate, server.key);
   return {
     store: new TrustStore({ trustAnchors: await readCertificates(ca), crls }),
     credentials: [{ chain, key: provider.signingKey(pkcs8) }],
+    tokenKeys: tokenKeys === undefined ? [] : await readTokenKeys(tokenKeys),
   };
 }
 
@@ -73,8 +79,10 @@ export class TrustFiles {
 }
 
 /** Changes whenever one of the files does. */
-async function fileStamp({ ca, server, crl }: TrustPaths): Promise<string> {
-  const paths = [ca, server.certificate, server.key, ...(crl === undefined ? [] : [crl])];
+async function fileStamp({ ca, server, crl, tokenKeys }: TrustPaths): Promise<string> {
+  const paths = [ca, server.certificate, server.key, crl, tokenKeys].filter((path) =>
+    path !== undefined
+  );
   const stamps = await Promise.all(paths.map(async (path) => {
     try {
       const { mtime, size, ino } = await Deno.stat(path);

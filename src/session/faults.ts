@@ -20,7 +20,7 @@ const BY_CODE: Readonly<Record<TransportFaultCode, ErrorName>> = {
   [TransportFaultCode.CREDIT_EXCEEDED]: "credit_exceeded",
   [TransportFaultCode.FINAL_SIZE]: "stream_mismatch",
   [TransportFaultCode.STREAM_STATE]: "bad_stream_id",
-  [TransportFaultCode.LIMIT_EXCEEDED]: "bad_request_id",
+  [TransportFaultCode.LIMIT_EXCEEDED]: "limit_exceeded",
 };
 
 /** The error for a peer's fault in transport, or for a payload that could not be read. */

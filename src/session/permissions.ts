@@ -1,4 +1,6 @@
-// What a principal may do. Permissions bind in the engine; here they only have names.
+// What a principal may do, and for how long. Permissions bind in the engine; here they only have names.
+
+import type { Milliseconds } from "../base/core.ts";
 
 /** The permissions, from the least to the most. */
 export const PERMISSIONS = ["read", "write", "schema", "subscribe", "admin"] as const;
@@ -11,8 +13,10 @@ export function isPermission(name: string): name is Permission {
   return (PERMISSIONS as readonly string[]).includes(name);
 }
 
-/** Who a client is, and what it may do. */
+/** Who a client is, what it may do, and until when. */
 export interface Principal {
   readonly name: string;
   readonly permissions: readonly Permission[];
+  /** When the credential ends, and the session with it; the session outlives one that does not say. */
+  readonly expiresAt?: Milliseconds;
 }

@@ -1,7 +1,7 @@
 // The server's side of a session: who the client is, its requests, and how it ends. No transport packet, no engine.
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
-import type { Entropy, Milliseconds } from "../base/core.ts";
+import { type Entropy, type Milliseconds, NEVER } from "../base/core.ts";
 import { Deadlines } from "../base/deadlines.ts";
 import { Queue } from "../base/queue.ts";
 import { STREAM_ERROR_BYTES_MAX } from "../transport/limits.ts";
@@ -61,7 +61,7 @@ export class ServerSession {
   readonly #transport: Transport;
   readonly #gate: Gate;
   readonly #events = new Queue<ServerSessionEvent>();
-  readonly #deadlines = new Deadlines<"gate" | "linger" | "drain">();
+  readonly #deadlines = new Deadlines<"gate" | "linger" | "drain" | "expiry">();
   readonly #liveness: Liveness;
   /** Open requests, each with the id of its stream, 0 while it has none. */
   readonly #requests = new Map<number, number>();
@@ -125,6 +125,7 @@ export class ServerSession {
     for (let due; (due = this.#deadlines.takeDue(now)) !== undefined;) {
       if (due === "linger") this.#close();
       else if (due === "gate") this.refuse(new SqpError("handshake_deadline"), now);
+      else if (due === "expiry") this.#end("refused", new SqpError("token_expired"), now);
       else this.#finishDrain(now);
     }
     if (this.isEnding) return;
@@ -254,6 +255,7 @@ export class ServerSession {
     this.#state = "open";
     this.#principal = principal;
     this.#deadlines.clear("gate");
+    this.#deadlines.set("expiry", principal.expiresAt ?? NEVER);
     const { entropy, limits, agent } = this.#options;
     do this.#sessionId = new ByteReader(entropy(8)).u64(); while (this.#sessionId === 0n);
     const peer = request.limits;

@@ -38,6 +38,8 @@ Deno.test("no read reaches past the end, nor past a nested part's bounds", () =>
   assertThrows(() => new ByteReader(fromHex("0020 0000 0000 0000")).u64Number(), DecodeError);
   assertThrows(() => new ByteReader(fromHex("01 ff")).text(2), DecodeError);
   assertThrows(() => new ByteReader(fromHex("00")).expectEnd(), DecodeError);
+  assertThrows(() => new ByteReader(fromHex("00")).bytes(-1), DecodeError);
+  assertThrows(() => new ByteReader(fromHex("00")).bytes(NaN), DecodeError);
 });
 
 Deno.test("a vector longer than its length field is refused where it is written", () => {

@@ -116,6 +116,17 @@ for (const name of ["ca.pem", "server.pem", "server.key", "client.pem", "client.
   });
 }
 
+for (const name of ["ca.key", "ca.crl"]) {
+  folderTest(
+    `an authority is not made over what is left of another: ${name}`,
+    async (directory) => {
+      await Deno.writeTextFile(`${directory}/${name}`, "mine");
+      assertEquals(await reasonOf(() => ensureDevelopmentCertificates(directory, NOW)), "exists");
+      assertEquals(await fileNames(directory), [name]);
+    },
+  );
+}
+
 folderTest("a key that does not match its certificate is a typed error", async (directory) => {
   await ensureDevelopmentCertificates(directory, NOW);
   await Deno.copyFile(`${directory}/client.key`, `${directory}/server.key`);

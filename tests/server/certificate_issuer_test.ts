@@ -8,6 +8,7 @@ import {
   privateKeyFromPem,
   TrustStore,
 } from "../../src/dtls/x509/mod.ts";
+import { DerReader } from "../../src/dtls/x509/der_reader.ts";
 import type {
   Authority,
   IssuedCertificate,
@@ -149,6 +150,28 @@ Deno.test("a revocation list refuses whom it names, and rises in number", async 
       assertThrows(() => store.validate(query), CertificateFault, "revoked");
     }
   }
+});
+
+Deno.test("no entry of a revocation list has an empty list of extensions", async () => {
+  const { issueCrl } = await issuer();
+  const revocations = [0, 4].map((reason) => ({
+    serialNumber: `0${reason}`,
+    revokedAt: NOW,
+    reason,
+  }));
+  const list = { crlNumber: 1n, revocations, days: 7, now: NOW };
+  const { crl } = await issueCrl(await makeAuthority(), list);
+  const signed = new DerReader(crl.der).sequence().sequence();
+  // Version, algorithm, issuer, this and next update stand before the entries.
+  for (let i = 0; i < 5; i++) signed.element();
+  const entries = signed.sequence();
+  for (let i = 0; i < 2; i++) {
+    const entry = entries.sequence();
+    entry.unsigned();
+    entry.time();
+    assertEquals(entry.sequence().isEmpty, false);
+  }
+  entries.expectEnd();
 });
 
 Deno.test("PEM: labels of RFC 7468, a newline at the end", async () => {

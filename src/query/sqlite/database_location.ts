@@ -16,18 +16,25 @@ export interface DatabaseLocation {
  * Finds the file of a database. Throws {@linkcode SqpError} `database_io` where its folder does not exist or it is a folder itself, and
  * `bad_configuration` for a path that cannot be passed on.
  */
-export async function locateDatabase(database: string): Promise<DatabaseLocation> {
-  if (database === ":memory:") return await temporaryDatabase();
+export async function locateDatabase(
+  database: string,
+  temporaryFolder?: string,
+): Promise<DatabaseLocation> {
+  if (database === ":memory:") return await temporaryDatabase(temporaryFolder);
   const path = await realPath(resolve(database));
-  // Deno separates the paths of a permission with commas and has no way to write one in a path.
-  if (path.includes(",")) {
-    throw new SqpError("bad_configuration", { message: `The path ${path} must not hold a comma.` });
-  }
+  checkComma(path);
   return { path, remove: () => Promise.resolve() };
 }
 
-async function temporaryDatabase(): Promise<DatabaseLocation> {
-  const folder = await Deno.makeTempDir({ prefix: "sqp-" });
+async function temporaryDatabase(dir: string | undefined): Promise<DatabaseLocation> {
+  let folder: string;
+  try {
+    folder = await Deno.makeTempDir({ prefix: "sqp-", ...(dir !== undefined && { dir }) });
+    folder = await Deno.realPath(folder);
+  } catch (error) {
+    throw notUsable(":memory:", `has no folder to be in: ${(error as Error).message}`);
+  }
+  checkComma(folder);
   return {
     path: join(folder, "memory.db"),
     removeAtExit: folder,
@@ -38,6 +45,12 @@ async function temporaryDatabase(): Promise<DatabaseLocation> {
       });
     },
   };
+}
+
+/** Deno separates the paths of a permission with commas and has no way to write one in a path. */
+function checkComma(path: string): void {
+  if (!path.includes(",")) return;
+  throw new SqpError("bad_configuration", { message: `The path ${path} must not hold a comma.` });
 }
 
 /** SQLite does not follow symbolic links under Deno's permissions, so the path is made real first. */

@@ -28,6 +28,8 @@ export interface SqliteDatabase extends Engine {
 export interface SqliteEngineOptions {
   /** A file, which is made where there is none, or `:memory:` for a private temporary one that is removed at the end. */
   readonly database: string;
+  /** Where the folder of a temporary database is made; the system's folder for temporary files by default. */
+  readonly temporaryFolder?: string;
   /** `full` by default. */
   readonly synchronous?: Synchronous;
   /** Limits of SQLite that differ from {@linkcode SQLITE_LIMITS}. */
@@ -49,7 +51,7 @@ type CounterName =
 
 /** Opens a SQLite database and starts its processes. Throws {@linkcode SqpError}: `not_a_database`, `database_io`, `bad_configuration`. */
 export async function openSqliteEngine(options: SqliteEngineOptions): Promise<SqliteDatabase> {
-  const location = await locateDatabase(options.database);
+  const location = await locateDatabase(options.database, options.temporaryFolder);
   const engine = new SqliteEngine(location, options);
   try {
     await engine.opened;

@@ -196,10 +196,13 @@ function runTogether(writes: readonly WriteStatement[], hooks: WriteGroupHooks):
   } while (connection.inTransaction && count < writes.length && !hooks.isLong());
   const ran = writes.slice(0, count);
   const error = commitGroup(ran, hooks);
-  if (error === undefined) return count;
-  if (count > 1) { for (const write of ran) runWriteGroup([write], hooks); }
+  if (error !== undefined && count > 1) {
+    for (const write of ran) runWriteGroup([write], hooks);
+    return count;
+  }
   // Its own error says more than that of the commit which could not follow.
-  else if (!(ran[0]!.outcome instanceof SqpError)) ran[0]!.fail(error);
+  if (error !== undefined && !(ran[0]!.outcome instanceof SqpError)) ran[0]!.fail(error);
+  hooks.onDone(ran);
   return count;
 }
 
