@@ -12,7 +12,7 @@ import {
   writeCrl,
   writeIssued,
 } from "../server/certificate_directory.ts";
-import { CertificateFileError } from "../server/certificate_files.ts";
+import { CertificateFileError, makeFolder } from "../server/certificate_files.ts";
 import { findSerialNumber, listCertificates } from "../server/certificate_list.ts";
 import type { KeyAlgorithm } from "../server/certificate_issuer.ts";
 import {
@@ -61,7 +61,7 @@ const ca = defineCommand(
     const directory = options.certs;
     const paths = certificatePaths(directory, "ca");
     const validDays = parseCount("days", options.days, VALIDITY_DAYS_MAX);
-    await using(directory, () => Deno.mkdir(directory, { recursive: true }));
+    await makeFolder(directory);
     if (!options.force) await expectFree(paths.certificate, paths.key, crlPath(directory));
     const { issueAuthority } = await import("../server/certificate_issuer.ts");
     const now = Date.now();
@@ -71,7 +71,7 @@ const ca = defineCommand(
       days: validDays,
       now,
     });
-    await using(directory, () => writeIssued(paths, issued, options.force));
+    await writeIssued(paths, issued, options.force);
     const crlDays = DEFAULT_VALIDITY_DAYS.crl;
     const crl = { previous: undefined, revocations: [], days: crlDays, now };
     await writeCrl(directory, await readAuthority(directory), crl);
@@ -134,7 +134,7 @@ async function issueLeaf(
     const issued = isServer
       ? await issuer.issueServerCertificate(authority, { ...common, commonName, altNames })
       : await issuer.issueClientCertificate(authority, { ...common, commonName, altNames });
-    await using(options.certs, () => writeIssued(paths, issued, options.force));
+    await writeIssued(paths, issued, options.force);
   } catch (error) {
     if (error instanceof issuer.CertificateIssueError) throw new UsageError(error.message);
     throw error;
@@ -231,20 +231,17 @@ const revoke = defineCommand(
     const now = Date.now();
     const revocations = [{ serialNumber, revokedAt: now, reason: REASONS[options.reason]! }];
     const list = { previous, revocations, days: validDays, now };
-    const crlNumber = await using(directory, () => writeCrl(directory, authority, list));
+    const crlNumber = await writeCrl(directory, authority, list);
     output.out(`revoked ${serialNumber}; wrote ${crlPath(directory)}, number ${crlNumber}\n`);
   },
 );
-
-/** All commands of `certgen`. */
-export const CERTGEN_COMMANDS = { ca, server, client, list, revoke } as const;
 
 /** Runs `certgen` and returns its exit code. */
 export function runCertgen(args: readonly string[], output?: Output): Promise<number> {
   return runSubcommands(
     "certgen",
     "Make and revoke certificates",
-    CERTGEN_COMMANDS,
+    { ca, server, client, list, revoke },
     args,
     output,
   );

@@ -29,7 +29,6 @@ import {
   parseTimeSpan,
   runSubcommands,
   UsageError,
-  using,
 } from "./usage.ts";
 
 /** Most bytes of standard input that are read for a token. */
@@ -105,7 +104,7 @@ async function makeMissingKeys(
   output: Output,
 ): Promise<void> {
   const kind = algorithm === "es256" ? "ES256" : "EdDSA";
-  if (!await using(directory, () => ensureTokenKeys(directory, kind))) return;
+  if (!await ensureTokenKeys(directory, kind)) return;
   const paths = [tokenPrivateKeyPath(directory), tokenPublicKeyPath(directory)];
   output.err(`token issue: wrote ${paths.join(" and ")}\n`);
 }

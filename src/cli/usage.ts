@@ -177,7 +177,7 @@ export function parseTimeSpan(name: string, text: string): number {
 }
 
 /** The help of one command. */
-export function helpText(spec: CommandSpec): string {
+function helpText(spec: CommandSpec): string {
   const operands = (spec.operands ?? []).map((operand) =>
     operand.endsWith("?") ? `[${operand.slice(0, -1)}]` : operand
   );
@@ -318,7 +318,7 @@ function oneLine(text: string): string {
 }
 
 /** What an error of the system means, `undefined` for errors of other kinds. */
-export function systemErrorText(error: unknown): string | undefined {
+function systemErrorText(error: unknown): string | undefined {
   for (const [type, text] of SYSTEM_ERRORS) if (error instanceof type) return text;
   if (error instanceof Deno.errors.NotCapable) {
     return `the command was started without a permission it needs: ${error.message}`;
@@ -356,13 +356,8 @@ export async function using<Value>(
   }
 }
 
-/** Reads a text file. Throws {@linkcode CommandError} that names it. */
-export function readTextFile(path: string): Promise<string> {
-  return using(path, () => Deno.readTextFile(path));
-}
-
 /** Standard output and standard error of this process. */
-export const systemOutput: Output = {
+const systemOutput: Output = {
   out: (text) => writeAll(Deno.stdout, text),
   err: (text) => writeAll(Deno.stderr, text),
 };

@@ -99,6 +99,7 @@ export function clientDtlsOptions(
     provider,
     entropy,
     alpn: [ALPN_PROTOCOL],
+    isAlpnRequired: true,
     verifyPeer: serverVerifier(() => store, serverName),
     ...(!isAddress && { serverName }),
     ...(credential !== undefined && {

@@ -366,7 +366,10 @@ function acceptEncryptedExtensions(
     (reader) => readCodePoints(reader, 2),
   );
   decodeExtension(extensions, ExtensionType.SERVER_NAME, (reader) => reader.expectEnd());
-  if (names === undefined) return undefined;
+  if (names === undefined) {
+    if (options.isAlpnRequired !== true) return undefined;
+    throw new DtlsFault("no-application-protocol", "the server chose no application protocol");
+  }
   const [alpn] = names;
   if (names.length !== 1 || alpn === undefined || !options.alpn?.includes(alpn)) {
     throw new DtlsFault("illegal-parameter", "the server chose a protocol that was not offered");

@@ -98,10 +98,9 @@ function negotiateProtocol(
     ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
     readProtocolNames,
   );
-  if (offered === undefined || options.alpn === undefined || options.alpn.length === 0) {
-    return undefined;
-  }
-  const chosen = options.alpn.find((name) => offered.includes(name));
+  const { alpn = [], isAlpnRequired = false } = options;
+  if (!isAlpnRequired && (offered === undefined || alpn.length === 0)) return undefined;
+  const chosen = alpn.find((name) => offered?.includes(name));
   // RFC 7301 section 3.2: "In the event that the server supports no protocols that the client advertises, then the
   // server SHALL respond with a fatal "no_application_protocol" alert."
   if (chosen === undefined) {

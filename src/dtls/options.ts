@@ -43,6 +43,8 @@ export interface DtlsOptions {
   readonly groups?: readonly NamedGroup[];
   /** Protocols for ALPN, best first. Default: none. */
   readonly alpn?: readonly string[];
+  /** Whether the handshake fails where ALPN chooses no protocol. Default: no. */
+  readonly isAlpnRequired?: boolean;
   /** Where the secrets of each handshake go. Whoever has them can read everything. */
   readonly keyLog?: KeyLog;
 }

@@ -6,6 +6,7 @@ import { parseCertificate, type ParsedCertificate, type ParsedCrl } from "../dtl
 import {
   CertificateFileError,
   fileExists,
+  makeFolder,
   readCertificates,
   readCredential,
   readCrl,
@@ -158,7 +159,7 @@ export async function ensureDevelopmentCertificates(
   directory: string,
   now: Milliseconds = Date.now(),
 ): Promise<DevelopmentCertificates> {
-  await Deno.mkdir(directory, { recursive: true });
+  await makeFolder(directory);
   const made: string[] = [];
   const ca = certificatePaths(directory, "ca");
   const server = certificatePaths(directory, "server");

@@ -20,6 +20,7 @@ export { certificateFingerprint, PemError, TrustStoreError } from "../dtls/x509/
 export type CertificateFileErrorReason =
   | "missing"
   | "unreadable"
+  | "unwritable"
   | "malformed"
   | "key-mismatch"
   | "exists"
@@ -150,7 +151,7 @@ export interface WriteFileOptions {
 
 /**
  * Writes a whole file or none: to a temporary name beside it, which then takes its place. Throws
- * {@linkcode CertificateFileError} with the reason `exists` where the file is there and not to be replaced.
+ * {@linkcode CertificateFileError}, with the reason `exists` where the file is there and not to be replaced.
  */
 export async function writeFile(
   path: string,
@@ -165,9 +166,29 @@ export async function writeFile(
     else await moveToFreeName(temporary, path);
   } catch (error) {
     await Deno.remove(temporary).catch(ignoreMissing);
-    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-    throw new CertificateFileError("exists", path, "exists already", error);
+    if (error instanceof Deno.errors.AlreadyExists) {
+      throw new CertificateFileError("exists", path, "exists already", error);
+    }
+    throw unwritable(path, error);
   }
+}
+
+/** Makes a folder where there is none. Throws {@linkcode CertificateFileError}. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { recursive: true });
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+}
+
+function unwritable(path: string, error: unknown): CertificateFileError {
+  const detail = error instanceof Deno.errors.PermissionDenied
+    ? "permission denied"
+    : error instanceof Error
+    ? error.message
+    : String(error);
+  return new CertificateFileError("unwritable", path, detail, error);
 }
 
 /** Takes the name if it is free. Unlike a rename, a link never replaces what somebody else wrote in the meantime. */
@@ -184,5 +205,7 @@ async function moveToFreeName(temporary: string, path: string): Promise<void> {
 }
 
 function ignoreMissing(error: unknown): void {
-  if (!(error instanceof Deno.errors.NotFound)) throw error;
+  const isMissing = error instanceof Deno.errors.NotFound ||
+    error instanceof Deno.errors.NotADirectory;
+  if (!isMissing) throw error;
 }

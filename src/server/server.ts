@@ -175,6 +175,7 @@ function dtlsOptions(config: ServerConfig, files: TrustFiles): DtlsServerOptions
     provider: fastestProvider(),
     entropy: systemEntropy,
     alpn: [ALPN_PROTOCOL],
+    isAlpnRequired: true,
     clientCertificate: policy === "certificate" ? "required" : "optional",
     verifyPeer: clientVerifier(() => files.trust.store),
     // A getter: the credentials of a handshake are those of its beginning.

@@ -26,7 +26,7 @@ const ERRORS: Readonly<Record<TokenFaultReason, ErrorName>> = {
   "wrong-audience": "token_wrong_audience",
   "expired": "token_expired",
   "not-yet-valid": "token_not_yet_valid",
-  "lifetime-too-long": "token_claim_refused",
+  "claim-refused": "token_claim_refused",
   "not-bound": "token_not_bound",
 };
 

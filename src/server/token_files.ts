@@ -2,7 +2,13 @@
 
 import { PemError } from "../dtls/x509/mod.ts";
 import { certificatePaths, expectFree } from "./certificate_directory.ts";
-import { CertificateFileError, fileExists, readFile, writeFile } from "./certificate_files.ts";
+import {
+  CertificateFileError,
+  fileExists,
+  makeFolder,
+  readFile,
+  writeFile,
+} from "./certificate_files.ts";
 import {
   makeTokenKeyPair,
   type TokenAlgorithm,
@@ -53,7 +59,7 @@ export async function ensureTokenKeys(
   const privatePath = tokenPrivateKeyPath(directory);
   if (await fileExists(privatePath)) return false;
   await expectFree(publicPath);
-  await Deno.mkdir(directory, { recursive: true });
+  await makeFolder(directory);
   const { publicKeyPem, privateKeyPem } = await makeTokenKeyPair(algorithm);
   await writeFile(privatePath, privateKeyPem, { access: "private", overwrite: false });
   await writeFile(publicPath, publicKeyPem, { access: "public", overwrite: false });

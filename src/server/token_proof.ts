@@ -3,7 +3,7 @@
 import { calculateJwkThumbprint, type JWK } from "jose";
 
 /** Longest JSON Web Key that is read, in characters. */
-export const PROOF_KEY_LENGTH_MAX = 1_024;
+const PROOF_KEY_LENGTH_MAX = 1_024;
 
 /** A client's proof. */
 export interface TokenProof {

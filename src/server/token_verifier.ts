@@ -11,7 +11,7 @@ export { isPermission, type Permission, PERMISSIONS } from "../session/permissio
 
 /** Why a token is refused. */
 export type TokenFaultReason =
-  /** Not a JWT, too long, of another algorithm, or without a claim that it needs. */
+  /** Not a JWT, too long, or of another algorithm. */
   | "malformed"
   /** No key of this id. */
   | "unknown-key"
@@ -20,8 +20,8 @@ export type TokenFaultReason =
   | "wrong-audience"
   | "expired"
   | "not-yet-valid"
-  /** It is valid for longer than tokens may be. */
-  | "lifetime-too-long"
+  /** A claim is missing, of a wrong type, or says what we do not accept: a lifetime too long. */
+  | "claim-refused"
   /** It is bound to a key, and whoever presents it has not shown that key. */
   | "not-bound";
 
@@ -43,7 +43,7 @@ export class TokenFault extends Error {
 export interface TokenLimits {
   /** Longest token, in characters. Default 6,144, of the 8 KiB that a HandshakeRequest may have. */
   readonly tokenLengthMax: number;
-  /** Longest time from `iat` to `exp`. Default 24 hours. */
+  /** Longest time from `iat`, or now, to `exp`. Default 24 hours. */
   readonly lifetimeMsMax: number;
   /** How far the issuer's clock may be from ours. Default 30 seconds. */
   readonly clockToleranceMs: number;
@@ -131,16 +131,16 @@ export async function verifyTokenClaims(
   }
   const key = chooseKey(token, policy.keys);
   const claims = await verifySignatureAndClaims(token, key, policy, limits.clockToleranceMs);
-  const { sub, exp, iat } = claims;
+  const { sub } = claims;
   if (typeof sub !== "string" || sub === "" || !sub.isWellFormed()) {
-    throw new TokenFault("malformed", "sub is not a text");
+    throw new TokenFault("claim-refused", "sub is not a text");
   }
-  if (sub.length > SUBJECT_LENGTH_MAX) throw new TokenFault("malformed", "sub is too long");
-  checkLifetime(exp!, iat!, policy.now, limits);
+  if (sub.length > SUBJECT_LENGTH_MAX) throw new TokenFault("claim-refused", "sub is too long");
+  const expiresAt = checkLifetime(claims, policy.now, limits);
   return {
     principal: `token:${policy.issuer}/${encodeURIComponent(sub)}`,
     permissions: permissionsOf(claims),
-    expiresAt: exp! * 1000,
+    expiresAt,
     confirmation: confirmationOf(claims),
     claims,
   };
@@ -158,8 +158,14 @@ function chooseKey(token: string, keys: readonly TokenKey[]): TokenKey {
   if (!TOKEN_ALGORITHMS.includes(alg as TokenAlgorithm)) {
     throw new TokenFault("malformed", `alg is neither of ${TOKEN_ALGORITHMS.join(", ")}`);
   }
-  const key = keys.find(({ keyId }) => keyId === kid);
-  if (key === undefined) throw new TokenFault("unknown-key", "no key of the token's kid");
+  const candidates = keys.filter(({ keyId, algorithm }) =>
+    kid === undefined ? algorithm === alg : keyId === kid
+  );
+  const [key] = candidates;
+  // Without a key id there is one key that it can be, or none: keys are not tried in turn.
+  if (key === undefined || (kid === undefined && candidates.length > 1)) {
+    throw new TokenFault("unknown-key", "no key of the token's kid");
+  }
   // RFC 8725 section 3.1: "Each key MUST be used with exactly one algorithm, and this MUST be checked when the
   // cryptographic operation is performed."
   if (key.algorithm !== alg) throw new TokenFault("bad-signature", "alg is not the key's");
@@ -179,7 +185,7 @@ async function verifySignatureAndClaims(
       audience,
       currentDate: new Date(now),
       clockTolerance: clockToleranceMs / 1000,
-      requiredClaims: ["exp", "iat", "sub"],
+      requiredClaims: ["exp", "sub"],
     });
     return payload;
   } catch (error) {
@@ -199,24 +205,31 @@ function faultOf(error: unknown): Error {
     if (claim === "nbf" && reason === "check_failed") {
       return new TokenFault("not-yet-valid", "nbf is to come");
     }
-    return new TokenFault("malformed", `the claim ${claim} is missing, or of a wrong type`);
+    return new TokenFault("claim-refused", `${claim} is missing, or of a wrong type`);
   }
   if (error instanceof errors.JOSEError) return new TokenFault("malformed", "not a JSON Web Token");
   // Whatever else was thrown is no verdict on the token: a defect, or a key of ours.
   return error instanceof Error ? error : new Error(String(error));
 }
 
-function checkLifetime(exp: number, iat: number, now: Milliseconds, limits: TokenLimits): void {
+/** When a token ends. Its lifetime counts from when it was issued, or from now where it does not say. */
+function checkLifetime(
+  claims: JWTPayload,
+  now: Milliseconds,
+  limits: TokenLimits,
+): Milliseconds {
+  const { exp, iat = now / 1000 } = claims;
   // Past what a Date can hold, nothing can be said about a time.
-  if (!Number.isFinite(exp) || !Number.isFinite(iat) || Math.abs(exp) > 8.64e12) {
-    throw new TokenFault("malformed", "exp or iat is no time");
+  if (typeof exp !== "number" || typeof iat !== "number" || !(Math.abs(exp) <= 8.64e12)) {
+    throw new TokenFault("claim-refused", "exp or iat is no time");
   }
   if (iat * 1000 > now + limits.clockToleranceMs) {
     throw new TokenFault("not-yet-valid", "iat is to come");
   }
   if ((exp - iat) * 1000 > limits.lifetimeMsMax) {
-    throw new TokenFault("lifetime-too-long", `more than ${limits.lifetimeMsMax} ms`);
+    throw new TokenFault("claim-refused", `valid for more than ${limits.lifetimeMsMax} ms`);
   }
+  return exp * 1000;
 }
 
 /** Nothing is permitted but what is named; names of other services' scopes are not ours to judge. */
@@ -225,12 +238,12 @@ function permissionsOf({ permissions, scope }: JWTPayload): readonly Permission[
   if (permissions !== undefined) {
     const isList = Array.isArray(permissions) &&
       permissions.every((name) => typeof name === "string");
-    if (!isList) throw new TokenFault("malformed", "permissions is not a list of texts");
+    if (!isList) throw new TokenFault("claim-refused", "permissions is not a list of texts");
     lists.push(permissions);
   }
   if (scope !== undefined) {
     // RFC 8693 section 4.2: "a JSON string containing a space-separated list of scopes".
-    if (typeof scope !== "string") throw new TokenFault("malformed", "scope is not a text");
+    if (typeof scope !== "string") throw new TokenFault("claim-refused", "scope is not a text");
     lists.push(scope.split(" "));
   }
   if (lists.length === 0) return [];
@@ -240,7 +253,7 @@ function permissionsOf({ permissions, scope }: JWTPayload): readonly Permission[
 function confirmationOf({ cnf }: JWTPayload): TokenConfirmation | undefined {
   if (cnf === undefined) return undefined;
   if (typeof cnf !== "object" || cnf === null || Array.isArray(cnf)) {
-    throw new TokenFault("malformed", "cnf is not an object");
+    throw new TokenFault("claim-refused", "cnf is not an object");
   }
   const { "x5t#S256": certificate, jkt } = cnf as Record<string, unknown>;
   const confirmation = {
@@ -265,7 +278,7 @@ function sha256Of(name: string, value: unknown): Uint8Array {
       // Falls through: not the one encoding that 32 bytes have.
     }
   }
-  throw new TokenFault("malformed", `cnf's ${name} is not SHA-256 in base64url`);
+  throw new TokenFault("claim-refused", `cnf's ${name} is not SHA-256 in base64url`);
 }
 
 async function confirm(

@@ -27,7 +27,8 @@ export class AckState implements SentOwner {
 
   /** The number whose low 32 bits a packet carries: the one closest to the largest received plus one. */
   decodeNumber(sequenceNumber: number): number {
-    // "The decoding algorithm [...] the closest to the next expected packet" (RFC 9000, appendix A.3).
+    // "closest to the next expected packet. The next expected packet is the highest received packet number plus
+    // one" (RFC 9000, section 17.1; appendix A.3).
     const expected = this.#largest + 1;
     const candidate = expected - (expected % NUMBER_WINDOW) + sequenceNumber;
     if (candidate <= expected - NUMBER_WINDOW / 2) return candidate + NUMBER_WINDOW;
@@ -65,12 +66,12 @@ export class AckState implements SentOwner {
     // "when the received packet has a packet number less than another ack-eliciting packet that has been received"
     // (section 13.2.1).
     if (number < this.#largestEliciting) return true;
-    // "when the packet has a packet number larger than the highest-numbered ack-eliciting packet that has been received and
-    // there are missing packets between that packet and this packet" (section 13.2.1).
+    // "when the packet has a packet number larger than the highest-numbered ack-eliciting packet that has been
+    // received and there are missing packets between that packet and this packet" (section 13.2.1).
     return !this.#received.hasRange(this.#largestEliciting + 1, number);
   }
 
-  /** "A receiver limits the number of ACK Ranges it remembers" (section 13.2.3); in steps, to do it seldom. */
+  /** "both to limit the size of ACK frames and to avoid resource exhaustion" (section 13.2.3); in steps. */
   #forgetOld(): void {
     const start = this.#largest + 1 - RECEIVED_HISTORY_PACKETS;
     if (start - this.#historyStart < RECEIVED_HISTORY_PACKETS / 8) return;
@@ -103,8 +104,10 @@ export class AckState implements SentOwner {
     this.#deadline = NEVER;
   }
 
-  /** "When a packet containing an ACK frame is acknowledged, the receiver can stop acknowledging packets less than or equal
-   * to the Largest Acknowledged field in the sent ACK frame" (section 13.2.4). */
+  /**
+   * "When a packet containing an ACK frame is acknowledged, the receiver can stop acknowledging packets less
+   * than or equal to the Largest Acknowledged field in the sent ACK frame" (section 13.2.4).
+   */
   onAcked(largest: number): void {
     this.#reportFrom = Math.max(this.#reportFrom, largest + 1);
   }

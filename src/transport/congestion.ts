@@ -44,8 +44,8 @@ export class NewReno implements CongestionController {
 
   constructor(maxPacketBytes: number) {
     this.#maxPacketBytes = maxPacketBytes;
-    // "an initial congestion window of ten times the maximum datagram size, while limiting the window to the larger of
-    // 14,720 bytes or twice the maximum datagram size" (section 7.2).
+    // "an initial congestion window of ten times the maximum datagram size, while limiting the window to the
+    // larger of 14,720 bytes or twice the maximum datagram size" (section 7.2).
     this.congestionWindow = Math.min(
       INITIAL_WINDOW_PACKETS * maxPacketBytes,
       Math.max(INITIAL_WINDOW_BYTES, 2 * maxPacketBytes),
@@ -59,8 +59,8 @@ export class NewReno implements CongestionController {
   onPacketSent(): void {}
 
   onPacketAcked(packet: AckedPacket, _rtt: RttEstimator, limited: boolean): void {
-    // "When bytes in flight is smaller than the congestion window [...] and sending is not pacing limited, the congestion
-    // window is underutilized. [...] SHOULD NOT be increased" (section 7.8).
+    // "When bytes in flight is smaller than the congestion window [...] and sending is not pacing limited, the
+    // congestion window is underutilized. [...] SHOULD NOT be increased" (section 7.8).
     if (limited) return;
     // "during a recovery period, the congestion window does not change" (section 7.3.2).
     if (packet.sentAt <= this.#recoveryStartedAt) return;

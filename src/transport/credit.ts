@@ -87,7 +87,8 @@ export class SendCredit implements ControlFrame, SentOwner {
 
   /** Takes a new maximum. Returns whether it is higher. */
   raise(maximum: number): boolean {
-    // "A sender MUST ignore any MAX_STREAM_DATA or MAX_DATA frames that do not increase flow control limits" (section 4.1).
+    // "A sender MUST ignore any MAX_STREAM_DATA or MAX_DATA frames that do not increase flow control limits"
+    // (section 4.1).
     if (maximum <= this.#maximum) return false;
     this.#maximum = maximum;
     this.#controls.delete(this);
@@ -96,8 +97,8 @@ export class SendCredit implements ControlFrame, SentOwner {
 
   /** Tells the peer, once for a maximum, that more could be sent than it granted. */
   sayBlocked(): void {
-    // "A sender SHOULD send a STREAM_DATA_BLOCKED or DATA_BLOCKED frame to indicate to the receiver that it has data to
-    // write but is blocked by flow control limits" (section 4.1).
+    // "A sender SHOULD send a STREAM_DATA_BLOCKED or DATA_BLOCKED frame to indicate to the receiver that it
+    // has data to write but is blocked by flow control limits" (section 4.1).
     if (this.#blockedAt === this.#maximum || this.#closed) return;
     this.#blockedAt = this.#maximum;
     this.#controls.add(this);
@@ -154,8 +155,8 @@ export class ReceiveCredit implements ControlFrame, SentOwner {
 
   /** Counts bytes that the peer sent. Throws {@linkcode TransportFault} past the credit. */
   receive(lengthBytes: number): void {
-    // "A receiver MUST close the connection with an error of type FLOW_CONTROL_ERROR if the sender violates the advertised
-    // connection or stream data limits" (section 4.1).
+    // "A receiver MUST close the connection with an error of type FLOW_CONTROL_ERROR if the sender violates
+    // the advertised connection or stream data limits" (section 4.1).
     if (this.#received + lengthBytes > this.#maximum) {
       const { streamId } = this.#owner;
       throw new TransportFault(
@@ -179,7 +180,8 @@ export class ReceiveCredit implements ControlFrame, SentOwner {
     if (this.#closed) return;
     // What it did not know of is on its way: loss recovery brings it.
     if (maximum < this.#maximum) return;
-    // A message is charged as a whole, so the peer may wait for more than half of the session's window. A stream never does.
+    // A message is charged as a whole, so the peer may wait for more than half of the session's window. A
+    // stream never does.
     if (this.#owner.streamId !== SESSION_CREDIT) return;
     this.#peerBlocked = true;
     this.consume(0);
@@ -212,7 +214,8 @@ export class ReceiveCredit implements ControlFrame, SentOwner {
   onAcked(): void {}
 
   onLost(maximum: number): void {
-    // "data is sent again if the packet containing the most recent MAX_STREAM_DATA frame is lost" (section 13.3).
+    // An updated value is sent "when the packet containing the most recent MAX_STREAM_DATA frame for a stream is
+    // lost" (section 13.3).
     if (maximum === this.#maximum) this.repeat();
   }
 
@@ -232,8 +235,8 @@ export interface InitialCredit {
 }
 
 /**
- * The initial credit of one side. A client states its own limits before the server may send anything that is charged, so
- * they hold from the start; a server states its own in HandshakeResponse.
+ * The initial credit of one side. A client states its own limits before the server may send anything that is
+ * charged, so they hold from the start; a server states its own in HandshakeResponse.
  */
 export function initialCredit(role: Role, limits: TransportLimits): InitialCredit {
   if (role === "server") {

@@ -232,8 +232,9 @@ export class Inbox {
   }
 
   /**
-   * The layer above has finished with a request: what still comes for it is dropped. A client's entry goes once the answer has come,
-   * because the session credit of a fragmented answer is charged even when nobody waits for it.
+   * The layer above has finished with a request: what still comes for it is dropped. A client's entry goes
+   * once the answer has come, because the session credit of a fragmented answer is charged even when nobody
+   * waits for it.
    */
   finishRequest(requestId: number): void {
     const request = this.#requests.get(requestId);

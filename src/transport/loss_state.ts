@@ -102,8 +102,8 @@ export class LossState {
 
   /** Whether a packet of full size may be sent now. */
   maySend(maxPacketBytes: number): boolean {
-    // "MUST NOT send a packet if it would cause bytes_in_flight to be larger than the congestion window, unless the packet
-    // is sent on a PTO timer expiration or when entering recovery" (section 7).
+    // "An endpoint MUST NOT send a packet if it would cause bytes_in_flight [...] to be larger than the congestion
+    // window, unless the packet is sent on a PTO timer expiration [...] or when entering recovery" (section 7).
     if (this.probesToSend > 0 || this.#recoveryPacketAllowed) return true;
     return this.bytesInFlight + maxPacketBytes <= this.#congestion.congestionWindow &&
       // So many that one Ack can report all of them, however small they are.
@@ -146,8 +146,8 @@ export class LossState {
     const acked = this.#takeAcked(ack);
     if (acked.length === 0) return;
     const largest = acked.at(-1)!;
-    // "the largest acknowledged packet number is newly acknowledged, and at least one of the newly acknowledged packets
-    // was ack-eliciting" (section 5.1).
+    // "the largest acknowledged packet number is newly acknowledged, and [...] at least one of the newly
+    // acknowledged packets was ack-eliciting" (section 5.1).
     if (largest.number === ack.largest && acked.some((packet) => packet.ackEliciting)) {
       this.rtt.update(now - largest.sentAt, ack.delayUs / 1000, now);
     }
@@ -212,7 +212,8 @@ export class LossState {
   }
 
   #onCongestion(lastLostSentAt: Milliseconds, now: Milliseconds): void {
-    // "If the congestion window is reduced immediately, a single packet can be sent prior to reduction" (section 7.3.2).
+    // "If the congestion window is reduced immediately, a single packet can be sent prior to reduction"
+    // (section 7.3.2).
     if (this.#congestion.onPacketsLost(lastLostSentAt, now)) this.#recoveryPacketAllowed = true;
     const duration = this.rtt.probeTimeoutMs * PERSISTENT_CONGESTION_THRESHOLD;
     if (this.#lossRun.lastSentAt - this.#lossRun.firstSentAt > duration) {
@@ -250,8 +251,8 @@ export class LossState {
       this.#detectLost(now);
       return "lost";
     }
-    // "A PTO timer expiration event does not indicate packet loss and MUST NOT cause prior unacknowledged packets to be
-    // marked as lost" (section 6.2).
+    // "A PTO timer expiration event does not indicate packet loss and MUST NOT cause prior unacknowledged
+    // packets to be marked as lost" (section 6.2).
     this.ptoCount++;
     this.probesToSend = PROBES_PER_TIMEOUT;
     // The deadline is counted from here also where no probe can go out.

@@ -9,8 +9,8 @@ import {
 } from "./limits.ts";
 
 /**
- * Longest payload of a message that this side may send reliably. `peerBytesMax` is what the peer accepts. Throws `TypeError` for a type
- * that is not sent so: those of streams, acknowledgement and credit, and Heartbeat.
+ * Longest payload of a message that this side may send reliably. `peerBytesMax` is what the peer accepts.
+ * Throws `TypeError` for a type that is not sent so: those of streams, acknowledgement and credit, and Heartbeat.
  */
 export function payloadBytesMax(type: MessageType, sender: Role, peerBytesMax: number): number {
   switch (type) {

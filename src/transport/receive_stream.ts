@@ -59,8 +59,7 @@ export class ReceiveStream {
   receive(offset: number, bytes: Uint8Array, fin: boolean): void {
     const end = offset + bytes.length;
     if (fin) this.#fixFinalSize(end);
-    // "an endpoint [...] receives [...] a final size that is lower than the size of stream data that was already received"
-    // and data "at or beyond the end of the stream" (RFC 9000, section 4.5).
+    // "A receiver SHOULD treat receipt of data at or beyond the final size as an error" (RFC 9000, section 4.5).
     else if (this.#finalSize !== undefined && end > this.#finalSize) {
       throw new TransportFault(TransportFaultCode.FINAL_SIZE, "bytes past the final size");
     }
@@ -132,6 +131,8 @@ export class ReceiveStream {
   /** The peer ends the stream at `finalOffset`: nothing is read any more. Throws {@linkcode TransportFault}. */
   end(finalOffset: number): void {
     this.#fixFinalSize(finalOffset);
+    // "The receiver MUST use the final size of the stream to account for all bytes sent on the stream in its
+    // connection-level flow controller" (RFC 9000, section 4.5).
     this.#charge(finalOffset);
     this.stop();
   }
@@ -148,6 +149,11 @@ export class ReceiveStream {
   /** Has no more credit sent. */
   close(): void {
     this.#streamCredit.close();
+  }
+
+  /** The peer learns elsewhere of a larger window. */
+  enlarge(windowBytes: number): void {
+    this.#streamCredit.enlarge(windowBytes);
   }
 
   /** The peer says that it is out of credit. */

@@ -50,9 +50,10 @@ export class ReceiveStreams {
     return bytes;
   }
 
-  /** The credit that streams begin with from now on. */
-  setWindow(windowBytes: number): void {
+  /** The peer learns of a larger window in the SQP handshake: it holds for open streams and for new ones. */
+  enlarge(windowBytes: number): void {
     this.#windowBytes = Math.max(this.#windowBytes, windowBytes);
+    for (const stream of this.#streams.values()) stream.enlarge(windowBytes);
   }
 
   /** The stream that a frame names, opened where it is new; `undefined` where it is over. */

@@ -25,8 +25,9 @@ export class SeenIds {
   }
 
   /**
-   * Notes that an id is in use. Throws {@linkcode TransportFault} where it lies too far above all others, and where the peer skipped too many:
-   * each id that it used is over or in a table that is smaller than the gaps allowed.
+   * Notes that an id is in use. Throws {@linkcode TransportFault} where it lies too far above all others, and
+   * where the peer skipped too many: each id that it used is over or in a table that is smaller than the gaps
+   * allowed.
    */
   use(id: number): void {
     if (id > this.#largest + this.#gapMax) {

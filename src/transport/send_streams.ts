@@ -97,7 +97,9 @@ export class SendStreams implements FrameSource, SendStreamObserver {
     this.#open(streamId)?.finish();
   }
 
-  /** Ends a stream with StreamEnd, also after FIN. Throws {@linkcode TransportLimitError} where the error is too long. */
+  /**
+   * Ends a stream with StreamEnd, also after FIN. Throws {@linkcode TransportLimitError} where the error is too long.
+   */
   abort(streamId: number, error: Uint8Array): void {
     if (error.length > STREAM_ERROR_BYTES_MAX) throw new TransportLimitError("error too long");
     const stream = this.#streams.get(streamId);

@@ -6,9 +6,10 @@ import { TransportFault, TransportFaultCode } from "./fault.ts";
 /**
  * Checks the session_id of received packets.
  *
- * A peer writes 0 until it knows the id, then the id for ever. Packets may overtake each other, so 0 stays allowed in packets that were
- * numbered before the first one with the id, and in no other. A client may see the id before it has read HandshakeResponse, in whose packets it stands
- * first: it takes the first id that comes as the one, and {@linkcode SessionIds.set} must agree with it.
+ * A peer writes 0 until it knows the id, then the id for ever. Packets may overtake each other, so 0 stays
+ * allowed in packets that were numbered before the first one with the id, and in no other. A client may see
+ * the id before it has read HandshakeResponse, in whose packets it stands first: it takes the first id that
+ * comes as the one, and {@linkcode SessionIds.set} must agree with it.
  */
 export class SessionIds {
   /** The id for frames that are sent. */

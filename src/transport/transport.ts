@@ -4,7 +4,7 @@ import { DecodeError } from "../base/byte_reader.ts";
 import type { Core, Milliseconds } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Deadlines } from "../base/deadlines.ts";
-import { ACK_BITMAP_BYTES_MAX, ACK_PREFIX_BYTES, decodeAck } from "../wire/ack.ts";
+import { decodeAck } from "../wire/ack.ts";
 import { decodeCredit, SESSION_CREDIT } from "../wire/credit.ts";
 import {
   decodePacket,
@@ -34,8 +34,9 @@ import {
 import { LossState } from "./loss_state.ts";
 import { payloadBytesMax } from "./message_limits.ts";
 import { MessageSender } from "./message_sender.ts";
-import { type FrameSource, PacketBuilder } from "./packer.ts";
+import { PacketBuilder } from "./packer.ts";
 import { ReceiveStreams } from "./receive_streams.ts";
+import { Scheduler } from "./scheduler.ts";
 import { SendStreams } from "./send_streams.ts";
 import { SessionIds } from "./session_ids.ts";
 import type { TransportStats } from "./stats.ts";
@@ -50,15 +51,13 @@ export interface TransportOptions {
   readonly congestion?: CongestionController;
 }
 
-/** A packet of an Ack alone, with the longest bitmap. */
-const ACK_PACKET_BYTES = HEADER_BYTES + ACK_PREFIX_BYTES + ACK_BITMAP_BYTES_MAX;
-
 /**
  * Reliable messages and streams over packets that may be lost, duplicated and reordered.
  *
- * A packet is what one protected record carries. After each call that may have changed something, the caller drains `pollEvent`
- * and `pollTransmit` until both return `undefined`, and arms one timer for `pollTimeout`. Byte strings handed in, and packets
- * handed to `handleDatagram`, belong to the transport from then on: they are not copied, so they must not be changed.
+ * A packet is what one protected record carries. After each call that may have changed something, the caller
+ * drains `pollEvent` and `pollTransmit` until both return `undefined`, and arms one timer for `pollTimeout`.
+ * Byte strings handed in, and packets handed to `handleDatagram`, belong to the transport from then on: they
+ * are not copied, so they must not be changed.
  */
 export class Transport implements Core<TransportEvent> {
   /** What was dropped, by reason. */
@@ -78,8 +77,7 @@ export class Transport implements Core<TransportEvent> {
   readonly #sendStreams: SendStreams;
   readonly #receiveStreams: ReceiveStreams;
   readonly #heartbeats: Heartbeats;
-  /** In the order in which a packet is filled. */
-  readonly #sources: readonly FrameSource[];
+  readonly #scheduler: Scheduler;
   readonly #events: EventQueue;
   readonly #deadlines = new Deadlines<"ack" | "loss">();
   #peerMessageBytesMax = INITIAL_MESSAGE_BYTES_MAX;
@@ -125,7 +123,15 @@ export class Transport implements Core<TransportEvent> {
       inbox: this.#inbox,
     }, initial.receiveStream);
     this.#heartbeats = new Heartbeats(limits.heartbeatsMax);
-    this.#sources = [this.#controls, this.#heartbeats, this.#messages, this.#sendStreams];
+    this.#scheduler = new Scheduler({
+      loss: this.#loss,
+      acks: this.#acks,
+      controls: this.#controls,
+      heartbeats: this.#heartbeats,
+      messages: this.#messages,
+      streams: this.#sendStreams,
+      receiveCredit: this.#receiveCredit,
+    });
   }
 
   // Received.
@@ -237,67 +243,18 @@ export class Transport implements Core<TransportEvent> {
   /** The next packet to send, or `undefined` when there is none for now. */
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
     if (this.#stopped) return this.#takeFarewell();
-    const builder = this.#fillPacket(now);
-    if (builder === undefined || builder.isEmpty) return undefined;
+    const builder = this.#scheduler.nextPacket(this.#sessionIds.own, this.#maxPacketBytes, now);
+    if (builder === undefined) return undefined;
     const { bytes, sent } = builder.finish(now);
     this.#loss.onPacketSent(sent);
     this.#arm();
     return bytes;
   }
 
-  #newBuilder(maxBytes: number): PacketBuilder {
-    return new PacketBuilder(this.#loss.nextNumber, this.#sessionIds.own, maxBytes);
-  }
-
-  get #wantsToSend(): boolean {
-    this.#sendStreams.takeTurns();
-    return this.#sources.some((source) => source.wantsToSend);
-  }
-
-  /** Collects the frames of the next packet, as far as the congestion window allows. */
-  #fillPacket(now: Milliseconds): PacketBuilder | undefined {
-    const open = this.#loss.maySend(this.#maxPacketBytes);
-    if (open && this.#loss.probesToSend > 0) this.#prepareProbe();
-    const wants = this.#wantsToSend;
-    // The window is used up where it is what holds back more; else the application or flow control is (RFC 9002, section 7.8).
-    this.#loss.limited = open && !wants;
-    const sends = wants && (open || this.#messages.hasUrgent);
-    if (!sends && this.#acks.deadline() > now) return undefined;
-
-    const builder = this.#newBuilder(sends ? this.#maxPacketBytes : ACK_PACKET_BYTES);
-    // "An endpoint SHOULD send an ACK frame with other frames when there are new ack-eliciting packets to acknowledge"
-    // (RFC 9000, section 13.2.1).
-    if (this.#acks.isPending) this.#acks.write(builder, now);
-    if (sends) this.#packFrames(builder, open);
-    return builder;
-  }
-
-  #packFrames(builder: PacketBuilder, open: boolean): void {
-    if (!open) this.#messages.packUrgent(builder);
-    else if (this.#messages.hasHandshakeRequest) this.#messages.packHandshakeRequest(builder);
-    else for (const source of this.#sources) source.pack(builder);
-  }
-
-  /** Sees to it that a probe has something to carry. */
-  #prepareProbe(): void {
-    if (this.#wantsToSend) return;
-    this.#loss.repeatOldest(1);
-    if (this.#wantsToSend) return;
-    // "When there is no data to send, the sender SHOULD send a PING or other ack-eliciting frame" (RFC 9002, section 6.2.4):
-    // credit that the peer knows of already.
-    this.#receiveCredit.repeat();
-  }
-
   #takeFarewell(): Uint8Array | undefined {
-    const payload = this.#farewell;
-    if (payload === undefined) return undefined;
+    const packet = this.#farewell;
     this.#farewell = undefined;
-    const builder = this.#newBuilder(this.#maxPacketBytes);
-    builder.frame(MessageType.TERMINATION, 0, 0, payload.length).set(payload);
-    const { bytes, sent } = builder.finish(0);
-    // Only its number counts: nothing is sent again.
-    this.#loss.onPacketSent({ ...sent, ackEliciting: false });
-    return bytes;
+    return packet;
   }
 
   // Events.
@@ -310,8 +267,9 @@ export class Transport implements Core<TransportEvent> {
   // The layer above.
 
   /**
-   * The SQP handshake is done: `sessionId` stands in every frame that is sent from now on, is expected in those received, and
-   * the peer's limits replace the initial ones. A server calls it before it sends HandshakeResponse, a client when it has read it.
+   * The SQP handshake is done: `sessionId` stands in every frame that is sent from now on, is expected in
+   * those received, and the peer's limits replace the initial ones. A server calls it before it sends
+   * HandshakeResponse, a client when it has read it.
    */
   setSession(sessionId: bigint, peerLimits: PeerLimits): void {
     if (this.#stopped) return this.drops.add("call after the end");
@@ -328,7 +286,7 @@ export class Transport implements Core<TransportEvent> {
       Math.max(peerLimits.sessionCreditBytes, this.#sendCredit.maximum),
     );
     this.#receiveCredit.enlarge(this.#limits.sessionCreditBytes);
-    this.#receiveStreams.setWindow(this.#limits.streamCreditBytes);
+    this.#receiveStreams.enlarge(this.#limits.streamCreditBytes);
     if (this.#sendCredit.raise(peerLimits.sessionCreditBytes)) this.#messages.chargeWaiting();
     this.#sendStreams.raiseInitialCredit(peerLimits.streamCreditBytes);
   }
@@ -341,9 +299,10 @@ export class Transport implements Core<TransportEvent> {
   }
 
   /**
-   * Sends a message reliably: Query, Response, Error and the two handshake messages in fragments where they are long, Termination, Cancel and
-   * Move in one frame. Of several Moves only the newest is sent again. Throws {@linkcode TransportLimitError} where the message is too long, the peer's
-   * limits or this side's buffer are exceeded, or a Query's id does not rise; `TypeError` for other message types.
+   * Sends a message reliably: Query, Response, Error and the two handshake messages in fragments where they
+   * are long, Termination, Cancel and Move in one frame. Of several Moves only the newest is sent again.
+   * Throws {@linkcode TransportLimitError} where the message is too long, the peer's limits or this side's
+   * buffer are exceeded, or a Query's id does not rise; `TypeError` for other message types.
    */
   sendMessage(type: MessageType, requestId: number, payload: Uint8Array): void {
     if (this.#stopped) return this.drops.add("call after the end");
@@ -362,14 +321,20 @@ export class Transport implements Core<TransportEvent> {
     this.#messages.send(type, requestId, payload);
   }
 
-  /** Sends a Heartbeat once; it elicits an acknowledgement. Throws {@linkcode TransportLimitError} where it fits no packet. */
+  /**
+   * Sends a Heartbeat once; it elicits an acknowledgement. Throws {@linkcode TransportLimitError} where it
+   * fits no packet.
+   */
   sendHeartbeat(payload: Uint8Array): void {
     if (this.#stopped) return this.drops.add("call after the end");
     if (payload.length > WHOLE_PAYLOAD_BYTES_MAX) throw new TransportLimitError("too long");
     if (this.#heartbeats.add(payload)) this.drops.add("heartbeat replaced");
   }
 
-  /** Opens a stream that belongs to a request and returns its id. Throws {@linkcode TransportLimitError} where too many are open. */
+  /**
+   * Opens a stream that belongs to a request and returns its id. Throws {@linkcode TransportLimitError} where
+   * too many are open.
+   */
   openStream(requestId: number): number {
     if (this.#stopped) {
       this.drops.add("call after the end");
@@ -378,7 +343,10 @@ export class Transport implements Core<TransportEvent> {
     return this.#sendStreams.open(requestId);
   }
 
-  /** Appends bytes to a stream. Throws {@linkcode TransportLimitError} where too many wait: look at {@linkcode streamBufferedBytes} before. */
+  /**
+   * Appends bytes to a stream. Throws {@linkcode TransportLimitError} where too many wait: look at {@linkcode
+   * streamBufferedBytes} before.
+   */
   writeStream(streamId: number, bytes: Uint8Array): void {
     this.#sendStreams.write(streamId, bytes);
   }
@@ -393,7 +361,10 @@ export class Transport implements Core<TransportEvent> {
     this.#sendStreams.finish(streamId);
   }
 
-  /** Ends a stream with an Error payload instead; what has not arrived is dropped. Throws {@linkcode TransportLimitError} for a long payload. */
+  /**
+   * Ends a stream with an Error payload instead; what has not arrived is dropped. Throws {@linkcode
+   * TransportLimitError} for a long payload.
+   */
   abortStream(streamId: number, errorPayload: Uint8Array): void {
     this.#sendStreams.abort(streamId, errorPayload);
   }
@@ -414,10 +385,21 @@ export class Transport implements Core<TransportEvent> {
     this.#inbox.finishRequest(requestId);
   }
 
-  /** After a fault: has one Termination sent, once, whatever becomes of it. Throws {@linkcode TransportLimitError} where it is too long. */
-  sendFarewell(payload: Uint8Array): void {
-    if (payload.length > WHOLE_PAYLOAD_BYTES_MAX) throw new TransportLimitError("too long");
-    if (this.#stopped && !this.#closed) this.#farewell = payload;
+  /**
+   * After a fault: has one packet sent, once, whatever becomes of it, with a Termination and, where there is
+   * one and both fit, an Error before it. Throws {@linkcode TransportLimitError} where the Termination is too long.
+   */
+  sendFarewell(termination: Uint8Array, error?: Uint8Array): void {
+    if (termination.length > WHOLE_PAYLOAD_BYTES_MAX) throw new TransportLimitError("too long");
+    if (!this.#stopped || this.#closed) return;
+    const { nextNumber } = this.#loss;
+    const builder = new PacketBuilder(nextNumber, this.#sessionIds.own, this.#maxPacketBytes);
+    const room = builder.remaining - HEADER_BYTES - termination.length;
+    if (error !== undefined && error.length <= Math.min(room, WHOLE_PAYLOAD_BYTES_MAX)) {
+      builder.frame(MessageType.ERROR, 0, 0, error.length).set(error);
+    }
+    builder.frame(MessageType.TERMINATION, 0, 0, termination.length).set(termination);
+    this.#farewell = builder.finish(0).bytes;
   }
 
   /** Ends everything and releases what is held. Events that wait are dropped. */

@@ -3,21 +3,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { runCertgen } from "../../src/cli/certgen.ts";
 import { readCrl } from "../../src/server/certificate_files.ts";
-
-function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
-  return Deno.permissions.querySync(descriptor).state === "granted";
-}
-
-const hasFiles = isGranted({ name: "read" }) && isGranted({ name: "write" });
-
-function hasOpenssl(): boolean {
-  if (!hasFiles || !isGranted({ name: "run", command: "openssl" })) return false;
-  try {
-    return new Deno.Command("openssl", { args: ["version"], stdout: "null" }).outputSync().success;
-  } catch {
-    return false;
-  }
-}
+import { folderTest } from "../harness/folder.ts";
 
 interface Run {
   readonly code: number;
@@ -38,20 +24,13 @@ async function run(...args: string[]): Promise<Run> {
 function certgenTest(
   name: string,
   test: (certgen: Certgen, directory: string) => Promise<void>,
-  ignore = !hasFiles,
+  needs = { openssl: false },
 ): void {
-  Deno.test({
+  folderTest(
     name,
-    ignore,
-    fn: async () => {
-      const directory = await Deno.makeTempDir();
-      try {
-        await test((...args) => run(...args, "--certs", directory), directory);
-      } finally {
-        await Deno.remove(directory, { recursive: true });
-      }
-    },
-  });
+    (directory) => test((...args) => run(...args, "--certs", directory), directory),
+    needs,
+  );
 }
 
 async function succeed(certgen: Certgen, ...args: string[]): Promise<string> {
@@ -112,7 +91,7 @@ for (const key of ["p256", "p384", "ed25519"]) {
       assertStringIncludes(revoked.text, "certificate revoked");
       assert(verify("server.pem", "sslserver").success);
     },
-    !hasOpenssl(),
+    { openssl: true },
   );
 }
 

@@ -266,6 +266,16 @@ Deno.test("ALPN: nothing in common ends in no_application_protocol, without stat
   });
 });
 
+Deno.test("ALPN: a side that requires a protocol ends a handshake without one", () => {
+  const required = { alpn: ["a"], isAlpnRequired: true };
+  assertEquals(fail({ server: required }), { client: "alert 120", server: undefined });
+  assertEquals(fail({ client: required }), {
+    client: "no-application-protocol",
+    server: "alert 120",
+  });
+  assertEquals(connect({ client: required, server: required }).client.alpn, "a");
+});
+
 Deno.test("no suite, no group, no version in common ends in an alert, without state", () => {
   const suites = fail({
     client: { cipherSuites: [CipherSuite.TLS_AES_128_GCM_SHA256] },

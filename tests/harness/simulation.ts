@@ -105,8 +105,10 @@ export class Simulation<EventA, EventB = EventA> {
     this.settle();
     for (let steps = 0; !done(); steps++) {
       if (steps >= (limits.stepsMax ?? STEPS_MAX)) throw new Error(`no end after ${steps} steps`);
-      if (this.nextAt() > end) throw new Error(`no end after ${this.now - EPOCH_MS} ms`);
-      if (!this.step()) return done();
+      const next = this.nextAt();
+      if (next === NEVER) return false;
+      if (next > end) throw new Error(`no end after ${this.now - EPOCH_MS} ms`);
+      this.step();
     }
     return true;
   }

@@ -1,7 +1,10 @@
 // One statement on one connection: values, errors, and the traps of node:sqlite (tried on Deno 2.9.6).
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
+import { SqliteConnection } from "../../src/query/sqlite/connection.ts";
+import { sqliteSettings } from "../../src/query/sqlite/settings.ts";
+import { sqliteCode } from "../../src/query/sqlite/sqlite_errors.ts";
 import { Timestamp } from "../../src/wire/value.ts";
 import { errorOf, MemoryDatabase } from "./query_harness.ts";
 
@@ -135,6 +138,17 @@ Deno.test("trap: iterate() ends in silence at an error in mid-scan, so a result 
     db.errorName("SELECT zeroblob(i * 17000000) FROM (SELECT 0 AS i UNION ALL SELECT 1)"),
     "engine_limit",
   );
+});
+
+Deno.test("trap: errors of exec() have no code, so transactions begin without it", () => {
+  const direct = new DatabaseSync(":memory:");
+  direct.exec("BEGIN");
+  assertEquals(sqliteCode(assertThrows(() => direct.exec("BEGIN"))), undefined);
+  direct.close();
+  const connection = new SqliteConnection(sqliteSettings(":memory:"), "single", 7);
+  connection.begin();
+  assertEquals(errorOf(() => connection.begin()).engine, { code: 1, name: "SQLITE_ERROR" });
+  connection.close();
 });
 
 Deno.test("trap: integers beyond 2^53 come out of a scan too", () => {

@@ -11,29 +11,10 @@ import {
   writeFile,
 } from "../../src/server/certificate_files.ts";
 import { ensureDevelopmentCertificates } from "../../src/server/certificate_directory.ts";
+import { folderTest } from "../harness/folder.ts";
 
 const NOW = Date.UTC(2026, 5, 1);
 const DAY_MS = 86_400_000;
-
-function isGranted(name: "read" | "write"): boolean {
-  return Deno.permissions.querySync({ name }).state === "granted";
-}
-
-/** A test with a folder of its own; ignored where files may not be read and written. */
-function folderTest(name: string, run: (directory: string) => Promise<void>): void {
-  Deno.test({
-    name,
-    ignore: !isGranted("read") || !isGranted("write"),
-    fn: async () => {
-      const directory = await Deno.makeTempDir();
-      try {
-        await run(directory);
-      } finally {
-        await Deno.remove(directory, { recursive: true });
-      }
-    },
-  });
-}
 
 async function reasonOf(run: () => Promise<unknown>): Promise<string> {
   return (await assertRejects(run, CertificateFileError)).reason;
@@ -168,9 +149,12 @@ folderTest(
     assertEquals(await Deno.readTextFile(path), "1");
     await write("3", true);
     assertEquals(await Deno.readTextFile(path), "3");
-    await assertRejects(() =>
-      writeFile(`${directory}/no/x`, "", { access: "public", overwrite: true })
-    );
+    for (const parent of [`${directory}/none`, path]) {
+      const nowhere = () => writeFile(`${parent}/x`, "", { access: "public", overwrite: true });
+      assertEquals(await reasonOf(nowhere), "unwritable");
+    }
+    const below = () => ensureDevelopmentCertificates(`${path}/certs`, NOW);
+    assertEquals(await reasonOf(below), "unwritable");
     assertEquals(await fileNames(directory), ["x.key"]);
   },
 );

@@ -191,9 +191,11 @@ Deno.test("a fault stops a transport: it receives and sends nothing but one fare
   script.wantIdle();
   assertEquals(takeKinds(transport), []);
   assertEquals([transport.drops.get("stopped"), transport.drops.get("call after the end")], [1, 2]);
-  transport.sendFarewell(bytes(20));
-  script.want("TERMINATION 0: 20");
+  transport.sendFarewell(bytes(20), bytes(30));
+  script.want("ERROR 0: 30", "TERMINATION 0: 20");
   script.wantIdle();
+  transport.sendFarewell(bytes(20), bytes(1_200));
+  script.want("TERMINATION 0: 20");
   transport.close();
   transport.sendFarewell(bytes(20));
   script.wantIdle();
@@ -241,4 +243,17 @@ Deno.test("packets of another size fit the new size; too small a size is refused
   transport.setMaxPacketBytes(1_024);
   assertEquals(transport.pollTransmit(script.now)!.length, 1_024);
   assertThrows(() => transport.setMaxPacketBytes(1_023), RangeError);
+});
+
+Deno.test("what a server announces holds for streams that were open before", () => {
+  const end = new End("server");
+  const script = new Script(end.transport, 0n);
+  script.write(streamData(1, 1, 0, bytes(5_000)));
+  end.transport.setSession(SESSION_ID, DEFAULT_TRANSPORT_LIMITS);
+  script.sessionId = SESSION_ID;
+  const { streamCreditBytes } = DEFAULT_TRANSPORT_LIMITS;
+  script.write(streamData(1, 1, streamCreditBytes - 1, bytes(1)));
+  assertEquals(takeKinds(end.transport), ["stream-opened", "stream-readable"]);
+  script.write(streamData(1, 1, streamCreditBytes, bytes(1)));
+  wantFault(end.transport, TransportFaultCode.CREDIT_EXCEEDED);
 });

@@ -1,4 +1,5 @@
-// Traffic in which either side gives up at any time: cancelled requests, stopped and aborted streams, uploads nobody reads.
+// Traffic in which either side gives up at any time: cancelled requests, stopped and aborted streams, uploads
+// nobody reads.
 
 import { MessageType } from "../../src/wire/frame.ts";
 import type { TransportEvent } from "../../src/transport/events.ts";

@@ -200,7 +200,7 @@ function hexTag(tag: number): string {
 }
 
 /** The dotted form of an object identifier's content octets. Throws {@linkcode DecodeError}. */
-export function decodeObjectIdentifier(content: Uint8Array): string {
+function decodeObjectIdentifier(content: Uint8Array): string {
   if (content.length === 0 || content.length > 64 || content.at(-1)! >= 0x80) {
     throw new DecodeError("not an OBJECT IDENTIFIER");
   }

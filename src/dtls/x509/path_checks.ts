@@ -12,10 +12,10 @@ import type { CertificatePath } from "./path_search.ts";
 export type CertificatePurpose = "serverAuth" | "clientAuth";
 
 /** Smallest RSA modulus that is accepted, in bits (RFC 9325 section 4.5). */
-export const RSA_MODULUS_BITS_MIN = 2048;
+const RSA_MODULUS_BITS_MIN = 2048;
 
 /** Largest RSA modulus that is accepted, in bits: a larger one only costs the verifier. */
-export const RSA_MODULUS_BITS_MAX = 8192;
+const RSA_MODULUS_BITS_MAX = 8192;
 
 /**
  * Checks a path, the leaf first and the trust anchor last, for everything but signatures and revocation. The anchor's

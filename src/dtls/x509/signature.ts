@@ -174,8 +174,7 @@ export function verifySignature(
   }
 }
 
-/** Loads a SubjectPublicKeyInfo. Throws what node:crypto throws for a key that is none. */
-export function importPublicKey(spki: Uint8Array): KeyObject {
+function importPublicKey(spki: Uint8Array): KeyObject {
   const key = Buffer.from(spki.buffer, spki.byteOffset, spki.byteLength);
   return createPublicKey({ key, format: "der", type: "spki" });
 }

@@ -86,13 +86,18 @@ export class EngineProcess {
 
   async #readMessages(): Promise<void> {
     const splitter = new MessageSplitter();
+    for await (const bytes of this.#child.stdout) {
+      for (const message of this.#split(splitter, bytes)) this.#receive(message);
+    }
+  }
+
+  #split(splitter: MessageSplitter, bytes: Uint8Array): Message[] {
     try {
-      for await (const bytes of this.#child.stdout) {
-        for (const message of splitter.push(bytes)) this.#receive(message);
-      }
+      return splitter.push(bytes);
     } catch {
       // What it writes makes no sense: it is of no use any more.
       this.kill();
+      return [];
     }
   }
 

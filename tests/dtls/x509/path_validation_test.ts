@@ -9,6 +9,7 @@ import {
   validateCertificatePath,
   type ValidatedCertificate,
 } from "../../../src/dtls/x509/mod.ts";
+import { folderTest } from "../../harness/folder.ts";
 import { EPOCH } from "./certificate_builder.ts";
 import type { PathCase, PathInput } from "./path_case.ts";
 import { PATH_CASES } from "./path_cases.ts";
@@ -52,18 +53,6 @@ Deno.test("path validation: every reason has a case, here or among the limits", 
   );
 });
 
-function mayRunOpenssl(): boolean {
-  const isGranted = (descriptor: Deno.PermissionDescriptor) =>
-    Deno.permissions.querySync(descriptor).state === "granted";
-  if (!isGranted({ name: "run", command: "openssl" })) return false;
-  if (!isGranted({ name: "read" }) || !isGranted({ name: "write" })) return false;
-  try {
-    return new Deno.Command("openssl", { args: ["version"], stdout: "null" }).outputSync().success;
-  } catch {
-    return false;
-  }
-}
-
 /** What `openssl verify` says of a case's files in `directory`. */
 function askOpenssl(directory: string, { make, opensslArgs = [] }: PathCase): string {
   const { chain, anchors, crls = [], now = EPOCH, purpose, serverName } = make();
@@ -96,23 +85,18 @@ function askOpenssl(directory: string, { make, opensslArgs = [] }: PathCase): st
   return success ? "accepted" : `refused: ${text}`;
 }
 
-Deno.test({
-  name: "path validation: openssl verify agrees on every case that does not say why it differs",
-  ignore: !mayRunOpenssl(),
-  fn: () => {
-    const directory = Deno.makeTempDirSync();
+folderTest(
+  "path validation: openssl verify agrees on every case that does not say why it differs",
+  (directory) => {
     const disagreements: string[] = [];
-    try {
-      for (const each of PATH_CASES) {
-        if (each.opensslVaries !== undefined) continue;
-        const verdict = askOpenssl(directory, each);
-        const isSame = (verdict === "accepted") === (each.expected === "accepted");
-        if (isSame === (each.opensslDiffers === undefined)) continue;
-        disagreements.push(`${each.title}: ${each.expected} here, ${verdict}`);
-      }
-    } finally {
-      Deno.removeSync(directory, { recursive: true });
+    for (const each of PATH_CASES) {
+      if (each.opensslVaries !== undefined) continue;
+      const verdict = askOpenssl(directory, each);
+      const isSame = (verdict === "accepted") === (each.expected === "accepted");
+      if (isSame === (each.opensslDiffers === undefined)) continue;
+      disagreements.push(`${each.title}: ${each.expected} here, ${verdict}`);
     }
     assertEquals(disagreements, []);
   },
-});
+  { openssl: true },
+);
