@@ -8,6 +8,7 @@ import { ServerEndpoint } from "../../src/server/endpoint.ts";
 import { Service } from "../../src/server/service.ts";
 import { SESSION_SETTINGS } from "../../src/session/limits.ts";
 import { ClientStack } from "../../src/session/stack.ts";
+import { SqpError } from "../../src/wire/errors.ts";
 import { DEFAULT_SESSION_LIMITS } from "../../src/wire/handshake_payload.ts";
 import { encodeParams } from "../../src/wire/params.ts";
 import { encodeQuery } from "../../src/wire/query_payload.ts";
@@ -41,6 +42,7 @@ export class MemoryServer {
       authenticator: new Authenticator({
         policy: "certificate",
         certificatePermissions: ["read", "write"],
+        checkToken: () => Promise.reject(new SqpError("credential_kind_refused")),
       }),
       log: QUIET,
       now: monotonicNow,
