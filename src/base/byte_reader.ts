@@ -31,7 +31,8 @@ export class ByteReader {
 
   #advance(lengthBytes: number): number {
     const start = this.#offset;
-    if (lengthBytes > this.#bytes.length - start) {
+    // Written so that a negative length and NaN, which no field can hold, are refused as well.
+    if (!(lengthBytes >= 0 && lengthBytes <= this.#bytes.length - start)) {
       throw new DecodeError(`${lengthBytes} bytes wanted, ${this.#bytes.length - start} left`);
     }
     this.#offset = start + lengthBytes;

@@ -22,3 +22,23 @@ export interface Core<Event> {
   /** The next event for the layer above, or `undefined` when there is none. */
   pollEvent(): Event | undefined;
 }
+
+/** A datagram and the address it is from or for. Addresses are texts that only the network adapter reads. */
+export interface AddressedDatagram {
+  /** The datagram. */
+  readonly bytes: Uint8Array;
+  /** Whom it is from or for. */
+  readonly address: string;
+}
+
+/** A core that many peers reach through one socket. */
+export interface AddressedCore {
+  /** Takes one datagram. Never throws, whatever the bytes are. */
+  handleDatagram(bytes: Uint8Array, address: string, now: Milliseconds): void;
+  /** Runs what was due at `now`; harmless when nothing was. */
+  handleTimeout(now: Milliseconds): void;
+  /** The next datagram to send, or `undefined` when there is none for now. */
+  pollTransmit(now: Milliseconds): AddressedDatagram | undefined;
+  /** When {@linkcode AddressedCore.handleTimeout} wants to be called next; {@linkcode NEVER} for not at all. */
+  pollTimeout(): Milliseconds;
+}

@@ -10,7 +10,7 @@ export const ACK_PREFIX_BYTES = 12;
 export const ACK_BITMAP_BYTES_MAX = 256;
 
 /** The longest delay that the field holds, in microseconds. */
-export const ACK_DELAY_US_MAX = 0xffff_ffff;
+const ACK_DELAY_US_MAX = 0xffff_ffff;
 
 /** A decoded Ack. `bitmap` is a view of the frame's payload. */
 export interface Ack {

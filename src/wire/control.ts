@@ -1,4 +1,5 @@
-// Control payloads: maps in MessagePack through the standard library's codec, behind the guard, with typed readers of their fields.
+// Control payloads: maps in MessagePack through the standard library's codec, behind the guard, with typed readers of
+// their fields.
 
 import { decode, encode, type ValueType } from "@std/msgpack";
 import { DecodeError } from "../base/byte_reader.ts";
@@ -28,8 +29,8 @@ const INT64_MIN = -(2n ** 63n);
 const UINT64_MAX = 2n ** 64n - 1n;
 
 /**
- * Encodes a map, integers in their shortest form. Throws {@linkcode SqpError} `text_not_unicode` for a text with a lone surrogate, and
- * `RangeError` for a number that is no integer of 64 bits.
+ * Encodes a map, integers in their shortest form. Throws {@linkcode SqpError} `text_not_unicode` for a text with a
+ * lone surrogate, and `RangeError` for a number that is no integer of 64 bits.
  */
 export function encodeControl(map: ControlMap): Uint8Array {
   return encode(prepare(map));
@@ -55,7 +56,10 @@ function isList(value: ControlValue): value is readonly ControlValue[] {
   return Array.isArray(value);
 }
 
-/** The encoder writes a `number` outside 32 bits as a float and a `bigint` always in 9 bytes, so each gets what suits the other. */
+/**
+ * The encoder writes a `number` outside 32 bits as a float and a `bigint` always in 9 bytes, so each gets what suits
+ * the other.
+ */
 function prepareInteger(value: number | bigint): number | bigint {
   if (typeof value === "number" && !Number.isSafeInteger(value)) {
     throw new RangeError("a number of a control payload is not a safe integer");

@@ -20,8 +20,9 @@ export interface LengthBounds {
 }
 
 /**
- * Reads the fields of a map with their types. Every method throws {@linkcode DecodeError} where a field is missing, has another type or
- * is out of bounds; the `optional…` methods give `undefined` where it is missing or nil. Keys that nobody asks for are ignored.
+ * Reads the fields of a map with their types. Every method throws {@linkcode DecodeError} where a field is missing,
+ * has another type or is out of bounds; the `optional…` methods give `undefined` where it is missing or nil. Keys
+ * that nobody asks for are ignored.
  */
 export class Fields {
   readonly #map: DecodedMap;

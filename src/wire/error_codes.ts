@@ -18,8 +18,8 @@ function row(code: number, retry: RetryAdvice, text: string): ErrorEntry {
 }
 
 /**
- * Errors that travel in Error, StreamEnd and Termination's company, by name. 1xxx: the peer broke the protocol; 2xxx: who it is
- * and what it may; 3xxx: the request; 4xxx: limits; 5xxx: the engine; 6xxx: availability.
+ * Errors that travel in Error, StreamEnd and Termination's company, by name. 1xxx: the peer broke the protocol; 2xxx:
+ * who it is and what it may; 3xxx: the request; 4xxx: limits; 5xxx: the engine; 6xxx: availability.
  */
 export const WIRE_ERRORS = {
   protocol_violation: row(1000, "reconnect", "The protocol was broken."),
@@ -119,7 +119,10 @@ export const WIRE_ERRORS = {
   idle_timeout: row(6005, "reconnect", "The session was idle for too long."),
 } as const satisfies Readonly<Record<string, ErrorEntry>>;
 
-/** Errors that one side finds by itself. They never travel: a peer that sends one of these numbers breaks the protocol. */
+/**
+ * Errors that one side finds by itself. They never travel: a peer that sends one of these numbers breaks the
+ * protocol.
+ */
 export const LOCAL_ERRORS = {
   connection_failed: row(9000, "later", "The connection could not be made."),
   handshake_timeout: row(9001, "later", "The server did not answer."),
@@ -139,18 +142,9 @@ export type ErrorName = keyof typeof WIRE_ERRORS | keyof typeof LOCAL_ERRORS;
 
 const BY_NAME: Readonly<Record<ErrorName, ErrorEntry>> = { ...WIRE_ERRORS, ...LOCAL_ERRORS };
 
-const BY_CODE: ReadonlyMap<number, ErrorName> = new Map(
-  (Object.keys(BY_NAME) as ErrorName[]).map((name) => [BY_NAME[name].code, name]),
-);
-
 /** The table's row of a name. */
 export function errorEntry(name: ErrorName): ErrorEntry {
   return BY_NAME[name];
-}
-
-/** The name of a number, or `undefined` for a number that this version does not know. */
-export function errorName(code: number): ErrorName | undefined {
-  return BY_CODE.get(code);
 }
 
 /** Whether a number may travel: it has 16 bits and is not of the local group. */

@@ -9,8 +9,8 @@ import { LIMITS } from "./limits.ts";
 import { clipText } from "./text_length.ts";
 
 /**
- * Encodes an error. Texts longer than their limit are cut. A number of the local group never travels: in its place goes `internal`,
- * without the text. So every error fits one frame, also inside a StreamEnd.
+ * Encodes an error. Texts longer than their limit are cut. A number of the local group never travels: in its place
+ * goes `internal`, without the text. So every error fits one frame, also inside a StreamEnd.
  */
 export function encodeError(error: ErrorPayload): Uint8Array {
   if (!isWireCode(error.code)) {

@@ -1,4 +1,5 @@
-// HandshakeRequest and HandshakeResponse: who the client is, and what both sides will keep to (PROTOCOL.md, "Handshake").
+// HandshakeRequest and HandshakeResponse: who the client is, and what both sides will keep to (PROTOCOL.md,
+// "Handshake").
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
@@ -218,7 +219,10 @@ function readCredential(fields: Fields): Credential {
   };
 }
 
-/** The announced limits. Credit that is not announced stays what it is before the handshake; for the others there are defaults. */
+/**
+ * The announced limits. Credit that is not announced stays what it is before the handshake; for the others there are
+ * defaults.
+ */
 function readLimits(fields: Fields, sessionCreditInitial: number): SessionLimits {
   const limits = fields.optionalMap("limits") ?? new Fields({});
   const standard = DEFAULT_SESSION_LIMITS;

@@ -9,7 +9,7 @@ export const HeartbeatKind = { REQUEST: 1, REPLY: 2 } as const;
 export type HeartbeatKind = CodePoint<typeof HeartbeatKind>;
 
 /** Bytes of a Heartbeat without padding. */
-export const HEARTBEAT_BYTES = 9;
+const HEARTBEAT_BYTES = 9;
 
 /** A sign of life, asked for or given. */
 export interface Heartbeat {

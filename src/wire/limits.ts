@@ -1,15 +1,17 @@
 // The limits of the wire with their defaults (PROTOCOL.md, "Limits"), in one table.
 
 /**
- * Limits that both ends must agree on, by name. Sizes are bytes and times milliseconds. `fixed` limits belong to version 1 of the protocol;
- * `announced` limits are defaults that a handshake message may replace.
+ * Limits that both ends must agree on, by name. Sizes are bytes and times milliseconds. `fixed` limits belong to
+ * version 1 of the protocol; `announced` limits are defaults that a handshake message may replace.
  */
 export const LIMITS = {
   /** fixed: bytes of a datagram before the path is known to carry more. */
   datagramBytesInitial: 1_200,
   /** fixed: bytes of the largest datagram that is probed for. */
   datagramBytesMax: 1_452,
-  /** fixed: bytes of the payload of a message that is sent whole, so that one frame of the smallest packet carries it. */
+  /**
+   * fixed: bytes of the payload of a message that is sent whole, so that one frame of the smallest packet carries it.
+   */
   wholePayloadBytesMax: 1_000,
   /** announced: bytes of one message of type Query, Response or Error. */
   messageBytesMax: 1_048_576,
@@ -90,6 +92,3 @@ export const LIMITS = {
   /** announced: silence after which the peer is taken for dead. */
   idleMs: 30_000,
 } as const;
-
-/** The name of a limit. */
-export type LimitName = keyof typeof LIMITS;

@@ -1,4 +1,5 @@
-// Walks the bytes of a MessagePack control payload before a decoder may allocate for them (PROTOCOL.md, "Control payloads").
+// Walks the bytes of a MessagePack control payload before a decoder may allocate for them (PROTOCOL.md, "Control
+// payloads").
 
 import { DecodeError } from "../base/byte_reader.ts";
 import { utf8Text } from "../base/bytes.ts";
@@ -35,9 +36,9 @@ interface Open {
 }
 
 /**
- * Checks that `bytes` are exactly one MessagePack value of the kinds that control payloads use: nil, booleans, integers, UTF-8 texts, byte
- * strings, arrays, and maps with distinct keys. It allocates nothing by an announced length and does not recurse. Throws
- * {@linkcode DecodeError}.
+ * Checks that `bytes` are exactly one MessagePack value of the kinds that control payloads use: nil, booleans,
+ * integers, UTF-8 texts, byte strings, arrays, and maps with distinct keys. It allocates nothing by an announced
+ * length and does not recurse. Throws {@linkcode DecodeError}.
  */
 export function guardControl(bytes: Uint8Array, limits: GuardLimits = DEFAULT_LIMITS): GuardReport {
   return new Walk(bytes, limits).run();

@@ -36,8 +36,8 @@ export class PageStream {
   }
 
   /**
-   * The rows of the next page that is whole, or `undefined` while there is none. Throws {@linkcode DecodeError} where a page is malformed
-   * or follows the last one.
+   * The rows of the next page that is whole, or `undefined` while there is none. Throws {@linkcode DecodeError} where
+   * a page is malformed or follows the last one.
    */
   nextRows(): Row[] | undefined {
     const page = this.#nextPage();
@@ -78,8 +78,8 @@ export class PageStream {
   }
 
   /**
-   * What the last page says. Call at the end of the stream. Throws {@linkcode DecodeError} where the result is not whole: there was no
-   * last page, bytes are left, or its count is not that of the rows that came.
+   * What the last page says. Call at the end of the stream. Throws {@linkcode DecodeError} where the result is not
+   * whole: there was no last page, bytes are left, or its count is not that of the rows that came.
    */
   finish(): Trailer {
     if (this.#trailer === undefined) throw new DecodeError("a result ended without its last page");

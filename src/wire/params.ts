@@ -1,4 +1,5 @@
-// The parameters of a command: values of their own codec inside a byte string, so that their kinds survive (PROTOCOL.md, "Parameters").
+// The parameters of a command: values of their own codec inside a byte string, so that their kinds survive
+// (PROTOCOL.md, "Parameters").
 
 import { DecodeError } from "../base/byte_reader.ts";
 import { SqpError } from "./errors.ts";
@@ -14,8 +15,8 @@ export type DecodedParams =
   | { readonly kind: "named"; readonly values: ReadonlyMap<string, SqlValue> };
 
 /**
- * Encodes parameters as an array or a map. Throws {@linkcode SqpError} `too_many_parameters`, `parameter_name`, `parameter_type`,
- * `parameter_range` or `text_not_unicode`, whose text says which parameter it is.
+ * Encodes parameters as an array or a map. Throws {@linkcode SqpError} `too_many_parameters`, `parameter_name`,
+ * `parameter_type`, `parameter_range` or `text_not_unicode`, whose text says which parameter it is.
  */
 export function encodeParams(params: SqlParams): Uint8Array {
   const writer = new ValueWriter(256);

@@ -9,7 +9,10 @@ import { utf8LengthBytes } from "./text_length.ts";
 export interface ExecuteCommand {
   readonly cmd: "execute";
   readonly sql: string;
-  /** What `encodeParams` gave; whoever binds the values decodes them with `decodeParams`. A view where it was received. */
+  /**
+   * What `encodeParams` gave; whoever binds the values decodes them with `decodeParams`. A view where it was
+   * received.
+   */
   readonly params: Uint8Array;
   /** How long the client waits, in milliseconds from the arrival of the command. */
   readonly deadlineMs?: number;
@@ -33,8 +36,8 @@ export type Command = ExecuteCommand | UnknownCommand;
 export const NO_PARAMS: Uint8Array = new Uint8Array([0x90]);
 
 /**
- * Encodes a command. Throws `SqpError` `text_not_unicode` for SQL text with a lone surrogate, and `bad_request` for a deadline or key that
- * is out of bounds.
+ * Encodes a command. Throws `SqpError` `text_not_unicode` for SQL text with a lone surrogate, and `bad_request` for a
+ * deadline or key that is out of bounds.
  */
 export function encodeQuery(command: ExecuteCommand): Uint8Array {
   const { params, deadlineMs, idempotencyKey: key } = command;

@@ -6,6 +6,7 @@ import { LIMITS } from "./limits.ts";
 
 /** A column of a result. */
 export interface Column {
+  /** The name that the statement or the schema gives it; not always unique. */
   readonly name: string;
   /** The type that the schema declares; `null` where there is none, as for an expression. */
   readonly declaredType: string | null;

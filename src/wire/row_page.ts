@@ -67,8 +67,9 @@ export class RowPageWriter {
   }
 
   /**
-   * Adds a row. `kinds` says for each column how its `number`s are encoded; without it the writer's rule holds for all. Throws
-   * {@linkcode SqpError} `row_too_large`, `RangeError` where a value has no encoding or the writer is full; either way the row is not added.
+   * Adds a row. `kinds` says for each column how its `number`s are encoded; without it the writer's rule holds for
+   * all. Throws {@linkcode SqpError} `row_too_large`, `RangeError` where a value has no encoding or the writer is
+   * full; either way the row is not added.
    */
   append(row: readonly SqlValue[], kinds?: readonly NumberKind[]): void {
     if (this.full) throw new RangeError("the page is full and was not taken");
@@ -136,7 +137,8 @@ export class RowPageWriter {
 }
 
 /**
- * Decodes the payload of a page of rows, each of `columnCount` values. Throws {@linkcode DecodeError}. Byte strings are copies.
+ * Decodes the payload of a page of rows, each of `columnCount` values. Throws {@linkcode DecodeError}. Byte strings
+ * are copies.
  */
 export function decodeRowPage(payload: Uint8Array, columnCount: number): Row[] {
   const reader = new ValueReader(payload);

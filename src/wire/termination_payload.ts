@@ -27,8 +27,8 @@ export interface Termination {
 }
 
 /**
- * Encodes a termination. Texts longer than their limit are cut, so that it fits one frame; a longer URL would name another place, so
- * that it is left out.
+ * Encodes a termination. Texts longer than their limit are cut, so that it fits one frame; a longer URL would name
+ * another place, so that it is left out.
  */
 export function encodeTermination(termination: Termination): Uint8Array {
   const { url } = termination;

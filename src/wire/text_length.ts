@@ -11,7 +11,10 @@ export function utf8LengthBytes(text: string): number {
   return lengthBytes;
 }
 
-/** The longest beginning of a text that takes at most `maxBytes` bytes, lone surrogates replaced. For texts that only people read. */
+/**
+ * The longest beginning of a text that takes at most `maxBytes` bytes, lone surrogates replaced. For texts that only
+ * people read.
+ */
 export function clipText(text: string, maxBytes: number): string {
   let clipped = text.toWellFormed().slice(0, maxBytes);
   while (utf8LengthBytes(clipped) > maxBytes) {

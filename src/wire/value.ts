@@ -3,9 +3,11 @@
 import { SqpError } from "./errors.ts";
 
 /**
- * A value of a row or a parameter. In a row an integer is a `number` where it is a safe integer and a `bigint` otherwise, a float is a
- * `number`, and a timestamp is a `Date`, or a {@linkcode Timestamp} where it is finer than a millisecond. As a parameter a `number` that
- * is a safe integer and not -0 is an integer, any other `number` a float, and a `bigint` always an integer.
+ * A value of a row or a parameter. In a row an integer is a `number` where it is a safe integer and a `bigint`
+ * otherwise, a float is a
+ * `number`, and a timestamp is a `Date`, or a {@linkcode Timestamp} where it is finer than a millisecond. As a
+ * parameter a `number` that is a safe integer and not -0 is an integer, any other `number` a float, and a `bigint`
+ * always an integer.
  */
 export type SqlValue = null | boolean | number | bigint | string | Uint8Array | Date;
 
@@ -40,8 +42,9 @@ export class Timestamp extends Date {
 }
 
 /**
- * Checks one parameter. `label` names it in the error's text. Throws {@linkcode SqpError} `parameter_type` for what is not an
- * {@linkcode SqlValue} (`undefined` among them), `parameter_range` for an integer beyond 64 bits or an invalid `Date`, and
+ * Checks one parameter. `label` names it in the error's text. Throws {@linkcode SqpError} `parameter_type` for what
+ * is not an {@linkcode SqlValue} (`undefined` among them), `parameter_range` for an integer beyond 64 bits or an
+ * invalid `Date`, and
  * `text_not_unicode` for a text with a lone surrogate.
  */
 export function checkParameter(value: unknown, label: string): SqlValue {

@@ -23,7 +23,10 @@ export interface ValueReaderOptions {
   readonly integersAsBigInt?: boolean;
 }
 
-/** A cursor over values that cannot run past the end. Every method throws {@linkcode DecodeError} on anything malformed. */
+/**
+ * A cursor over values that cannot run past the end. Every method throws {@linkcode DecodeError} on anything
+ * malformed.
+ */
 export class ValueReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -128,7 +131,10 @@ export class ValueReader {
     return this.#copySmall(at, lengthBytes);
   }
 
-  /** A copy that shares its buffer with other copies, as small ones cost little then. A kept value keeps {@linkcode ARENA_BYTES} at most. */
+  /**
+   * A copy that shares its buffer with other copies, as small ones cost little then. A kept value keeps {@linkcode
+   * ARENA_BYTES} at most.
+   */
   #copySmall(from: number, lengthBytes: number): Uint8Array {
     if (this.#arenaAt + lengthBytes > this.#arena.length) {
       this.#arena = new Uint8Array(Math.min(ARENA_BYTES, this.#bytes.length - from));
@@ -150,7 +156,8 @@ export class ValueReader {
       if (text !== undefined) return text;
     }
     const part = bytes.subarray(from, end);
-    // The lenient decoder is several times as fast. Its result is exact unless it replaced something or dropped a leading U+FEFF.
+    // The lenient decoder is several times as fast. Its result is exact unless it replaced something or dropped a
+    // leading U+FEFF.
     const text = lenient.decode(part);
     if (!text.includes("\ufffd") && part[0] !== 0xef) return text;
     try {
@@ -234,7 +241,10 @@ export class ValueReader {
   }
 }
 
-/** The text of bytes that are all ASCII, otherwise `undefined`. Eight at a time: measured to be the fastest for short texts. */
+/**
+ * The text of bytes that are all ASCII, otherwise `undefined`. Eight at a time: measured to be the fastest for short
+ * texts.
+ */
 function asciiText(bytes: Uint8Array, from: number, end: number): string | undefined {
   let text = "";
   let at = from;

@@ -49,3 +49,37 @@ Deno.test("the first gap is the first run of missing members", () => {
   assertEquals(ranges.hasRange(5, 7), true);
   assertEquals(ranges.hasRange(4, 7), false);
 });
+
+Deno.test("questions about a range get what asking for each member would give", () => {
+  fc.assert(fc.property(operations, fc.nat(70), fc.nat(15), (steps, start, length) => {
+    const ranges = new RangeSet();
+    for (const { add, start, length } of steps) {
+      if (add) ranges.addRange(start, start + length);
+      else ranges.removeRange(start, start + length);
+    }
+    const asked = Array.from({ length }, (_, index) => start + index);
+    const gapStart = asked.find((value) => !ranges.has(value));
+    const gap = asked.filter((value) => gapStart !== undefined && value >= gapStart);
+    const gapEnd = gap.find((value) => ranges.has(value)) ?? start + length;
+    assertEquals(ranges.hasRange(start, start + length), gapStart === undefined);
+    assertEquals(
+      ranges.firstGap(start, start + length),
+      gapStart === undefined ? undefined : { start: gapStart, end: gapEnd },
+    );
+    assertEquals([...ranges.ranges()].length, ranges.rangeCount);
+    assertEquals(ranges.isEmpty, ranges.rangeCount === 0);
+  }));
+});
+
+Deno.test("adding says whether the member was new; clearing leaves none", () => {
+  const ranges = new RangeSet();
+  assertEquals([ranges.add(3), ranges.add(3), ranges.add(5), ranges.add(4)], [
+    true,
+    false,
+    true,
+    true,
+  ]);
+  assertEquals([...ranges.ranges()], [{ start: 3, end: 6 }]);
+  ranges.clear();
+  assertEquals([ranges.isEmpty, ranges.size, ranges.has(3)], [true, 0, false]);
+});

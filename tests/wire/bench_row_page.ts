@@ -1,4 +1,5 @@
-// Prints how many pages of 100 rows of 8 columns a second each codec encodes and decodes: deno run tests/wire/bench_row_page.ts
+// Prints how many pages of 100 rows of 8 columns a second each codec encodes and decodes: deno run
+// tests/wire/bench_row_page.ts
 // deno-lint-ignore-file no-console
 
 import { decode as stdDecode, encode as stdEncode } from "@std/msgpack";
@@ -10,7 +11,9 @@ import { NumberKind } from "../../src/wire/value_writer.ts";
 const ROWS = 100;
 const COLUMNS = 8;
 
-/** Rows as a table of people might have them: integers of several sizes, floats, short and longer texts, bytes, nulls. */
+/**
+ * Rows as a table of people might have them: integers of several sizes, floats, short and longer texts, bytes, nulls.
+ */
 function makeRows(integersAsBigInt: boolean): Row[] {
   const rows: Row[] = [];
   for (let i = 0; i < ROWS; i++) {

@@ -16,7 +16,7 @@ import {
 } from "../../src/wire/handshake_payload.ts";
 import { decodeHeartbeat, encodeHeartbeat } from "../../src/wire/heartbeat_payload.ts";
 import { LIMITS } from "../../src/wire/limits.ts";
-import { decodeMove, encodeMove } from "../../src/wire/move_payload.ts";
+import { decodeMove, encodeMove, MoveReason, MoveTransport } from "../../src/wire/move_payload.ts";
 import {
   decodeQuery,
   encodeQuery,
@@ -121,6 +121,8 @@ Deno.test("every payload survives, with all its fields and with as few as may be
     const heartbeat = { kind: 1, token: 2n ** 64n - 1n, paddingBytes } as const;
     assertEquals(decodeHeartbeat(encodeHeartbeat(heartbeat)), heartbeat);
   }
+  const move = { transport: MoveTransport.UDP, reason: MoveReason.RECOVERED };
+  assertEquals(decodeMove(encodeMove(move)), move);
   assertEquals(decodeMove(encodeMove({ transport: 2, reason: 200 })), {
     transport: 2,
     reason: 200,

@@ -3,6 +3,7 @@
 import { decode as msgpackDecode, encode as msgpackEncode } from "@msgpack/msgpack";
 import { DecodeError } from "../../src/base/byte_reader.ts";
 import { fromHex, toHex } from "../../src/base/bytes.ts";
+import { AckState } from "../../src/transport/ack_state.ts";
 import { decodeAck, encodeAck, isAcked } from "../../src/wire/ack.ts";
 import { CREDIT_BYTES, decodeCredit, encodeCredit } from "../../src/wire/credit.ts";
 import { decodeError, encodeError } from "../../src/wire/error_payload.ts";
@@ -102,15 +103,20 @@ export interface ExampleCodec {
   encode(json: Json): Uint8Array;
 }
 
-// deno-lint-ignore no-explicit-any
-type Fields = any;
-
-/** A codec whose JSON is read without types: the comparison with the bytes checks them. */
-function codec(
-  decode: (bytes: Uint8Array, expected: Fields) => Json,
-  encode: (json: Fields) => Uint8Array,
+/** A codec that is given JSON of a form of its own: the comparison with the bytes shows whether it had it. */
+function codec<Form = Json>(
+  decode: (bytes: Uint8Array, expected: Form) => Json,
+  encode: (json: Form) => Uint8Array,
 ): ExampleCodec {
-  return { decode, encode };
+  return {
+    decode: (bytes, expected) => decode(bytes, expected as Form),
+    encode: (json) => encode(json as Form),
+  };
+}
+
+/** A byte string as JSON. */
+interface HexBytes {
+  readonly bytes: string;
 }
 
 /** A control payload: read with another MessagePack codec, and written by way of the typed form. */
@@ -134,11 +140,11 @@ function toJson(value: unknown): Json {
   return value as Json;
 }
 
-function fromJson(json: Fields): unknown {
+function fromJson(json: Json): unknown {
   if (Array.isArray(json)) return json.map(fromJson);
   if (typeof json !== "object" || json === null) return json;
-  if ("bytes" in json) return fromHex(json.bytes);
-  if ("int" in json) return BigInt(json.int);
+  if ("bytes" in json) return fromHex(String(json.bytes));
+  if ("int" in json) return BigInt(String(json.int));
   return Object.fromEntries(Object.entries(json).map(([key, entry]) => [key, fromJson(entry)]));
 }
 
@@ -154,7 +160,17 @@ function valueToJson(value: SqlValue): Json {
   return { seconds, nanoseconds: (value.getTime() - seconds * 1000) * 1_000_000 + fine };
 }
 
-function valueFromJson(json: Fields): SqlValue {
+/** A value as JSON, in the form that the document's introduction gives. */
+type ValueJson =
+  | null
+  | boolean
+  | { readonly int: string }
+  | { readonly float: string }
+  | { readonly text: string }
+  | HexBytes
+  | { readonly seconds: number; readonly nanoseconds: number };
+
+function valueFromJson(json: ValueJson): SqlValue {
   if (typeof json !== "object" || json === null) return json;
   if ("int" in json) return BigInt(json.int);
   if ("float" in json) return Number(json.float);
@@ -171,7 +187,7 @@ function rowToJson(row: Row): Json {
 }
 
 function streamData(fin: boolean): ExampleCodec {
-  return codec((bytes) => {
+  return codec<{ stream_id: number; offset: number; bytes: HexBytes }>((bytes) => {
     const data = decodeStreamData(bytes, fin);
     return { stream_id: data.streamId, offset: data.offset, bytes: { bytes: toHex(data.bytes) } };
   }, ({ stream_id, offset, bytes: { bytes } }) => {
@@ -181,8 +197,20 @@ function streamData(fin: boolean): ExampleCodec {
   });
 }
 
-function encodePacket(packet: Fields): Uint8Array {
-  const sessionId = BigInt("0x" + packet.frames[0].session_id);
+/** A packet as JSON. */
+interface PacketJson {
+  readonly sequence_number: number;
+  readonly frames: readonly {
+    readonly type: number;
+    readonly flags: number;
+    readonly session_id: string;
+    readonly request_id: number;
+    readonly payload: string;
+  }[];
+}
+
+function encodePacket(packet: PacketJson): Uint8Array {
+  const sessionId = BigInt("0x" + packet.frames[0]!.session_id);
   const writer = new PacketWriter(packet.sequence_number, sessionId, 2_000);
   for (const { type, flags, request_id, payload } of packet.frames) {
     const bytes = fromHex(payload);
@@ -201,12 +229,14 @@ function joinFragments(bytes: Uint8Array): Json {
 }
 
 /** How the document cuts its message: 12 bytes, and the rest with 2 bytes of overlap. */
-function cutFragments({ type, request_id, message }: Fields): Uint8Array {
+function cutFragments(
+  { type, request_id, message }: { type: number; request_id: number; message: string },
+): Uint8Array {
   const bytes = fromHex(message);
   const writer = new PacketWriter(3, 0x1122334455667788n, 2_000);
   for (const [start, end] of [[0, 12], [10, bytes.length]] as const) {
     const payload = writer.frame(
-      type,
+      type as MessageType,
       Flag.FRAGMENT,
       request_id,
       FRAGMENT_PREFIX_BYTES + end - start,
@@ -216,11 +246,11 @@ function cutFragments({ type, request_id, message }: Fields): Uint8Array {
   return writer.finish();
 }
 
-/** The packet number with these low bits that is nearest to the expected one. */
-function nearestNumber(low: number, expected: number): number {
-  const base = expected - expected % 2 ** 32 + low;
-  const candidates = [base - 2 ** 32, base, base + 2 ** 32].filter((number) => number >= 0);
-  return candidates.reduce((a, b) => Math.abs(a - expected) <= Math.abs(b - expected) ? a : b);
+/** The packet number that a receiver takes for these low bits. */
+function packetNumber(low: number, largestReceived: number): number {
+  const acks = new AckState();
+  acks.onPacket(largestReceived, false, false, 0);
+  return acks.decodeNumber(low);
 }
 
 /** The codecs by the name that the document gives them. */
@@ -238,11 +268,14 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
       })),
     };
   }, encodePacket),
-  "packet-number": codec((bytes, { largest_received }) => {
-    const low = new DataView(bytes.buffer).getUint32(0);
-    return { largest_received, packet_number: nearestNumber(low, largest_received + 1) };
-  }, ({ packet_number }) => fromHex((packet_number % 2 ** 32).toString(16).padStart(8, "0"))),
-  "ack": codec((bytes) => {
+  "packet-number": codec<{ largest_received: number; packet_number: number }>(
+    (bytes, { largest_received }) => {
+      const low = new DataView(bytes.buffer).getUint32(0);
+      return { largest_received, packet_number: packetNumber(low, largest_received) };
+    },
+    ({ packet_number }) => fromHex((packet_number % 2 ** 32).toString(16).padStart(8, "0")),
+  ),
+  "ack": codec<{ largest: number; delay_us: number; received: readonly number[] }>((bytes) => {
     const ack = decodeAck(bytes);
     const received: number[] = [];
     for (let number = ack.largest; number >= Math.max(0, ack.largest - 2048); number--) {
@@ -250,7 +283,7 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
     }
     return { largest: ack.largest, delay_us: ack.delayUs, received };
   }, ({ largest, delay_us, received }) => {
-    const bitmap = new Uint8Array(Math.ceil((largest - received.at(-1)) / 8));
+    const bitmap = new Uint8Array(Math.ceil((largest - received.at(-1)!) / 8));
     for (const number of received.slice(1)) {
       const bit = largest - 1 - number;
       bitmap[bit >> 3]! |= 0x80 >> (bit & 7);
@@ -259,7 +292,7 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
     encodeAck(payload, { largest, delayUs: delay_us, bitmap });
     return payload;
   }),
-  "fragment": codec((bytes) => {
+  "fragment": codec<{ offset: number; total: number; bytes: HexBytes }>((bytes) => {
     const fragment = decodeFragment(bytes);
     return {
       offset: fragment.offset,
@@ -274,7 +307,7 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
   "fragments": codec(joinFragments, cutFragments),
   "stream-data": streamData(false),
   "stream-data-fin": streamData(true),
-  "stream-end": codec((bytes) => {
+  "stream-end": codec<{ stream_id: number; final_offset: number; error: Json }>((bytes) => {
     const { streamId, finalOffset, error } = decodeStreamEnd(bytes);
     decodeError(error);
     return { stream_id: streamId, final_offset: finalOffset, error: toJson(msgpackDecode(error)) };
@@ -284,7 +317,7 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
     encodeStreamEnd(payload, { streamId: stream_id, finalOffset: final_offset, error: encoded });
     return payload;
   }),
-  "credit": codec((bytes) => {
+  "credit": codec<{ stream_id: number; maximum: number }>((bytes) => {
     const { streamId, maximum } = decodeCredit(bytes);
     return { stream_id: streamId, maximum };
   }, ({ stream_id, maximum }) => {
@@ -292,7 +325,7 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
     encodeCredit(payload, stream_id, maximum);
     return payload;
   }),
-  "heartbeat": codec(
+  "heartbeat": codec<{ kind: number; token: string; padding: number }>(
     (bytes) => {
       const { kind, token, paddingBytes } = decodeHeartbeat(bytes);
       return { kind, token: token.toString(16).padStart(16, "0"), padding: paddingBytes };
@@ -304,7 +337,7 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
         paddingBytes: padding,
       }),
   ),
-  "move": codec(
+  "move": codec<{ transport: number; reason: number }>(
     (bytes) => ({ ...decodeMove(bytes) }),
     ({ transport, reason }) => encodeMove({ transport: transport as MoveTransport, reason }),
   ),
@@ -317,7 +350,7 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
   "handshake-request": control(decodeHandshakeRequest, encodeHandshakeRequest),
   "handshake-response": control(decodeHandshakeResponse, encodeHandshakeResponse),
   "termination": control(decodeTermination, encodeTermination),
-  "value": codec((bytes) => {
+  "value": codec<ValueJson>((bytes) => {
     const reader = new ValueReader(bytes, { integersAsBigInt: true });
     const value = reader.value();
     reader.expectEnd();
@@ -327,14 +360,15 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
     writer.value(valueFromJson(json), NumberKind.FLOAT64);
     return writer.view();
   }),
-  "params": codec((bytes) => {
+  "params": codec<readonly ValueJson[] | { readonly [name: string]: ValueJson }>((bytes) => {
     const params = decodeParams(bytes);
     if (params.kind === "positional") return params.values.map(valueToJson);
     return Object.fromEntries(
       [...params.values].map(([name, value]) => [name, valueToJson(value)]),
     );
   }, (json) => {
-    // A float that is whole cannot be told from an integer among JavaScript's parameters, so it is written as an engine writes rows.
+    // A float that is whole cannot be told from an integer among JavaScript's parameters, so it is written as an
+    // engine writes rows.
     const writer = new ValueWriter();
     if (Array.isArray(json)) {
       writer.arrayHead(json.length);
@@ -347,12 +381,15 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
       ) as SqlParams,
     );
   }),
-  "row-page-2": codec((bytes) => decodeRowPage(bytes, 2).map(rowToJson), (rows) => {
-    const writer = new RowPageWriter();
-    for (const row of rows) writer.append(row.map(valueFromJson));
-    return writer.takePayload();
-  }),
-  "result-stream": codec((bytes) => {
+  "row-page-2": codec<readonly (readonly ValueJson[])[]>(
+    (bytes) => decodeRowPage(bytes, 2).map(rowToJson),
+    (rows) => {
+      const writer = new RowPageWriter();
+      for (const row of rows) writer.append(row.map(valueFromJson));
+      return writer.takePayload();
+    },
+  ),
+  "result-stream": codec<{ rows: readonly (readonly ValueJson[])[]; trailer: Trailer }>((bytes) => {
     const stream = new PageStream(1);
     stream.push(bytes);
     const rows: Json[] = [];
@@ -363,6 +400,6 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
   }, ({ rows, trailer }) => {
     const writer = new RowPageWriter();
     for (const row of rows) writer.append(row.map(valueFromJson));
-    return new Uint8Array([...writer.takePage(), ...encodeTrailer(trailer as Trailer)]);
+    return new Uint8Array([...writer.takePage(), ...encodeTrailer(trailer)]);
   }),
 };

@@ -48,12 +48,16 @@ export interface Aead {
 export interface RecordNumberCipher {
   /** The mask of a sample of 16 ciphertext bytes: at least 2 bytes, of which the first are used. The result is valid until the next call. */
   mask(sample: Uint8Array): Uint8Array;
-  /** Zeroes what of the key this object holds; it is not used after that. */
+  /**
+   * Zeroes what of the key this object holds; it is not used after that. Each object is destroyed in the end: the
+   * one of node:crypto holds a resource of the runtime that nothing else frees.
+   */
   destroy(): void;
 }
 
 /** One end's fresh secret for one key exchange. */
 export interface KeyExchange {
+  /** The group of both public values. */
   readonly group: GroupName;
   /** The public value as RFC 8446 section 4.2.8 encodes it (x25519: 32 bytes; NIST curves: 0x04, X, Y). */
   readonly publicKey: Uint8Array;
@@ -76,6 +80,7 @@ export interface SigningKey {
 
 /** The primitives. All are synchronous; keys and randomness are arguments. */
 export interface CryptoProvider {
+  /** What people call it: `node`, `noble`, ... */
   readonly name: string;
   /** Starts a hash. */
   hash(name: HashName): Hash;

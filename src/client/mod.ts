@@ -1,0 +1,14 @@
+/**
+ * The SQP client: a session with a server over DTLS, and statements over it.
+ *
+ * @module
+ */
+
+export { Client, connect, type RequestOptions, type Result, type ServerInfo } from "./client.ts";
+export type { ConnectOptions } from "./options.ts";
+export type { RequestObserver, ResultEnd } from "./requests.ts";
+export { type RowSource, RowStream } from "./row_stream.ts";
+export { type EngineError, type ErrorPayload, SqpError } from "../wire/errors.ts";
+export type { RetryAdvice } from "../wire/error_codes.ts";
+export type { Column } from "../wire/response_payload.ts";
+export { type Row, type SqlParams, type SqlValue, Timestamp } from "../wire/value.ts";

@@ -1,0 +1,72 @@
+// The ACK message, and what this side has to acknowledge (RFC 9147 section 7).
+
+import { ByteReader, DecodeError } from "../base/byte_reader.ts";
+import { ByteWriter } from "../base/byte_writer.ts";
+
+/** A record's epoch and its number in that epoch. */
+export interface RecordNumber {
+  readonly epoch: number;
+  readonly recordNumber: number;
+}
+
+const RECORD_NUMBER_BYTES = 16;
+
+/** Decodes an ACK. Throws {@linkcode DecodeError} where it is malformed. */
+export function decodeAck(content: Uint8Array): RecordNumber[] {
+  const reader = new ByteReader(content);
+  const list = reader.vector(2);
+  reader.expectEnd();
+  if (list.remaining % RECORD_NUMBER_BYTES !== 0) {
+    throw new DecodeError("a record number is cut short");
+  }
+  const records: RecordNumber[] = [];
+  while (list.remaining > 0) {
+    // A number that no record of this side can have is kept as one that matches nothing.
+    const epoch = Number(list.u64());
+    records.push({ epoch, recordNumber: Number(list.u64()) });
+  }
+  return records;
+}
+
+/** Encodes an ACK; RFC 9147 section 7 wants the records "in numerically increasing order". */
+export function encodeAck(records: readonly RecordNumber[]): Uint8Array {
+  const sorted = [...records].sort((a, b) => a.epoch - b.epoch || a.recordNumber - b.recordNumber);
+  return new ByteWriter(2 + sorted.length * RECORD_NUMBER_BYTES).vector(2, (writer) => {
+    for (const { epoch, recordNumber } of sorted) writer.u64Number(epoch).u64Number(recordNumber);
+  }).finish();
+}
+
+/** How many record numbers an ACK of `contentBytes` bytes lists. */
+export function ackedRecordsIn(contentBytes: number): number {
+  return Math.max(0, Math.floor((contentBytes - 2) / RECORD_NUMBER_BYTES));
+}
+
+/** The records of the flight that is being received which were processed or buffered. */
+export class AckList {
+  readonly #records: RecordNumber[] = [];
+  readonly #countMax: number;
+
+  constructor(countMax: number) {
+    this.#countMax = countMax;
+  }
+
+  /**
+   * The newest of the records, at most `countMax`. RFC 9147 section 7.1: "if space is limited, implementations SHOULD
+   * favor including records which have not yet been acknowledged."
+   */
+  newest(countMax: number): readonly RecordNumber[] {
+    return this.#records.slice(Math.max(0, this.#records.length - countMax));
+  }
+
+  /** Notes a record; past the limit the oldest is given up, which the peer survives by sending again. */
+  add(epoch: number, recordNumber: number): void {
+    if (this.#records.some((r) => r.epoch === epoch && r.recordNumber === recordNumber)) return;
+    if (this.#records.length >= this.#countMax) this.#records.shift();
+    this.#records.push({ epoch, recordNumber });
+  }
+
+  /** RFC 9147 section 7: "clearing their ACK list upon receiving the start of the next flight". */
+  clear(): void {
+    this.#records.length = 0;
+  }
+}

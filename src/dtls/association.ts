@@ -1,0 +1,496 @@
+// One DTLS association: records, handshake and alerts joined into a core without socket, timer or clock.
+
+import { EMPTY_BYTES } from "../base/bytes.ts";
+import type { Core, Milliseconds } from "../base/core.ts";
+import { NEVER } from "../base/core.ts";
+import { Counters } from "../base/counters.ts";
+import { Queue } from "../base/queue.ts";
+import { clientHandshake } from "./client_handshake.ts";
+import type { SuiteParameters } from "./cipher_suites.ts";
+import { ClosingAlert } from "./closing_alert.ts";
+import { AlertDescription, AlertLevel, ContentType, type HandshakeType } from "./code_points.ts";
+import type { CryptoProvider } from "./crypto/provider.ts";
+import {
+  alertFor,
+  asAssociationError,
+  type AssociationError,
+  DtlsAlertError,
+  DtlsError,
+  DtlsFault,
+} from "./errors.ts";
+import {
+  type Erasable,
+  erase,
+  type Handshake,
+  type HandshakeIo,
+  type HandshakeResult,
+  scheduleParameters,
+} from "./handshake.ts";
+import { HandshakeReliability } from "./handshake_reliability.ts";
+import { exportKeyingMaterial, trafficKeys } from "./key_schedule.ts";
+import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
+import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions } from "./options.ts";
+import { postHandshake } from "./post_handshake.ts";
+import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
+import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
+import { type RecordKeys, RecordOpener, RecordSealer } from "./record_protection.ts";
+import { type AcceptedHello, serverHandshake } from "./server_handshake.ts";
+import { Transcript } from "./transcript.ts";
+
+/** What an association tells the layer above. */
+export type DtlsEvent =
+  /** Both ends have proved what they had to; application data can be sent. */
+  | { readonly kind: "connected" }
+  /** The content of one record of application data. */
+  | { readonly kind: "application-data"; readonly bytes: Uint8Array }
+  /** The peer closed the association in order. The last event. */
+  | { readonly kind: "closed" }
+  /** The association ended by a fault, an alert or a time-out. The last event. */
+  | { readonly kind: "failed"; readonly error: AssociationError };
+
+/** The phases of an association's life. */
+export type AssociationState = "handshaking" | "connected" | "closing" | "closed";
+
+/** What an association is made of, besides its options. */
+interface Start {
+  readonly handshake: (io: HandshakeIo) => Handshake;
+  readonly isClient: boolean;
+  readonly nextReceiveSeq: number;
+  readonly nextSendSeq: number;
+  readonly nextPlaintextNumber: number;
+}
+
+/**
+ * A DTLS 1.3 association (RFC 9147), of a client or of a server that has accepted a ClientHello. The caller feeds
+ * datagrams and time and drains datagrams and events; nothing that arrives makes a method throw.
+ */
+export class DtlsAssociation implements Core<DtlsEvent> {
+  /** What was dropped, by reason. */
+  readonly drops: Counters<DtlsDropReason> = new Counters();
+  readonly #options: DtlsOptions;
+  readonly #provider: CryptoProvider;
+  readonly #limits: DtlsLimits;
+  readonly #isClient: boolean;
+  readonly #records: RecordLayer;
+  readonly #reliability: HandshakeReliability;
+  readonly #events = new Queue<DtlsEvent>();
+  /** What is zeroed with the handshake, and what with the association. */
+  readonly #handshakeSecrets: Erasable[] = [];
+  readonly #secrets: Erasable[] = [];
+  #handshake: Handshake | undefined;
+  #expected: readonly HandshakeType[] = [];
+  #result: HandshakeResult | undefined;
+  #state: AssociationState = "handshaking";
+  #handshakeDeadline: Milliseconds;
+  #sendConnectionId: Uint8Array = EMPTY_BYTES;
+  #now: Milliseconds;
+  /** In the state `closing`. */
+  #closing: ClosingAlert | undefined;
+
+  private constructor(options: DtlsOptions, start: Start, now: Milliseconds) {
+    this.#options = options;
+    this.#provider = options.provider;
+    this.#limits = { ...DTLS_LIMITS, ...options.limits };
+    this.#isClient = start.isClient;
+    this.#now = now;
+    this.#handshakeDeadline = now + this.#limits.handshakeMsMax;
+    this.#records = new RecordLayer(this.#limits, this.drops, start.nextPlaintextNumber);
+    this.#reliability = new HandshakeReliability(
+      this.#limits,
+      this.drops,
+      start.nextReceiveSeq,
+      start.nextSendSeq,
+      !start.isClient,
+    );
+    this.#guard(() => {
+      this.#handshake = start.handshake(this.#handshakeIo());
+      this.#step(this.#handshake.next());
+    });
+  }
+
+  /** A client's association; its ClientHello is there to be polled. */
+  static client(options: DtlsClientOptions, now: Milliseconds): DtlsAssociation {
+    const handshake = (io: HandshakeIo) => clientHandshake(io, options);
+    return new DtlsAssociation(options, {
+      handshake,
+      isClient: true,
+      nextReceiveSeq: 0,
+      nextSendSeq: 0,
+      nextPlaintextNumber: 0,
+    }, now);
+  }
+
+  /** A server's association for a ClientHello that was accepted. */
+  static server(
+    options: DtlsServerOptions,
+    accepted: AcceptedHello,
+    now: Milliseconds,
+  ): DtlsAssociation {
+    const handshake = (io: HandshakeIo) => serverHandshake(io, options, accepted);
+    return new DtlsAssociation(options, {
+      handshake,
+      isClient: false,
+      nextReceiveSeq: accepted.messageSeq + 1,
+      nextSendSeq: accepted.retry === undefined ? 0 : 1,
+      nextPlaintextNumber: accepted.recordNumber,
+    }, now);
+  }
+
+  /** The phase of its life. */
+  get state(): AssociationState {
+    return this.#state;
+  }
+
+  /** The version spoken, as people write it. */
+  get version(): "DTLS 1.3" {
+    return "DTLS 1.3";
+  }
+
+  /** The protocol that ALPN chose, once connected. */
+  get alpn(): string | undefined {
+    return this.#result?.alpn;
+  }
+
+  /** The server name that the client asked for, once connected. */
+  get serverName(): string | undefined {
+    return this.#result?.serverName;
+  }
+
+  /** The cipher suite's number, once connected. */
+  get cipherSuite(): number | undefined {
+    return this.#result?.suite.suite;
+  }
+
+  /** The key exchange group's number, once connected. */
+  get group(): number | undefined {
+    return this.#result?.group;
+  }
+
+  /** The peer's verified chain in DER, leaf first; empty where it presented none, or before it is connected. */
+  get peerChain(): readonly Uint8Array[] {
+    return this.#result?.peerChain ?? [];
+  }
+
+  /** The connection ID that the peer's records carry; empty for none. */
+  get receiveConnectionId(): Uint8Array {
+    return this.#records.receiveConnectionId;
+  }
+
+  /** Whether any protected record of the peer was opened. */
+  get hasOpenedRecord(): boolean {
+    return this.#records.isAnyOpened;
+  }
+
+  /** Bytes of application data that fit a datagram of `datagramBytes` bytes. */
+  applicationBytesMax(datagramBytes: number = this.#limits.datagramBytesMax): number {
+    return Math.min(datagramBytes - this.#records.overheadBytes, RECORD_CONTENT_BYTES_MAX);
+  }
+
+  /**
+   * Seals application data into a datagram of its own, at once. Throws {@linkcode DtlsError} when the association
+   * is not connected, the data does not fit a record, or the key is worn out.
+   */
+  sealApplicationData(bytes: Uint8Array): Uint8Array {
+    if (this.#state !== "connected") {
+      throw new DtlsError("not-connected", `the association is ${this.#state}`);
+    }
+    return this.#records.sealAlone(ContentType.APPLICATION_DATA, bytes);
+  }
+
+  /**
+   * Keying material of this association alone (RFC 8446 section 7.5), of `lengthBytes` bytes. Throws
+   * {@linkcode DtlsError} when the association is not connected.
+   */
+  exportKeyingMaterial(label: string, context: Uint8Array, lengthBytes: number): Uint8Array {
+    const result = this.#result;
+    // In every later state the secret is zeros.
+    if (result === undefined || this.#state !== "connected") {
+      throw new DtlsError("not-connected", `the association is ${this.#state}`);
+    }
+    const parameters = scheduleParameters(this.#provider, result.suite);
+    return exportKeyingMaterial(parameters, result.exporterSecret, label, context, lengthBytes);
+  }
+
+  /** Closes the association in order: close_notify is there to be polled. Harmless when it is closed. */
+  close(now: Milliseconds): void {
+    this.#now = now;
+    if (this.#state === "closed" || this.#state === "closing") return;
+    this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING);
+  }
+
+  /**
+   * Ends the association at once, without a word to the peer: another one has taken its place at the peer's address.
+   * Its last event is a failure `replaced`. Harmless when it has ended.
+   */
+  abandon(): void {
+    if (this.#state === "closed") return;
+    if (this.#state !== "closing") {
+      const error = new DtlsError("replaced", "the peer began a new association");
+      this.#pushEvent({ kind: "failed", error });
+    }
+    this.#release();
+  }
+
+  handleDatagram(bytes: Uint8Array, now: Milliseconds): void {
+    this.#now = now;
+    if (this.#state === "closing" || this.#state === "closed") {
+      this.drops.add("after-close");
+      this.#closing?.onDatagram(bytes.length);
+      return;
+    }
+    this.#guard(() => {
+      this.#records.openDatagram(bytes, (record) => this.#onRecord(record));
+      if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
+      this.#reliability.onDatagramEnd(now);
+      this.#dropKeys(now);
+    });
+  }
+
+  handleTimeout(now: Milliseconds): void {
+    this.#now = now;
+    if (this.#closing !== undefined && now >= this.#closing.until) return this.#release();
+    if (this.#state === "closing" || this.#state === "closed") return;
+    this.#guard(() => {
+      if (this.#state === "handshaking" && now >= this.#handshakeDeadline) {
+        throw new DtlsError("handshake-timeout", "the handshake took too long");
+      }
+      this.#reliability.handleTimeout(now);
+      this.#dropKeys(now);
+    });
+  }
+
+  pollTransmit(now: Milliseconds): Uint8Array | undefined {
+    this.#now = now;
+    if (!this.#reliability.hasPending) return this.#closing?.poll();
+    const datagram = this.#records.startDatagram(this.#limits.datagramBytesMax);
+    this.#guard(() => {
+      this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
+      this.#dropKeys(now);
+    });
+    return datagram.isEmpty ? this.#closing?.poll() : datagram.finish();
+  }
+
+  pollTimeout(): Milliseconds {
+    if (this.#closing !== undefined) return this.#closing.until;
+    const handshake = this.#state === "handshaking" ? this.#handshakeDeadline : NEVER;
+    return Math.min(handshake, this.#reliability.pollTimeout(), this.#records.oldEpochsUntil);
+  }
+
+  pollEvent(): DtlsEvent | undefined {
+    return this.#events.shift();
+  }
+
+  // Input
+
+  #onRecord(record: OpenedRecord): void {
+    if (this.#state === "closing" || this.#state === "closed") return this.drops.add("after-close");
+    if (record.epoch === 0) return this.#onPlaintext(record);
+    switch (record.type) {
+      case ContentType.HANDSHAKE:
+        return this.#onHandshake(record);
+      case ContentType.APPLICATION_DATA:
+        return this.#onApplicationData(record);
+      case ContentType.ACK:
+        return this.#reliability.onAck(record.content, record.epoch, this.#now);
+      case ContentType.ALERT:
+        return this.#onAlert(record.content);
+      default:
+        // RFC 8446 section 5: "If a TLS implementation receives an unexpected record type, it MUST terminate the
+        // connection with an "unexpected_message" alert."
+        throw new DtlsFault("unexpected-message", `a record of unknown type ${record.type}`);
+    }
+  }
+
+  /**
+   * Nobody vouches for a record of epoch 0: it can begin or continue a handshake, and fail one that has no keys
+   * yet. Once the peer has shown its keys, or the handshake is complete, it can do nothing.
+   */
+  #onPlaintext(record: OpenedRecord): void {
+    if (this.#state !== "handshaking") return this.drops.add("unexpected-plaintext");
+    switch (record.type) {
+      case ContentType.HANDSHAKE:
+        return this.#onHandshake(record);
+      case ContentType.ACK:
+        // A server reads them until the client has keys, a client until it has keys itself.
+        if (this.#isClient ? this.#records.openingEpoch > 0 : this.#records.isAnyOpened) {
+          return this.drops.add("unexpected-plaintext");
+        }
+        return this.#reliability.onAck(record.content, 0, this.#now);
+      case ContentType.ALERT:
+        if (this.#records.isAnyOpened || record.content.length !== 2) {
+          return this.drops.add("unauthenticated-alert");
+        }
+        return this.#onAlert(record.content);
+      default:
+        // Application data without protection, ChangeCipherSpec, anything else: noise.
+        return this.drops.add("unexpected-plaintext");
+    }
+  }
+
+  #onHandshake(record: OpenedRecord): void {
+    this.#reliability.onRecord(record, this.#records.openingEpoch, this.#now);
+    for (;;) {
+      const message = this.#reliability.takeMessage(this.#now);
+      if (message === undefined) return;
+      if (message.epoch !== this.#records.openingEpoch) {
+        throw new DtlsFault("unexpected-message", "a handshake message under the wrong keys");
+      }
+      const handshake = this.#handshake;
+      if (handshake === undefined || !this.#expected.includes(message.type as HandshakeType)) {
+        throw new DtlsFault("unexpected-message", `handshake message ${message.type} out of turn`);
+      }
+      this.#step(handshake.next(message));
+    }
+  }
+
+  /** Takes what the handshake yields: the types it waits for, or its result. */
+  #step(step: IteratorResult<readonly HandshakeType[], HandshakeResult>): void {
+    if (step.done !== true) {
+      this.#expected = step.value;
+      return;
+    }
+    this.#result = step.value;
+    for (const secret of this.#handshakeSecrets.splice(0)) erase(secret);
+    this.#state = "connected";
+    this.#handshakeDeadline = NEVER;
+    this.#reliability.onHandshakeOver(!this.#isClient);
+    this.#pushEvent({ kind: "connected" });
+    const rest = postHandshake(this.#isClient);
+    this.#handshake = rest;
+    this.#step(rest.next());
+  }
+
+  #onApplicationData(record: OpenedRecord): void {
+    // RFC 9147 section 6.1: epochs 3 and above are for application data; pitfall "plaintext (epoch 0) application
+    // data accepted".
+    if (record.epoch < 3) {
+      throw new DtlsFault("unexpected-message", "application data in a handshake epoch");
+    }
+    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
+    this.#pushEvent({ kind: "application-data", bytes: record.content });
+  }
+
+  #onAlert(content: Uint8Array): void {
+    // RFC 8446 section 5.4, see there for handshake records.
+    if (content.length === 0) throw new DtlsFault("unexpected-message", "an alert without content");
+    if (content.length !== 2) throw new DtlsFault("decode-error", "an alert has two bytes");
+    const description = content[1]!;
+    if (description === AlertDescription.CLOSE_NOTIFY) {
+      this.#pushEvent({ kind: "closed" });
+      // RFC 8446 section 6.1: "Each party MUST send a "close_notify" alert before closing its write side". It is said
+      // once: the peer has closed, and an answer to each answer would go back and forth.
+      return this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING, 0);
+    }
+    if (description === AlertDescription.USER_CANCELED) return;
+    // RFC 8446 section 6.2: whatever its level says, every other alert is an error alert and fatal.
+    this.#pushEvent({ kind: "failed", error: new DtlsAlertError(description) });
+    this.#release();
+  }
+
+  // The end
+
+  /** Runs a step; whatever it throws ends the association with the alert that belongs to it. */
+  #guard(step: () => void): void {
+    try {
+      step();
+    } catch (thrown) {
+      if (this.#state === "closing" || this.#state === "closed") return;
+      const error = asAssociationError(thrown);
+      this.#pushEvent({ kind: "failed", error });
+      this.#end(alertFor(error), AlertLevel.FATAL);
+    }
+  }
+
+  /** Sends a last alert, and answers with it for a while what the peer still sends. */
+  #end(
+    description: AlertDescription,
+    level: AlertLevel,
+    answersMax = this.#limits.closingAnswersMax,
+  ): void {
+    const content = new Uint8Array([level, description]);
+    let datagram: Uint8Array | undefined;
+    try {
+      const writer = this.#records.startDatagram(this.#limits.datagramBytesMax);
+      writer.write(this.#records.sealingEpoch, ContentType.ALERT, content);
+      datagram = writer.finish();
+    } catch (error) {
+      // The key that would seal the alert is worn out.
+      if (!(error instanceof DtlsError)) throw error;
+    }
+    this.#state = "closing";
+    this.#closing = new ClosingAlert(datagram, answersMax, this.#now + this.#limits.closingMs);
+    this.#forgetSecrets();
+  }
+
+  #forgetSecrets(): void {
+    this.#reliability.stop();
+    this.#records.destroy();
+    this.#handshake = undefined;
+    for (const secret of this.#handshakeSecrets.splice(0)) erase(secret);
+    for (const secret of this.#secrets.splice(0)) erase(secret);
+  }
+
+  #release(): void {
+    if (this.#state !== "closing") this.#forgetSecrets();
+    this.#state = "closed";
+    this.#closing = undefined;
+  }
+
+  #pushEvent(event: DtlsEvent): void {
+    this.#events.push(event);
+  }
+
+  // Keys
+
+  #dropKeys(now: Milliseconds): void {
+    this.#records.dropSealersBefore((epoch) => this.#reliability.needsEpoch(epoch));
+    this.#records.dropOldEpochs(now);
+  }
+
+  #recordKeys(suite: SuiteParameters, trafficSecret: Uint8Array): RecordKeys {
+    const parameters = scheduleParameters(this.#provider, suite);
+    const { key, iv, recordNumberKey } = trafficKeys(parameters, trafficSecret);
+    const keys = {
+      aead: this.#provider.aead(suite.aead, key),
+      numberCipher: this.#provider.recordNumberCipher(suite.aead, recordNumberKey),
+      iv,
+    };
+    key.fill(0);
+    recordNumberKey.fill(0);
+    return keys;
+  }
+
+  #handshakeIo(): HandshakeIo {
+    const transcript = new Transcript(this.#provider);
+    return {
+      provider: this.#provider,
+      limits: this.#limits,
+      entropy: this.#options.entropy,
+      transcript,
+      now: () => this.#now,
+      beginFlight: () => this.#reliability.beginFlight(),
+      send: (type, body) => {
+        this.#reliability.send(type, body, this.#records.sealingEpoch);
+        transcript.add(type, body);
+      },
+      installSealer: (epoch, suite, secret) => {
+        const keys = this.#recordKeys(suite, secret);
+        this.#records.addSealer(new RecordSealer(epoch, suite, keys, this.#sendConnectionId));
+      },
+      installOpener: (epoch, suite, secret) => {
+        const keys = this.#recordKeys(suite, secret);
+        const opener = new RecordOpener(epoch, keys, this.#limits.replayWindowRecords);
+        this.#records.addOpener(opener, this.#now);
+        this.#reliability.onNewEpoch(epoch);
+      },
+      setConnectionIds: (receive, send) => {
+        this.#records.receiveConnectionId = receive;
+        this.#sendConnectionId = send;
+      },
+      eraseAfterHandshake: (...secrets) => this.#handshakeSecrets.push(...secrets),
+      eraseAtEnd: (...secrets) => this.#secrets.push(...secrets),
+      logSecret: (label, clientRandom, secret) =>
+        this.#options.keyLog?.(label, clientRandom, secret),
+    };
+  }
+}

@@ -1,0 +1,212 @@
+// The stateless HelloRetryRequest: nothing is kept for an address until it has shown that it receives (RFC 9147
+// section 5.1).
+
+import type { Entropy, Milliseconds } from "../base/core.ts";
+import { ByteReader } from "../base/byte_reader.ts";
+import { ByteWriter } from "../base/byte_writer.ts";
+import { EMPTY_BYTES, utf8Bytes } from "../base/bytes.ts";
+import { suiteParameters } from "./cipher_suites.ts";
+import { ExtensionType, HandshakeType } from "./code_points.ts";
+import type { CryptoProvider } from "./crypto/provider.ts";
+import { DtlsFault } from "./errors.ts";
+import { decodeExtension, encodeCookie, readCookie } from "./extensions.ts";
+import {
+  type ClientHello,
+  encodeServerHello,
+  HELLO_RETRY_REQUEST_RANDOM,
+} from "./hello_messages.ts";
+import { type HelloNegotiation, negotiateHello } from "./hello_negotiation.ts";
+import { equalSecrets } from "./key_schedule.ts";
+import type { DtlsServerOptions } from "./options.ts";
+import { type AcceptedHello, SELECTED_VERSION } from "./server_handshake.ts";
+import { transcriptMessage } from "./transcript.ts";
+
+/** How long a cookie is accepted. */
+export const COOKIE_LIFE_MS = 10_000;
+
+/** How long one key makes cookies; cookies of the key before are still accepted. */
+const COOKIE_KEY_LIFE_MS = 60_000;
+
+/** Cookies whose use is remembered, so that each serves one handshake. */
+const USED_COOKIES_MAX = 16_384;
+
+const COOKIE_KEY_BYTES = 32;
+const COOKIE_MAC_BYTES = 32;
+const HELLO_DIGEST_BYTES = 32;
+
+/** What a ClientHello leads to. */
+export type HelloOutcome =
+  /** A HelloRetryRequest's body is to be sent, and nothing kept. */
+  | { readonly kind: "retry"; readonly helloRetryRequest: Uint8Array }
+  /** The handshake goes on, with an association. */
+  | { readonly kind: "accepted"; readonly accepted: AcceptedHello }
+  /** A ClientHello whose cookie was used before: a retransmission, or a replay. */
+  | { readonly kind: "used" };
+
+/**
+ * What a ClientHello must not change after a HelloRetryRequest: all but these (RFC 8446 section 4.1.2). The order
+ * of extensions is left out, since there are clients that change it.
+ */
+const CHANGEABLE_EXTENSIONS: readonly number[] = [
+  ExtensionType.KEY_SHARE,
+  ExtensionType.COOKIE,
+  ExtensionType.EARLY_DATA,
+  ExtensionType.PRE_SHARED_KEY,
+  ExtensionType.PADDING,
+];
+
+/**
+ * Makes and checks cookies. A cookie holds the time, the chosen suite and group, and two hashes of the first
+ * ClientHello, under a MAC that also covers the client's address.
+ */
+export class CookieExchange {
+  readonly #provider: CryptoProvider;
+  readonly #entropy: Entropy;
+  readonly #options: DtlsServerOptions;
+  readonly #used = new Map<string, Milliseconds>();
+  #key: Uint8Array;
+  #previousKey: Uint8Array;
+  #rotateAt: Milliseconds;
+
+  constructor(options: DtlsServerOptions, now: Milliseconds) {
+    this.#provider = options.provider;
+    this.#entropy = options.entropy;
+    this.#options = options;
+    this.#key = options.entropy(COOKIE_KEY_BYTES);
+    this.#previousKey = options.entropy(COOKIE_KEY_BYTES);
+    this.#rotateAt = now + COOKIE_KEY_LIFE_MS;
+  }
+
+  /**
+   * Handles a whole ClientHello from an address. Throws `DtlsFault` or `DecodeError` where the handshake cannot
+   * be; the address is not validated by then, so the answer is one alert at most.
+   */
+  handle(
+    hello: ClientHello,
+    message: Pick<AcceptedHello, "body" | "messageSeq" | "recordNumber">,
+    address: string,
+    now: Milliseconds,
+  ): HelloOutcome {
+    this.#rotate(now);
+    const negotiation = negotiateHello(hello, this.#options);
+    const cookie = decodeExtension(hello.extensions, ExtensionType.COOKIE, readCookie);
+    if (cookie === undefined) {
+      const body = this.#retry(hello, message.body, negotiation, address, now);
+      return { kind: "retry", helloRetryRequest: body };
+    }
+    const content = this.#openCookie(cookie, address, now);
+    // RFC 9147 section 5.1: "If a server receives a ClientHello with an invalid cookie, it MUST terminate the
+    // handshake with an "illegal_parameter" alert. This allows the client to restart".
+    if (content === undefined || message.messageSeq !== 1) {
+      throw new DtlsFault("illegal-parameter", "the cookie is not valid, or no longer");
+    }
+    if (!this.#use(cookie, now)) return { kind: "used" };
+    if (
+      content.suite !== negotiation.suite.suite ||
+      (content.group !== 0 && content.group !== negotiation.share?.group) ||
+      !equalSecrets(content.helloDigest, this.#helloDigest(hello))
+    ) {
+      throw new DtlsFault(
+        "illegal-parameter",
+        "the ClientHello changed after the HelloRetryRequest",
+      );
+    }
+    const helloRetryRequest = retryBody(content.suite, content.group, cookie);
+    const retry = { clientHelloHash: content.clientHelloHash, helloRetryRequest };
+    return { kind: "accepted", accepted: { hello, ...message, retry } };
+  }
+
+  #retry(
+    hello: ClientHello,
+    body: Uint8Array,
+    negotiation: HelloNegotiation,
+    address: string,
+    now: Milliseconds,
+  ): Uint8Array {
+    const { suite } = negotiation;
+    const group = negotiation.share === undefined ? negotiation.group : 0;
+    const transcript = this.#provider.hash(suite.hash);
+    transcript.update(transcriptMessage(HandshakeType.CLIENT_HELLO, body));
+    const content = new ByteWriter(128).u48(Math.floor(now)).u16(suite.suite).u16(group)
+      .opaque(1, transcript.digest()).bytes(this.#helloDigest(hello)).finish();
+    const mac = this.#mac(this.#key, content, address);
+    const cookie = new ByteWriter(192).bytes(content).bytes(mac).finish();
+    return retryBody(suite.suite, group, cookie);
+  }
+
+  #openCookie(cookie: Uint8Array, address: string, now: Milliseconds) {
+    if (cookie.length <= COOKIE_MAC_BYTES) return undefined;
+    const content = cookie.subarray(0, -COOKIE_MAC_BYTES);
+    const mac = cookie.subarray(-COOKIE_MAC_BYTES);
+    const isOurs = [this.#key, this.#previousKey].some((key) =>
+      equalSecrets(mac, this.#mac(key, content, address))
+    );
+    if (!isOurs) return undefined;
+    const reader = new ByteReader(content);
+    const madeAt = reader.u48();
+    const opened = {
+      suite: reader.u16(),
+      group: reader.u16(),
+      clientHelloHash: reader.opaque(1),
+      helloDigest: reader.bytes(HELLO_DIGEST_BYTES),
+    };
+    reader.expectEnd();
+    const isFresh = now - madeAt <= COOKIE_LIFE_MS && suiteParameters(opened.suite) !== undefined;
+    return isFresh ? opened : undefined;
+  }
+
+  #mac(key: Uint8Array, content: Uint8Array, address: string): Uint8Array {
+    return this.#provider.hmac("sha256", key, content, utf8Bytes(address));
+  }
+
+  /** A hash of what a ClientHello must not change. */
+  #helloDigest(hello: ClientHello): Uint8Array {
+    const writer = new ByteWriter(512);
+    writer.u16(hello.legacyVersion).bytes(hello.random).opaque(1, hello.legacySessionId);
+    for (const suite of hello.cipherSuites) writer.u16(suite);
+    const fixed = [...hello.extensions].filter(([type]) => !CHANGEABLE_EXTENSIONS.includes(type));
+    for (const [type, data] of fixed.sort(([a], [b]) => a - b)) writer.u16(type).opaque(2, data);
+    const hash = this.#provider.hash("sha256");
+    hash.update(writer.view());
+    return hash.digest();
+  }
+
+  /** Notes that a cookie is used. Returns whether it was not before. */
+  #use(cookie: Uint8Array, now: Milliseconds): boolean {
+    const id = String.fromCharCode(...cookie.subarray(-COOKIE_MAC_BYTES));
+    if (this.#used.has(id)) return false;
+    for (const [oldId, usedAt] of this.#used) {
+      // Insertion is in the order of time, so the first that is still alive ends the search.
+      if (this.#used.size < USED_COOKIES_MAX && now - usedAt <= COOKIE_LIFE_MS) break;
+      this.#used.delete(oldId);
+    }
+    this.#used.set(id, now);
+    return true;
+  }
+
+  #rotate(now: Milliseconds): void {
+    if (now < this.#rotateAt) return;
+    this.#rotateAt = now + COOKIE_KEY_LIFE_MS;
+    this.#previousKey.fill(0);
+    this.#previousKey = this.#key;
+    this.#key = this.#entropy(COOKIE_KEY_BYTES);
+  }
+
+  /** Zeroes the keys. */
+  destroy(): void {
+    this.#key.fill(0);
+    this.#previousKey.fill(0);
+    this.#used.clear();
+  }
+}
+
+/** The HelloRetryRequest, which the server must be able to make again from the cookie alone. */
+function retryBody(suite: number, group: number, cookie: Uint8Array): Uint8Array {
+  const extensions = new Map<number, Uint8Array>();
+  extensions.set(ExtensionType.SUPPORTED_VERSIONS, SELECTED_VERSION);
+  if (group !== 0) {
+    extensions.set(ExtensionType.KEY_SHARE, new ByteWriter(2).u16(group).finish());
+  }
+  extensions.set(ExtensionType.COOKIE, encodeCookie(cookie));
+  return encodeServerHello(HELLO_RETRY_REQUEST_RANDOM, EMPTY_BYTES, suite, extensions);
+}

@@ -1,0 +1,198 @@
+// The crypto provider on node:crypto: hashes, AEADs and record number masks here, key pairs in node_keys.ts.
+
+import {
+  type CipherGCM,
+  type Cipheriv,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  type DecipherGCM,
+  type Hash as NodeRunningHash,
+} from "node:crypto";
+import { checkKey, checkNonce, checkRoom, checkSample, TAG_BYTES } from "./aead_shape.ts";
+import { DestroyedKeyError } from "./key_errors.ts";
+import { nodeKeyExchange, nodeSigningKey, NodeVerifier, plainBytes } from "./node_keys.ts";
+import type {
+  Aead,
+  AeadName,
+  CryptoProvider,
+  Hash,
+  HashName,
+  RecordNumberCipher,
+} from "./provider.ts";
+
+class NodeHash implements Hash {
+  readonly #hash: NodeRunningHash;
+
+  constructor(hash: NodeRunningHash) {
+    this.#hash = hash;
+  }
+
+  update(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+  }
+
+  digest(): Uint8Array {
+    // node:crypto ends a hash with its digest, hence the copy.
+    return plainBytes(this.#hash.copy().digest());
+  }
+
+  copy(): Hash {
+    return new NodeHash(this.#hash.copy());
+  }
+}
+
+// node:crypto's types tie each algorithm to its own class; all three work alike.
+const TAG_OPTIONS = { authTagLength: TAG_BYTES };
+
+function sealingCipher(name: AeadName, key: Uint8Array, nonce: Uint8Array): CipherGCM {
+  return createCipheriv(name as "aes-128-gcm", key, nonce, TAG_OPTIONS);
+}
+
+function openingCipher(name: AeadName, key: Uint8Array, nonce: Uint8Array): DecipherGCM {
+  return createDecipheriv(name as "aes-128-gcm", key, nonce, TAG_OPTIONS);
+}
+
+class NodeAead implements Aead {
+  readonly tagBytes = TAG_BYTES;
+  readonly #name: AeadName;
+  #key: Uint8Array | undefined;
+
+  constructor(name: AeadName, key: Uint8Array) {
+    checkKey(name, key);
+    this.#name = name;
+    this.#key = key.slice();
+  }
+
+  #liveKey(): Uint8Array {
+    if (this.#key === undefined) throw new DestroyedKeyError();
+    return this.#key;
+  }
+
+  seal(
+    nonce: Uint8Array,
+    additionalData: Uint8Array,
+    plaintext: Uint8Array,
+    out: Uint8Array,
+  ): void {
+    checkNonce(nonce);
+    checkRoom(plaintext, out);
+    const cipher = sealingCipher(this.#name, this.#liveKey(), nonce);
+    cipher.setAAD(additionalData);
+    out.set(cipher.update(plaintext));
+    cipher.final();
+    out.set(cipher.getAuthTag(), plaintext.length);
+  }
+
+  open(
+    nonce: Uint8Array,
+    additionalData: Uint8Array,
+    sealed: Uint8Array,
+  ): Uint8Array | undefined {
+    checkNonce(nonce);
+    const key = this.#liveKey();
+    const lengthBytes = sealed.length - TAG_BYTES;
+    if (lengthBytes < 0) return undefined;
+    const decipher = openingCipher(this.#name, key, nonce);
+    decipher.setAAD(additionalData);
+    decipher.setAuthTag(sealed.subarray(lengthBytes));
+    const plaintext = decipher.update(sealed.subarray(0, lengthBytes));
+    try {
+      decipher.final();
+    } catch {
+      plaintext.fill(0);
+      return undefined;
+    }
+    return plainBytes(plaintext);
+  }
+
+  destroy(): void {
+    this.#key?.fill(0);
+    this.#key = undefined;
+  }
+}
+
+/** AES-ECB of the sample. The cipher object lives as long as the key, and holds a resource until `destroy`. */
+class NodeAesMask implements RecordNumberCipher {
+  #cipher: Cipheriv | undefined;
+
+  constructor(name: AeadName, key: Uint8Array) {
+    checkKey(name, key);
+    const cipher = createCipheriv(
+      name === "aes-128-gcm" ? "aes-128-ecb" : "aes-256-ecb",
+      key,
+      null,
+    );
+    this.#cipher = cipher.setAutoPadding(false);
+  }
+
+  mask(sample: Uint8Array): Uint8Array {
+    // A sample of another length would stay in the cipher and shift all masks after it.
+    checkSample(sample);
+    if (this.#cipher === undefined) throw new DestroyedKeyError();
+    // RFC 9147 section 4.2.3: "Mask = AES-ECB(sn_key, Ciphertext[0..15])"
+    return this.#cipher.update(sample);
+  }
+
+  destroy(): void {
+    this.#cipher?.final();
+    this.#cipher = undefined;
+  }
+}
+
+const ZEROS = new Uint8Array(16);
+
+class NodeChaChaMask implements RecordNumberCipher {
+  #key: Uint8Array | undefined;
+
+  constructor(key: Uint8Array) {
+    checkKey("chacha20-poly1305", key);
+    this.#key = key.slice();
+  }
+
+  mask(sample: Uint8Array): Uint8Array {
+    checkSample(sample);
+    if (this.#key === undefined) throw new DestroyedKeyError();
+    // RFC 9147 section 4.2.3: "treating the first 4 bytes of the ciphertext as the block counter and the next 12
+    // bytes as the nonce". The system's cryptography takes the two as one, the counter first and little-endian.
+    const cipher = createCipheriv("chacha20", this.#key, sample);
+    const mask = cipher.update(ZEROS);
+    cipher.final();
+    return mask;
+  }
+
+  destroy(): void {
+    this.#key?.fill(0);
+    this.#key = undefined;
+  }
+}
+
+class NodeProvider implements CryptoProvider {
+  readonly name = "node";
+  readonly #verifier = new NodeVerifier();
+  readonly keyExchange = nodeKeyExchange;
+  readonly signingKey = nodeSigningKey;
+  readonly verify = this.#verifier.verify.bind(this.#verifier);
+
+  hash(name: HashName): Hash {
+    return new NodeHash(createHash(name));
+  }
+
+  hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
+    const hmac = createHmac(name, key);
+    for (const part of parts) hmac.update(part);
+    return plainBytes(hmac.digest());
+  }
+
+  aead(name: AeadName, key: Uint8Array): Aead {
+    return new NodeAead(name, key);
+  }
+
+  recordNumberCipher(name: AeadName, key: Uint8Array): RecordNumberCipher {
+    return name === "chacha20-poly1305" ? new NodeChaChaMask(key) : new NodeAesMask(name, key);
+  }
+}
+
+/** The provider on node:crypto. */
+export const nodeProvider: CryptoProvider = new NodeProvider();

@@ -1,0 +1,358 @@
+// A server's demultiplexer: which association a datagram belongs to, and nothing kept for strangers (RFC 9147
+// sections 5.1, 5.11 and 9).
+
+import { ByteReader, DecodeError } from "../base/byte_reader.ts";
+import type { AddressedDatagram, Milliseconds } from "../base/core.ts";
+import { Counters } from "../base/counters.ts";
+import { Queue } from "../base/queue.ts";
+import { DtlsAssociation } from "./association.ts";
+import { AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
+import { CookieExchange } from "./cookie_exchange.ts";
+import { alertFor, DtlsFault } from "./errors.ts";
+import {
+  encodeHandshakeFragment,
+  type HandshakeFragment,
+  type HandshakeMessage,
+  readHandshakeFragment,
+} from "./handshake_fragment.ts";
+import { decodeClientHello } from "./hello_messages.ts";
+import { HelloReassembly } from "./hello_reassembly.ts";
+import { AMPLIFICATION_MAX } from "./limits.ts";
+import type { DtlsServerOptions } from "./options.ts";
+import {
+  datagramConnectionId,
+  isUnifiedHeader,
+  PLAINTEXT_HEADER_BYTES,
+  readRecord,
+  UnifiedHeader,
+  writePlaintextRecord,
+} from "./record.ts";
+
+/** Bytes of the connection IDs that an endpoint gives out: a fixed length, so that they are found in any datagram. */
+export const ENDPOINT_CONNECTION_ID_BYTES = 8;
+
+/** Limits of an endpoint. */
+export interface EndpointLimits {
+  /** Associations whose handshake is not complete. */
+  readonly halfOpenMax: number;
+  /** Associations in total. */
+  readonly associationsMax: number;
+  /** Stateless answers that wait to be sent. */
+  readonly answersMax: number;
+}
+
+/** The defaults. */
+export const ENDPOINT_LIMITS: EndpointLimits = {
+  halfOpenMax: 1_024,
+  associationsMax: 65_536,
+  answersMax: 1_024,
+};
+
+/** Why an endpoint dropped a datagram before any association saw it. */
+export type EndpointDropReason =
+  | "empty"
+  | "unknown-connection-id"
+  | "unknown-address"
+  | "not-a-client-hello"
+  | "malformed-client-hello"
+  | "used-cookie"
+  | "amplification"
+  | "answers-full"
+  | "half-open-limit"
+  | "association-limit";
+
+/** An association and the address that it was made from. */
+export interface EndpointAssociation {
+  /** The association. */
+  readonly association: DtlsAssociation;
+  /** The address that its handshake began at. */
+  readonly address: string;
+}
+
+/** The associations of one address: at most one that works and one that is to take its place. */
+interface AddressSlot {
+  current: EndpointAssociation | undefined;
+  pending: EndpointAssociation | undefined;
+}
+
+/**
+ * Finds or makes the association of each datagram. Addresses are opaque texts. The owner runs the associations
+ * that it is given, calls {@linkcode DtlsEndpoint.settle} and {@linkcode DtlsEndpoint.remove} as they change, and
+ * drains {@linkcode DtlsEndpoint.pollReplaced}.
+ */
+export class DtlsEndpoint {
+  /** What was dropped before any association saw it, by reason. */
+  readonly drops: Counters<EndpointDropReason> = new Counters();
+  readonly #options: DtlsServerOptions;
+  readonly #limits: EndpointLimits;
+  readonly #cookies: CookieExchange;
+  readonly #hellos = new HelloReassembly();
+  readonly #byAddress = new Map<string, AddressSlot>();
+  readonly #byConnectionId = new Map<number, EndpointAssociation>();
+  readonly #entries = new Set<EndpointAssociation>();
+  readonly #halfOpen = new Set<EndpointAssociation>();
+  readonly #answers = new Queue<AddressedDatagram>();
+  /** At most one for each datagram that is handled. */
+  readonly #replaced = new Queue<EndpointAssociation>();
+
+  /** An endpoint whose associations have `options`, apart from the connection ID, which is each one's own. */
+  constructor(
+    options: DtlsServerOptions,
+    now: Milliseconds,
+    limits: Partial<EndpointLimits> = {},
+  ) {
+    this.#options = options;
+    this.#limits = { ...ENDPOINT_LIMITS, ...limits };
+    this.#cookies = new CookieExchange(options, now);
+  }
+
+  /** How many associations there are. */
+  get associationCount(): number {
+    return this.#entries.size;
+  }
+
+  /** How many of them have not completed their handshake. */
+  get halfOpenCount(): number {
+    return this.#halfOpen.size;
+  }
+
+  /**
+   * Takes a datagram and returns the association that is to be polled for it: one that was there, or a new one.
+   * `undefined` where the datagram was answered without state or dropped. Never throws.
+   */
+  handleDatagram(
+    bytes: Uint8Array,
+    address: string,
+    now: Milliseconds,
+  ): EndpointAssociation | undefined {
+    const first = bytes[0];
+    if (first === undefined) {
+      this.drops.add("empty");
+      return undefined;
+    }
+    if (!isUnifiedHeader(first)) return this.#onPlaintext(bytes, address, now);
+    const found = this.#find(bytes, first, address);
+    found?.association.handleDatagram(bytes, now);
+    return found;
+  }
+
+  /** The association of a protected record: by its connection ID, else by its address. */
+  #find(bytes: Uint8Array, first: number, address: string): EndpointAssociation | undefined {
+    if ((first & UnifiedHeader.CONNECTION_ID) !== 0) {
+      const id = datagramConnectionId(bytes, ENDPOINT_CONNECTION_ID_BYTES);
+      const found = id === undefined ? undefined : this.#byConnectionId.get(connectionIdKey(id));
+      if (found === undefined) this.drops.add("unknown-connection-id");
+      return found;
+    }
+    const slot = this.#byAddress.get(address);
+    if (slot === undefined) {
+      this.drops.add("unknown-address");
+      return undefined;
+    }
+    // Epoch 2 is of a handshake, and so of the association that is in one.
+    const isHandshake = (first & UnifiedHeader.EPOCH_MASK) === 2;
+    const { current, pending } = slot;
+    return isHandshake ? pending ?? current : current ?? pending;
+  }
+
+  /** A record of epoch 0: a ClientHello, or something for a handshake in progress. */
+  #onPlaintext(
+    bytes: Uint8Array,
+    address: string,
+    now: Milliseconds,
+  ): EndpointAssociation | undefined {
+    const slot = this.#byAddress.get(address);
+    const piece = this.#helloFragment(bytes);
+    if (piece === undefined) {
+      const found = slot?.pending ?? slot?.current;
+      if (found === undefined) this.drops.add("not-a-client-hello");
+      found?.association.handleDatagram(bytes, now);
+      return found;
+    }
+    const { recordNumber } = piece;
+    const hello = this.#hellos.add(piece.fragment, bytes.length, address, now);
+    if (hello === undefined) return undefined;
+    const reply = (type: ContentType, content: Uint8Array) =>
+      this.#answer(hello.receivedBytes, type, recordNumber, content, address);
+    try {
+      return this.#onClientHello(bytes, hello.message, recordNumber, address, now, reply);
+    } catch (error) {
+      if (!(error instanceof DtlsFault || error instanceof DecodeError)) throw error;
+      this.drops.add("malformed-client-hello");
+      reply(ContentType.ALERT, new Uint8Array([AlertLevel.FATAL, alertFor(error)]));
+      return undefined;
+    }
+  }
+
+  /** The piece of a ClientHello that a datagram begins with, if it does. */
+  #helloFragment(
+    bytes: Uint8Array,
+  ): { fragment: HandshakeFragment; recordNumber: number } | undefined {
+    const record = readRecord(bytes, 0, 0);
+    if (record?.kind !== "plaintext" || record.epoch !== 0) return undefined;
+    if (
+      record.type !== ContentType.HANDSHAKE || record.content[0] !== HandshakeType.CLIENT_HELLO
+    ) return undefined;
+    try {
+      const fragment = readHandshakeFragment(new ByteReader(record.content));
+      return { fragment, recordNumber: record.recordNumber };
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      return undefined;
+    }
+  }
+
+  #onClientHello(
+    bytes: Uint8Array,
+    message: HandshakeMessage,
+    recordNumber: number,
+    address: string,
+    now: Milliseconds,
+    reply: (type: ContentType, content: Uint8Array) => void,
+  ): EndpointAssociation | undefined {
+    const { body, messageSeq } = message;
+    const hello = decodeClientHello(body);
+    const outcome = this.#cookies.handle(hello, { body, messageSeq, recordNumber }, address, now);
+    if (outcome.kind === "retry") {
+      const retry = {
+        type: HandshakeType.SERVER_HELLO,
+        messageSeq: 0,
+        body: outcome.helloRetryRequest,
+      };
+      reply(ContentType.HANDSHAKE, encodeHandshakeFragment(retry, 0, retry.body.length));
+      return undefined;
+    }
+    const slot = this.#byAddress.get(address);
+    if (outcome.kind === "used") {
+      // The client sends its second ClientHello again: its association answers.
+      this.drops.add("used-cookie");
+      const found = slot?.pending ?? slot?.current;
+      found?.association.handleDatagram(bytes, now);
+      return found;
+    }
+    if (this.#halfOpen.size >= this.#limits.halfOpenMax) {
+      this.drops.add("half-open-limit");
+      return undefined;
+    }
+    if (this.#entries.size >= this.#limits.associationsMax) {
+      this.drops.add("association-limit");
+      return undefined;
+    }
+    const connectionId = this.#makeConnectionId();
+    const association = DtlsAssociation.server(
+      { ...this.#options, connectionId },
+      outcome.accepted,
+      now,
+    );
+    return this.#admit({ association, address });
+  }
+
+  #makeConnectionId(): Uint8Array {
+    for (;;) {
+      const id = this.#options.entropy(ENDPOINT_CONNECTION_ID_BYTES);
+      if (!this.#byConnectionId.has(connectionIdKey(id))) return id;
+    }
+  }
+
+  /**
+   * RFC 9147 section 5.11: the server "MUST NOT destroy the existing association until the client has demonstrated
+   * reachability": a new one waits beside it.
+   */
+  #admit(entry: EndpointAssociation): EndpointAssociation {
+    const slot = this.#byAddress.get(entry.address) ?? { current: undefined, pending: undefined };
+    this.#byAddress.set(entry.address, slot);
+    const replaced = slot.pending;
+    if (slot.current === undefined) slot.current = entry;
+    else slot.pending = entry;
+    if (replaced !== undefined) this.#abandon(replaced);
+    const id = entry.association.receiveConnectionId;
+    if (id.length > 0) this.#byConnectionId.set(connectionIdKey(id), entry);
+    this.#halfOpen.add(entry);
+    this.#entries.add(entry);
+    return entry;
+  }
+
+  /**
+   * The handshake of an association is complete. Another one of the same address is abandoned: RFC 9147 section 5.11:
+   * "the server MUST abandon the previous association".
+   */
+  settle(entry: EndpointAssociation): void {
+    this.#halfOpen.delete(entry);
+    const slot = this.#byAddress.get(entry.address);
+    if (slot?.pending !== entry) return;
+    const replaced = slot.current;
+    slot.current = entry;
+    slot.pending = undefined;
+    if (replaced !== undefined) this.#abandon(replaced);
+  }
+
+  /** Ends an association whose place another one takes. */
+  #abandon(entry: EndpointAssociation): void {
+    this.#forget(entry);
+    entry.association.abandon();
+    this.#replaced.push(entry);
+  }
+
+  /**
+   * The next association that another one of its address took the place of: it is closed, and its last event is
+   * there to be polled. To be drained after {@linkcode DtlsEndpoint.handleDatagram} and
+   * {@linkcode DtlsEndpoint.settle}.
+   */
+  pollReplaced(): EndpointAssociation | undefined {
+    return this.#replaced.shift();
+  }
+
+  /** Forgets an association that has ended. Harmless when it was forgotten before. */
+  remove(entry: EndpointAssociation): void {
+    const slot = this.#byAddress.get(entry.address);
+    if (slot?.current === entry) slot.current = undefined;
+    else if (slot?.pending === entry) slot.pending = undefined;
+    this.#forget(entry);
+    if (slot !== undefined && slot.current === undefined && slot.pending === undefined) {
+      this.#byAddress.delete(entry.address);
+    }
+  }
+
+  #forget(entry: EndpointAssociation): void {
+    const id = entry.association.receiveConnectionId;
+    const key = id.length > 0 ? connectionIdKey(id) : -1;
+    if (this.#byConnectionId.get(key) === entry) this.#byConnectionId.delete(key);
+    this.#halfOpen.delete(entry);
+    this.#entries.delete(entry);
+  }
+
+  #answer(
+    receivedBytes: number,
+    type: ContentType,
+    recordNumber: number,
+    content: Uint8Array,
+    address: string,
+  ): void {
+    const bytes = new Uint8Array(PLAINTEXT_HEADER_BYTES + content.length);
+    if (bytes.length > AMPLIFICATION_MAX * receivedBytes) return this.drops.add("amplification");
+    if (this.#answers.length >= this.#limits.answersMax) return this.drops.add("answers-full");
+    writePlaintextRecord(bytes, 0, type, recordNumber, content);
+    this.#answers.push({ bytes, address });
+  }
+
+  /** The next stateless answer to send. */
+  pollTransmit(): AddressedDatagram | undefined {
+    return this.#answers.shift();
+  }
+
+  /** Zeroes the keys of cookies and forgets all associations. */
+  destroy(): void {
+    this.#cookies.destroy();
+    this.#byAddress.clear();
+    this.#byConnectionId.clear();
+    this.#halfOpen.clear();
+    this.#answers.clear();
+    this.#replaced.clear();
+    this.#entries.clear();
+  }
+}
+
+/** A connection ID's first six bytes as a number; the association itself compares all of them. */
+function connectionIdKey(id: Uint8Array): number {
+  return new ByteReader(id).u48();
+}

@@ -1,0 +1,207 @@
+// Handshake messages on the wire: their header with fragment fields, and putting fragments together (RFC 9147
+// sections 5.2 and 5.5).
+
+import { ByteReader, DecodeError } from "../base/byte_reader.ts";
+import { ByteWriter } from "../base/byte_writer.ts";
+import { RangeSet } from "../base/range_set.ts";
+import { DtlsFault } from "./errors.ts";
+import type { DtlsLimits } from "./limits.ts";
+
+/** Bytes of a DTLSHandshake header. */
+export const HANDSHAKE_HEADER_BYTES = 12;
+
+/** One fragment, possibly the whole, of a handshake message. */
+export interface HandshakeFragment {
+  readonly type: number;
+  readonly messageBytes: number;
+  readonly messageSeq: number;
+  readonly offset: number;
+  readonly body: Uint8Array;
+}
+
+/** A complete handshake message. */
+export interface HandshakeMessage {
+  readonly type: number;
+  readonly messageSeq: number;
+  readonly body: Uint8Array;
+}
+
+/** Reads one fragment. Throws {@linkcode DecodeError} where its lengths do not agree. */
+export function readHandshakeFragment(reader: ByteReader): HandshakeFragment {
+  const type = reader.u8();
+  const messageBytes = reader.u24();
+  const messageSeq = reader.u16();
+  const offset = reader.u24();
+  const lengthBytes = reader.u24();
+  if (offset + lengthBytes > messageBytes) {
+    throw new DecodeError("a fragment reaches past its message");
+  }
+  // A fragment of no bytes brings nothing unless the message itself is empty.
+  if (lengthBytes === 0 && messageBytes !== 0) throw new DecodeError("an empty fragment");
+  return { type, messageBytes, messageSeq, offset, body: reader.bytes(lengthBytes) };
+}
+
+/** A fragment of a message with its header. */
+export function encodeHandshakeFragment(
+  message: HandshakeMessage,
+  offset: number,
+  lengthBytes: number,
+): Uint8Array {
+  return new ByteWriter(HANDSHAKE_HEADER_BYTES + lengthBytes)
+    .u8(message.type).u24(message.body.length).u16(message.messageSeq).u24(offset).u24(lengthBytes)
+    .bytes(message.body.subarray(offset, offset + lengthBytes))
+    .finish();
+}
+
+interface PartialMessage {
+  readonly type: number;
+  readonly epoch: number;
+  readonly body: Uint8Array;
+  readonly received: RangeSet;
+}
+
+/** What became of a fragment. */
+export type FragmentOutcome =
+  /** The next piece of the next message. */
+  | "in-order"
+  /** Kept, but something before it is missing. */
+  | "out-of-order"
+  /** Of a message that was complete before. */
+  | "duplicate"
+  /** Not kept: too far ahead, too large in pieces, or not fitting what is there. */
+  | "discarded";
+
+/**
+ * Whether a fragment agrees with what is there of its message. RFC 9147 section 5.5: "Receivers MAY check that
+ * retransmitted bytes are identical and SHOULD abort the handshake with an "illegal_parameter" alert if the value of a
+ * byte changes."
+ */
+function fits(partial: PartialMessage, fragment: HandshakeFragment, epoch: number): boolean {
+  const { offset, body } = fragment;
+  if (
+    partial.type !== fragment.type || partial.body.length !== fragment.messageBytes ||
+    partial.epoch !== epoch
+  ) return false;
+  for (const range of partial.received.ranges()) {
+    for (
+      let at = Math.max(range.start, offset);
+      at < Math.min(range.end, offset + body.length);
+      at++
+    ) {
+      if (partial.body[at] !== body[at - offset]) return false;
+    }
+  }
+  return true;
+}
+
+/** Puts handshake messages together and hands them out in the order of their numbers. */
+export class HandshakeAssembler {
+  readonly #limits: DtlsLimits;
+  readonly #partial = new Map<number, PartialMessage>();
+  #nextReceiveSeq: number;
+
+  constructor(limits: DtlsLimits, nextReceiveSeq = 0) {
+    this.#limits = limits;
+    this.#nextReceiveSeq = nextReceiveSeq;
+  }
+
+  /** The number of the next message to be handed out. */
+  get nextReceiveSeq(): number {
+    return this.#nextReceiveSeq;
+  }
+
+  /** Whether pieces of messages wait. */
+  get isWaiting(): boolean {
+    return this.#partial.size > 0;
+  }
+
+  /** Takes a fragment that arrived in `epoch`. Throws {@linkcode DtlsFault} where the peer contradicts itself. */
+  add(fragment: HandshakeFragment, epoch: number): FragmentOutcome {
+    const ahead = fragment.messageSeq - this.#nextReceiveSeq;
+    // RFC 9147 section 5.2: "If the sequence number is less than next_receive_seq, the message MUST be discarded."
+    if (ahead < 0) return "duplicate";
+    if (ahead > this.#limits.handshakeMessagesAheadMax) return "discarded";
+    if (fragment.messageBytes > this.#limits.handshakeMessageBytesMax) {
+      if (epoch === 0) return "discarded";
+      throw new DtlsFault(
+        "illegal-parameter",
+        "a handshake message is larger than this side accepts",
+      );
+    }
+    let partial = this.#partial.get(fragment.messageSeq);
+    if (partial !== undefined && !fits(partial, fragment, epoch)) {
+      if (epoch > 0 || partial.epoch > 0) {
+        throw new DtlsFault("illegal-parameter", "fragments of a handshake message disagree");
+      }
+      // In epoch 0 anybody may have sent one of the two, and damage is as likely in the first: it gives way, so that
+      // a message that is sent again gets through.
+      partial = undefined;
+    }
+    if (partial === undefined) {
+      if (
+        ahead > 0 &&
+        fragment.messageBytes > this.#limits.handshakeMessageBytesMax - this.#bytesAhead()
+      ) {
+        return "discarded";
+      }
+      partial = {
+        type: fragment.type,
+        epoch,
+        body: new Uint8Array(fragment.messageBytes),
+        received: new RangeSet(),
+      };
+      this.#partial.set(fragment.messageSeq, partial);
+    }
+    return this.#merge(partial, fragment, ahead);
+  }
+
+  #merge(partial: PartialMessage, fragment: HandshakeFragment, ahead: number): FragmentOutcome {
+    const { offset, body } = fragment;
+    const end = offset + body.length;
+    const gap = partial.received.firstGap(0, partial.body.length);
+    const inOrder = ahead === 0 && (gap === undefined || offset <= gap.start);
+    if (
+      partial.received.rangeCount >= this.#limits.fragmentRangesMax &&
+      !partial.received.hasRange(offset, end)
+    ) return "discarded";
+    partial.body.set(body, offset);
+    partial.received.addRange(offset, end);
+    return inOrder ? "in-order" : "out-of-order";
+  }
+
+  /** Bytes that the messages past the next one take. */
+  #bytesAhead(): number {
+    let bytes = 0;
+    for (const [messageSeq, { body }] of this.#partial) {
+      if (messageSeq > this.#nextReceiveSeq) bytes += body.length;
+    }
+    return bytes;
+  }
+
+  /** The next message in order, with the epoch it came in, or `undefined` while it is incomplete. */
+  take(): (HandshakeMessage & { readonly epoch: number }) | undefined {
+    const messageSeq = this.#nextReceiveSeq;
+    const partial = this.#partial.get(messageSeq);
+    if (partial === undefined || !partial.received.hasRange(0, partial.body.length)) {
+      return undefined;
+    }
+    this.#partial.delete(messageSeq);
+    this.#nextReceiveSeq = messageSeq + 1;
+    return { type: partial.type, messageSeq, body: partial.body, epoch: partial.epoch };
+  }
+
+  /** Whether all messages up to `messageSeq` were handed out, and this is the last of them. */
+  isLatest(messageSeq: number): boolean {
+    return messageSeq === this.#nextReceiveSeq - 1;
+  }
+
+  /**
+   * RFC 8446 section 5.1: "Handshake messages MUST NOT span key changes." What waits from an earlier epoch when
+   * new keys are installed can no longer become a message of this handshake.
+   */
+  dropBefore(epoch: number): void {
+    for (const [messageSeq, partial] of this.#partial) {
+      if (partial.epoch < epoch) this.#partial.delete(messageSeq);
+    }
+  }
+}

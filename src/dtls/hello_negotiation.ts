@@ -1,0 +1,114 @@
+// What a server reads out of a ClientHello: whether it can serve it, and with which suite and group (RFC 8446 section
+// 4.2).
+
+import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
+import { ExtensionType, ProtocolVersion } from "./code_points.ts";
+import { DtlsFault } from "./errors.ts";
+import {
+  decodeExtension,
+  type KeyShare,
+  readCodePoints,
+  readConnectionId,
+  readKeyShares,
+  readProtocolNames,
+  readServerName,
+  requireExtension,
+} from "./extensions.ts";
+import type { ClientHello } from "./hello_messages.ts";
+import { DEFAULT_CIPHER_SUITES, DEFAULT_GROUPS, type DtlsServerOptions } from "./options.ts";
+
+/** What a ClientHello and this server have in common. */
+export interface HelloNegotiation {
+  readonly suite: SuiteParameters;
+  readonly group: number;
+  /** The client's public value of the group; `undefined` where it has yet to be asked for. */
+  readonly share: KeyShare | undefined;
+  readonly signatureSchemes: readonly number[];
+  readonly serverName: string | undefined;
+  readonly alpn: string | undefined;
+  /** The connection ID that the client wants in records to it; `undefined` where it knows none. */
+  readonly connectionId: Uint8Array | undefined;
+}
+
+/** Negotiates from the server's preferences. Throws `DtlsFault` or `DecodeError` where nothing fits. */
+export function negotiateHello(hello: ClientHello, options: DtlsServerOptions): HelloNegotiation {
+  const { extensions } = hello;
+  const versions = decodeExtension(
+    extensions,
+    ExtensionType.SUPPORTED_VERSIONS,
+    (reader) => readCodePoints(reader, 1),
+  );
+  if (versions === undefined || !versions.includes(ProtocolVersion.DTLS_1_3)) {
+    throw new DtlsFault("unsupported-version", "the client does not offer DTLS 1.3");
+  }
+  // RFC 9147 section 5.3: a non-empty legacy_cookie, and RFC 8446 section 4.1.2: any compression method but null,
+  // is an "illegal_parameter".
+  if (hello.legacyCookie.length > 0) {
+    throw new DtlsFault("illegal-parameter", "the legacy cookie is not empty");
+  }
+  if (hello.compressionMethods.length !== 1 || hello.compressionMethods[0] !== 0) {
+    throw new DtlsFault("illegal-parameter", "a compression method is offered");
+  }
+  const preferred = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
+  const chosen = preferred.find((suite) => hello.cipherSuites.includes(suite));
+  const suite = chosen === undefined ? undefined : suiteParameters(chosen);
+  if (suite === undefined) throw new DtlsFault("no-common-parameters", "no cipher suite in common");
+  const signatureSchemes = requireExtension(
+    extensions,
+    ExtensionType.SIGNATURE_ALGORITHMS,
+    (reader) => readCodePoints(reader, 2),
+  );
+  return {
+    suite,
+    ...negotiateGroup(hello, options),
+    signatureSchemes,
+    serverName: decodeExtension(extensions, ExtensionType.SERVER_NAME, readServerName),
+    alpn: negotiateProtocol(hello, options),
+    connectionId: decodeExtension(extensions, ExtensionType.CONNECTION_ID, readConnectionId),
+  };
+}
+
+function negotiateGroup(
+  { extensions }: ClientHello,
+  options: DtlsServerOptions,
+): { group: number; share: KeyShare | undefined } {
+  const groups = new Set(requireExtension(
+    extensions,
+    ExtensionType.SUPPORTED_GROUPS,
+    (reader) => readCodePoints(reader, 2),
+  ));
+  const shares = requireExtension(extensions, ExtensionType.KEY_SHARE, readKeyShares);
+  // RFC 8446 section 4.2.8: "Clients MUST NOT offer any KeyShareEntry values for groups not listed in the client's
+  // "supported_groups" extension."
+  if (shares.some(({ group }) => !groups.has(group))) {
+    throw new DtlsFault("illegal-parameter", "a key share for a group that is not offered");
+  }
+  const common = (options.groups ?? DEFAULT_GROUPS).filter((group) => groups.has(group));
+  for (const group of common) {
+    const share = shares.find((candidate) => candidate.group === group);
+    if (share !== undefined) return { group, share };
+  }
+  const [group] = common;
+  if (group === undefined) throw new DtlsFault("no-common-parameters", "no group in common");
+  return { group, share: undefined };
+}
+
+function negotiateProtocol(
+  { extensions }: ClientHello,
+  options: DtlsServerOptions,
+): string | undefined {
+  const offered = decodeExtension(
+    extensions,
+    ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+    readProtocolNames,
+  );
+  const { alpn = [], isAlpnRequired = false } = options;
+  if (!isAlpnRequired && (offered === undefined || alpn.length === 0)) return undefined;
+  const chosen = alpn.find((name) => offered?.includes(name));
+  // RFC 7301 section 3.2: "In the event that the server supports no protocols that the client advertises, then the
+  // server SHALL respond with a fatal "no_application_protocol" alert."
+  if (chosen === undefined) {
+    throw new DtlsFault("no-application-protocol", "no application protocol in common");
+  }
+  return chosen;
+}

@@ -1,0 +1,67 @@
+// Every limit of this implementation of DTLS, with its default. Constants of the standard stand beside the code that
+// obeys them.
+
+/** Limits of one association or endpoint; each may be set by an option of the same name. */
+export interface DtlsLimits {
+  /** Bytes of one datagram that this side sends, until something better is known. */
+  readonly datagramBytesMax: number;
+  /** Bytes of one handshake message that is put together, and of all that wait for it. */
+  readonly handshakeMessageBytesMax: number;
+  /** Handshake messages past the next one that wait for it. */
+  readonly handshakeMessagesAheadMax: number;
+  /** Separate ranges of one incomplete handshake message. */
+  readonly fragmentRangesMax: number;
+  /** Certificates of a chain that a peer may send. */
+  readonly certificateChainMax: number;
+  /** Record numbers that one ACK of this side lists. */
+  readonly ackedRecordsMax: number;
+  /** Record numbers of one flight that are remembered, so that an ACK for them is understood. */
+  readonly sentRecordsMax: number;
+  /** Records of one transmission of a flight (RFC 9147 section 5.8.3). */
+  readonly recordsPerTransmissionMax: number;
+  /** The first retransmission timeout (RFC 9147 section 5.8.2). */
+  readonly initialTimeoutMs: number;
+  /** The shortest retransmission timeout, where a round trip was measured. */
+  readonly timeoutMsMin: number;
+  /** The longest retransmission timeout (RFC 9147 section 5.8.2). */
+  readonly timeoutMsMax: number;
+  /** Retransmissions of one flight after which the association fails. */
+  readonly retransmissionsMax: number;
+  /** Time for a whole handshake. */
+  readonly handshakeMsMax: number;
+  /** How long keys of an earlier epoch open records: the reordering that is tolerated. */
+  readonly oldEpochMs: number;
+  /** Records of one epoch that the replay window remembers. */
+  readonly replayWindowRecords: number;
+  /** How long an ended association answers what its peer still sends. */
+  readonly closingMs: number;
+  /** How often it answers, in that time. */
+  readonly closingAnswersMax: number;
+  /** Events that wait for the caller; application data beyond is dropped, as a network would. */
+  readonly eventsMax: number;
+}
+
+/** The defaults. */
+export const DTLS_LIMITS: DtlsLimits = {
+  datagramBytesMax: 1_200,
+  handshakeMessageBytesMax: 32_768,
+  handshakeMessagesAheadMax: 8,
+  fragmentRangesMax: 64,
+  certificateChainMax: 8,
+  ackedRecordsMax: 32,
+  sentRecordsMax: 256,
+  recordsPerTransmissionMax: 10,
+  initialTimeoutMs: 1_000,
+  timeoutMsMin: 200,
+  timeoutMsMax: 60_000,
+  retransmissionsMax: 12,
+  handshakeMsMax: 120_000,
+  oldEpochMs: 240_000,
+  replayWindowRecords: 4_096,
+  closingMs: 5_000,
+  closingAnswersMax: 5,
+  eventsMax: 4_096,
+};
+
+/** RFC 9147 section 5.1: at most three times the bytes received go to an address that is not validated. */
+export const AMPLIFICATION_MAX = 3;

@@ -1,0 +1,71 @@
+/**
+ * DTLS 1.3 (RFC 9147) for JavaScript, without sockets, timers or clocks: feed datagrams and time, drain datagrams
+ * and events.
+ *
+ * @module
+ */
+
+export { type AssociationState, DtlsAssociation, type DtlsEvent } from "./association.ts";
+export {
+  DtlsEndpoint,
+  ENDPOINT_CONNECTION_ID_BYTES,
+  ENDPOINT_LIMITS,
+  type EndpointAssociation,
+  type EndpointDropReason,
+  type EndpointLimits,
+} from "./endpoint.ts";
+export {
+  alertFor,
+  type AssociationError,
+  DtlsAlertError,
+  DtlsError,
+  DtlsFault,
+  type FaultReason,
+  type LocalReason,
+} from "./errors.ts";
+export {
+  type ClientCertificatePolicy,
+  type Credential,
+  DEFAULT_CIPHER_SUITES,
+  DEFAULT_GROUPS,
+  type DtlsClientOptions,
+  type DtlsOptions,
+  type DtlsServerOptions,
+  type KeyLog,
+  type PeerVerifier,
+  type VerifiedPeer,
+} from "./options.ts";
+export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";
+export { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
+export type { DtlsDropReason } from "./record_layer.ts";
+export type { AcceptedHello } from "./server_handshake.ts";
+export { keyLogLine } from "./key_log.ts";
+export type { AddressedDatagram, Core, Entropy, Milliseconds } from "../base/core.ts";
+export { Counters } from "../base/counters.ts";
+export type { CodePoint } from "../base/code_points.ts";
+export type {
+  Aead,
+  AeadName,
+  CryptoProvider,
+  GroupName,
+  Hash,
+  HashName,
+  KeyExchange,
+  RecordNumberCipher,
+  SignatureName,
+  SigningKey,
+} from "./crypto/provider.ts";
+export {
+  type ComposedProvider,
+  fastestProvider,
+  type PrimitiveName,
+  PROVIDER_NAMES,
+  providerByName,
+  type ProviderName,
+} from "./crypto/composed.ts";
+export type { KeyKind } from "./crypto/der.ts";
+export type { KeyLogLabel } from "./handshake.ts";
+export type { ClientHello } from "./hello_messages.ts";
+export type { Extensions } from "./extensions.ts";
+export * from "./x509/mod.ts";
+export { clientVerifier, serverVerifier } from "./peer_verifier.ts";

@@ -1,0 +1,96 @@
+// What the users of an association decide: credentials, trust, and what is offered.
+
+import type { Entropy, Milliseconds } from "../base/core.ts";
+import { CipherSuite, NamedGroup } from "./code_points.ts";
+import type { CryptoProvider, SigningKey } from "./crypto/provider.ts";
+import type { KeyLogLabel } from "./handshake.ts";
+import type { DtlsLimits } from "./limits.ts";
+
+/** A certificate chain and the key of its leaf. */
+export interface Credential {
+  /** Certificates in DER, leaf first. */
+  readonly chain: readonly Uint8Array[];
+  /** The private key that belongs to the leaf. */
+  readonly key: SigningKey;
+}
+
+/** What a verifier says of a chain that it accepts. */
+export interface VerifiedPeer {
+  /** The leaf's SubjectPublicKeyInfo in DER. */
+  readonly publicKey: Uint8Array;
+}
+
+/**
+ * Decides about a peer's chain (DER, leaf first, not empty) at a time. Throws `DtlsFault` with the reason for one
+ * that it refuses.
+ */
+export type PeerVerifier = (chain: readonly Uint8Array[], now: Milliseconds) => VerifiedPeer;
+
+/** Takes the secrets of handshakes, in the terms of SSLKEYLOGFILE. */
+export type KeyLog = (label: KeyLogLabel, clientRandom: Uint8Array, secret: Uint8Array) => void;
+
+/** Options of both ends. */
+export interface DtlsOptions {
+  /** Where the cryptographic primitives come from. */
+  readonly provider: CryptoProvider;
+  /** Unpredictable bytes: the system's, except in simulations. */
+  readonly entropy: Entropy;
+  /** Defaults: `DTLS_LIMITS`. */
+  readonly limits?: Partial<DtlsLimits>;
+  /** Cipher suites, best first. Default: `DEFAULT_CIPHER_SUITES`. */
+  readonly cipherSuites?: readonly CipherSuite[];
+  /** Groups, best first. Default: `DEFAULT_GROUPS`. */
+  readonly groups?: readonly NamedGroup[];
+  /** Protocols for ALPN, best first. Default: none. */
+  readonly alpn?: readonly string[];
+  /** Whether the handshake fails where ALPN chooses no protocol. Default: no. */
+  readonly isAlpnRequired?: boolean;
+  /** Where the secrets of each handshake go. Whoever has them can read everything. */
+  readonly keyLog?: KeyLog;
+}
+
+/** Options of a client. */
+export interface DtlsClientOptions extends DtlsOptions {
+  /** Decides about the server's chain. */
+  readonly verifyPeer: PeerVerifier;
+  /** Sent in server_name; not for IP addresses. */
+  readonly serverName?: string;
+  /** What the client presents where the server asks for it. */
+  readonly credential?: Credential;
+  /**
+   * The connection ID that the client wants in records to it. Default: empty, which lets the server have one.
+   * `null`: none is offered.
+   */
+  readonly connectionId?: Uint8Array | null;
+  /** Groups that the first ClientHello carries shares for. Default: the first of `groups`. */
+  readonly keyShareGroups?: readonly NamedGroup[];
+}
+
+/** Whether a server asks clients for a certificate. */
+export type ClientCertificatePolicy = "none" | "optional" | "required";
+
+/** Options of a server's association. */
+export interface DtlsServerOptions extends DtlsOptions {
+  /** Best first: the first that the client can verify is used. */
+  readonly credentials: readonly Credential[];
+  /** Default: `none`. */
+  readonly clientCertificate?: ClientCertificatePolicy;
+  /** Needed unless `clientCertificate` is `none`. */
+  readonly verifyPeer?: PeerVerifier;
+  /** The connection ID that the server wants in records to it, where the client can. Default: none. */
+  readonly connectionId?: Uint8Array;
+}
+
+/** The cipher suites that are offered and accepted by default. */
+export const DEFAULT_CIPHER_SUITES: readonly CipherSuite[] = [
+  CipherSuite.TLS_AES_128_GCM_SHA256,
+  CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
+  CipherSuite.TLS_AES_256_GCM_SHA384,
+];
+
+/** The groups that are offered and accepted by default. */
+export const DEFAULT_GROUPS: readonly NamedGroup[] = [
+  NamedGroup.X25519,
+  NamedGroup.SECP256R1,
+  NamedGroup.SECP384R1,
+];

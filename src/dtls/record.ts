@@ -1,0 +1,149 @@
+// How records lie in a datagram: the plaintext header and the unified header of DTLS 1.3 (RFC 9147 section 4).
+
+import { ProtocolVersion } from "./code_points.ts";
+
+/** Bytes of a DTLSPlaintext header. */
+export const PLAINTEXT_HEADER_BYTES = 13;
+
+/** RFC 8446 section 5.1: "The length MUST NOT exceed 2^14 bytes." */
+export const RECORD_CONTENT_BYTES_MAX: number = 2 ** 14;
+
+/** RFC 9147 section 4.2.3: "This procedure requires the ciphertext length to be at least 16 bytes." */
+const CIPHERTEXT_BYTES_MIN = 16;
+
+/** Bits of the unified header (RFC 9147 section 4, figure 3). */
+export const UnifiedHeader = {
+  FIXED_MASK: 0xe0,
+  FIXED: 0x20,
+  CONNECTION_ID: 0x10,
+  SEQUENCE_16: 0x08,
+  LENGTH: 0x04,
+  EPOCH_MASK: 0x03,
+} as const;
+
+/** A DTLSPlaintext record. */
+export interface PlaintextRecord {
+  readonly kind: "plaintext";
+  readonly type: number;
+  readonly epoch: number;
+  readonly recordNumber: number;
+  readonly content: Uint8Array;
+  /** Where the next record of the datagram begins. */
+  readonly end: number;
+}
+
+/** A DTLSCiphertext record as it was received: nothing in it is trusted. */
+export interface CiphertextRecord {
+  readonly kind: "ciphertext";
+  readonly epochBits: number;
+  readonly connectionId: Uint8Array | undefined;
+  /** The header as received, its record number still hidden. */
+  readonly header: Uint8Array;
+  /** Where in the header the record number is, and its size. */
+  readonly numberOffset: number;
+  readonly numberBytes: 1 | 2;
+  readonly ciphertext: Uint8Array;
+  readonly end: number;
+}
+
+export type RawRecord = PlaintextRecord | CiphertextRecord;
+
+/** Whether a first byte belongs to a unified header. */
+export function isUnifiedHeader(firstByte: number): boolean {
+  return (firstByte & UnifiedHeader.FIXED_MASK) === UnifiedHeader.FIXED;
+}
+
+/**
+ * The connection ID of a datagram's first record, `connectionIdBytes` long, or `undefined` where it has none.
+ */
+export function datagramConnectionId(
+  datagram: Uint8Array,
+  connectionIdBytes: number,
+): Uint8Array | undefined {
+  const first = datagram[0];
+  if (first === undefined || !isUnifiedHeader(first)) return undefined;
+  if ((first & UnifiedHeader.CONNECTION_ID) === 0) return undefined;
+  if (datagram.length < 1 + connectionIdBytes) return undefined;
+  return datagram.subarray(1, 1 + connectionIdBytes);
+}
+
+/**
+ * Reads the record that begins at `start`. `undefined` where the rest of the datagram is not a record: it is
+ * dropped whole, since no next record can be found in it.
+ */
+export function readRecord(
+  datagram: Uint8Array,
+  start: number,
+  connectionIdBytes: number,
+): RawRecord | undefined {
+  const first = datagram[start];
+  if (first === undefined) return undefined;
+  return isUnifiedHeader(first)
+    ? readCiphertext(datagram, start, first, connectionIdBytes)
+    : readPlaintext(datagram, start);
+}
+
+function readPlaintext(datagram: Uint8Array, start: number): PlaintextRecord | undefined {
+  if (datagram.length - start < PLAINTEXT_HEADER_BYTES) return undefined;
+  const view = new DataView(datagram.buffer, datagram.byteOffset + start, PLAINTEXT_HEADER_BYTES);
+  const lengthBytes = view.getUint16(11);
+  const contentStart = start + PLAINTEXT_HEADER_BYTES;
+  const end = contentStart + lengthBytes;
+  if (lengthBytes > RECORD_CONTENT_BYTES_MAX || end > datagram.length) return undefined;
+  return {
+    kind: "plaintext",
+    type: view.getUint8(0),
+    epoch: view.getUint16(3),
+    recordNumber: view.getUint16(5) * 0x1_0000_0000 + view.getUint32(7),
+    content: datagram.subarray(contentStart, end),
+    end,
+  };
+}
+
+function readCiphertext(
+  datagram: Uint8Array,
+  start: number,
+  first: number,
+  connectionIdBytes: number,
+): CiphertextRecord | undefined {
+  const hasId = (first & UnifiedHeader.CONNECTION_ID) !== 0;
+  const hasLength = (first & UnifiedHeader.LENGTH) !== 0;
+  const numberBytes = (first & UnifiedHeader.SEQUENCE_16) !== 0 ? 2 : 1;
+  const numberOffset = 1 + (hasId ? connectionIdBytes : 0);
+  const headerBytes = numberOffset + numberBytes + (hasLength ? 2 : 0);
+  const ciphertextStart = start + headerBytes;
+  if (ciphertextStart > datagram.length) return undefined;
+  const end = hasLength
+    ? ciphertextStart + (datagram[ciphertextStart - 2]! << 8 | datagram[ciphertextStart - 1]!)
+    : datagram.length;
+  if (end > datagram.length || end - ciphertextStart < CIPHERTEXT_BYTES_MIN) return undefined;
+  return {
+    kind: "ciphertext",
+    epochBits: first & UnifiedHeader.EPOCH_MASK,
+    connectionId: hasId ? datagram.subarray(start + 1, start + numberOffset) : undefined,
+    header: datagram.subarray(start, ciphertextStart),
+    numberOffset,
+    numberBytes,
+    ciphertext: datagram.subarray(ciphertextStart, end),
+    end,
+  };
+}
+
+/** Writes a DTLSPlaintext record of epoch 0 at `start` of `datagram` and returns where it ends. */
+export function writePlaintextRecord(
+  datagram: Uint8Array,
+  start: number,
+  type: number,
+  recordNumber: number,
+  content: Uint8Array,
+): number {
+  const view = new DataView(datagram.buffer, datagram.byteOffset + start, PLAINTEXT_HEADER_BYTES);
+  view.setUint8(0, type);
+  view.setUint16(1, ProtocolVersion.DTLS_1_2);
+  view.setUint16(3, 0);
+  view.setUint16(5, Math.floor(recordNumber / 0x1_0000_0000));
+  view.setUint32(7, recordNumber % 0x1_0000_0000);
+  view.setUint16(11, content.length);
+  datagram.set(content, start + PLAINTEXT_HEADER_BYTES);
+  return start + PLAINTEXT_HEADER_BYTES + content.length;
+}

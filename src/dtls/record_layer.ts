@@ -1,0 +1,274 @@
+// The record layer of one association: its epochs in both directions, connection IDs, and datagrams of records.
+
+import { Counters } from "../base/counters.ts";
+import type { Milliseconds } from "../base/core.ts";
+import { EMPTY_BYTES, equalBytes } from "../base/bytes.ts";
+import type { RecordNumber } from "./ack.ts";
+import { DtlsError, DtlsFault } from "./errors.ts";
+import type { RecordSink } from "./flight.ts";
+import type { DtlsLimits } from "./limits.ts";
+import {
+  type CiphertextRecord,
+  PLAINTEXT_HEADER_BYTES,
+  readRecord,
+  RECORD_CONTENT_BYTES_MAX,
+  writePlaintextRecord,
+} from "./record.ts";
+import type { RecordOpener, RecordSealer } from "./record_protection.ts";
+
+/** Why a record or a piece of one was dropped. */
+export type DtlsDropReason =
+  | "malformed-record"
+  | "malformed-fragment"
+  | "unknown-epoch"
+  | "plaintext-epoch"
+  | "plaintext-content"
+  | "connection-id"
+  | "bad-tag"
+  | "replay"
+  | "too-old"
+  | "early-data"
+  | "duplicate-message"
+  | "discarded-message"
+  | "unexpected-plaintext"
+  | "unauthenticated-alert"
+  | "unknown-content"
+  | "after-close"
+  | "event-queue-full";
+
+/** A record whose content may be looked at. In epoch 0 nobody vouches for it. */
+export interface OpenedRecord extends RecordNumber {
+  readonly type: number;
+  readonly content: Uint8Array;
+}
+
+/** The epochs of one association. */
+export class RecordLayer {
+  readonly #limits: DtlsLimits;
+  readonly #drops: Counters<DtlsDropReason>;
+  readonly #sealers: RecordSealer[] = [];
+  readonly #openers: RecordOpener[] = [];
+  /** When the keys of openers before the newest go. */
+  #oldEpochsUntil: Milliseconds = Infinity;
+  #nextPlaintextNumber: number;
+  #isAnyOpened = false;
+  #hasUnreadable = false;
+  /** The ID that this side wants in records to it; empty for none. */
+  receiveConnectionId: Uint8Array = EMPTY_BYTES;
+
+  constructor(limits: DtlsLimits, drops: Counters<DtlsDropReason>, nextPlaintextNumber = 0) {
+    this.#limits = limits;
+    this.#drops = drops;
+    this.#nextPlaintextNumber = nextPlaintextNumber;
+  }
+
+  /** The newest epoch that this side seals in, 0 before there are keys. */
+  get sealingEpoch(): number {
+    return this.#sealers.at(-1)?.epoch ?? 0;
+  }
+
+  /** The newest epoch that this side opens, 0 before there are keys. */
+  get openingEpoch(): number {
+    return this.#openers.at(-1)?.epoch ?? 0;
+  }
+
+  /** Whether any protected record of the peer was opened: from then on nothing unprotected ends the association. */
+  get isAnyOpened(): boolean {
+    return this.#isAnyOpened;
+  }
+
+  /** Whether protected records came, since the last call, before there were keys for any. */
+  takeUnreadable(): boolean {
+    const hadUnreadable = this.#hasUnreadable;
+    this.#hasUnreadable = false;
+    return hadUnreadable;
+  }
+
+  /** When {@linkcode RecordLayer.dropOldEpochs} is due. */
+  get oldEpochsUntil(): Milliseconds {
+    return this.#oldEpochsUntil;
+  }
+
+  /**
+   * Adds the keys of a newer epoch to send with. Those before stay for retransmissions until {@linkcode
+   * RecordLayer.dropSealersBefore}.
+   */
+  addSealer(sealer: RecordSealer): void {
+    this.#sealers.push(sealer);
+  }
+
+  /** Adds the keys of a newer epoch to receive with; those before stay a while for records that were overtaken. */
+  addOpener(opener: RecordOpener, now: Milliseconds): void {
+    if (this.#openers.length > 0) this.#oldEpochsUntil = now + this.#limits.oldEpochMs;
+    this.#openers.push(opener);
+  }
+
+  /** Zeroes sealing keys of epochs before the newest that `isNeeded` does not want. */
+  dropSealersBefore(isNeeded: (epoch: number) => boolean): void {
+    for (let i = this.#sealers.length - 2; i >= 0; i--) {
+      const sealer = this.#sealers[i]!;
+      if (isNeeded(sealer.epoch)) continue;
+      sealer.destroy();
+      this.#sealers.splice(i, 1);
+    }
+  }
+
+  /** Zeroes the keys of epochs before the newest, once their time is over. */
+  dropOldEpochs(now: Milliseconds): void {
+    if (now < this.#oldEpochsUntil) return;
+    this.#oldEpochsUntil = Infinity;
+    for (const opener of this.#openers.splice(0, this.#openers.length - 1)) opener.destroy();
+  }
+
+  /** Zeroes all keys. */
+  destroy(): void {
+    for (const keys of [...this.#sealers, ...this.#openers]) keys.destroy();
+    this.#sealers.length = 0;
+    this.#openers.length = 0;
+    this.#oldEpochsUntil = Infinity;
+  }
+
+  /**
+   * Opens the records of a datagram one after the other. Noise is counted; an authenticated record that is
+   * malformed throws {@linkcode DtlsFault}, and too many forged ones {@linkcode DtlsError}.
+   */
+  openDatagram(datagram: Uint8Array, onRecord: (record: OpenedRecord) => void): void {
+    let at = 0;
+    while (at < datagram.length) {
+      const record = readRecord(datagram, at, this.receiveConnectionId.length);
+      if (record === undefined) return this.#drops.add("malformed-record");
+      at = record.end;
+      if (record.kind === "plaintext") {
+        if (record.epoch === 0) onRecord(record);
+        else this.#drops.add("plaintext-epoch");
+        continue;
+      }
+      // RFC 9147 section 4: "If the second or later record has a connection ID which does not correspond to the
+      // same association used for previous records, the rest of the datagram MUST be discarded."
+      if (!equalBytes(record.connectionId ?? EMPTY_BYTES, this.receiveConnectionId)) {
+        return this.#drops.add("connection-id");
+      }
+      const opened = this.#open(record);
+      if (opened !== undefined) onRecord(opened);
+    }
+  }
+
+  #open(record: CiphertextRecord): OpenedRecord | undefined {
+    // RFC 9147 section 4.2.2: "if the epoch bits do not match those from the current epoch, implementations SHOULD
+    // use the most recent past epoch which has matching bits".
+    const opener = this.#openers.findLast(({ epoch }) => epoch % 4 === record.epochBits);
+    if (opener === undefined) {
+      this.#drops.add("unknown-epoch");
+      this.#hasUnreadable ||= this.#openers.length === 0;
+      return undefined;
+    }
+    const result = opener.open(record);
+    if (result.kind !== "opened") {
+      this.#drops.add(result.kind);
+      if (opener.isForgeryLimitReached) {
+        throw new DtlsError("forgery-limit", "too many records of one key could not be opened");
+      }
+      return undefined;
+    }
+    this.#isAnyOpened = true;
+    return innerRecord(result.inner, opener.epoch, result.recordNumber);
+  }
+
+  /**
+   * Seals one record of the newest epoch into a datagram of its own. Throws {@linkcode DtlsError} before there
+   * are keys, and where the content is larger than a record may be.
+   */
+  sealAlone(type: number, content: Uint8Array): Uint8Array {
+    const sealer = this.#sealers.at(-1);
+    if (sealer === undefined) throw new DtlsError("not-connected", "there are no keys yet");
+    if (content.length > RECORD_CONTENT_BYTES_MAX) {
+      throw new DtlsError(
+        "record-too-large",
+        `a record carries at most ${RECORD_CONTENT_BYTES_MAX} bytes`,
+      );
+    }
+    const datagram = new Uint8Array(content.length + sealer.overheadBytes);
+    sealer.seal(datagram, 0, type, content);
+    return datagram;
+  }
+
+  /** Bytes that a record of the newest epoch is longer than its content. */
+  get overheadBytes(): number {
+    return this.#sealers.at(-1)?.overheadBytes ?? PLAINTEXT_HEADER_BYTES;
+  }
+
+  /** Begins a datagram of at most `datagramBytesMax` bytes that records are written into. */
+  startDatagram(datagramBytesMax: number): DatagramWriter {
+    return new DatagramWriter(
+      datagramBytesMax,
+      (epoch) => this.#sealers.find((sealer) => sealer.epoch === epoch),
+      () => this.#nextPlaintextNumber++,
+    );
+  }
+}
+
+/** RFC 9147 section 4: DTLSInnerPlaintext is content, its type, and zeros. */
+function innerRecord(inner: Uint8Array, epoch: number, recordNumber: number): OpenedRecord {
+  let end = inner.length;
+  while (end > 0 && inner[end - 1] === 0) end--;
+  // RFC 8446 section 5.4: "If a receiving implementation does not find a non-zero octet in the cleartext, it MUST
+  // terminate the connection with an "unexpected_message" alert."
+  if (end === 0) throw new DtlsFault("unexpected-message", "a record without a content type");
+  if (end - 1 > RECORD_CONTENT_BYTES_MAX) {
+    throw new DtlsFault("record-overflow", "a record's content is longer than 2^14 bytes");
+  }
+  return { type: inner[end - 1]!, content: inner.subarray(0, end - 1), epoch, recordNumber };
+}
+
+/** One datagram to be filled with records of any epochs that there are keys for. */
+export class DatagramWriter implements RecordSink {
+  readonly #bytes: Uint8Array;
+  readonly #sealerOf: (epoch: number) => RecordSealer | undefined;
+  readonly #takePlaintextNumber: () => number;
+  #length = 0;
+
+  constructor(
+    bytesMax: number,
+    sealerOf: (epoch: number) => RecordSealer | undefined,
+    takePlaintextNumber: () => number,
+  ) {
+    this.#bytes = new Uint8Array(bytesMax);
+    this.#sealerOf = sealerOf;
+    this.#takePlaintextNumber = takePlaintextNumber;
+  }
+
+  roomFor(epoch: number): number {
+    const overhead = epoch === 0 ? PLAINTEXT_HEADER_BYTES : this.#sealer(epoch).overheadBytes;
+    return this.#bytes.length - this.#length - overhead;
+  }
+
+  write(epoch: number, type: number, content: Uint8Array): RecordNumber {
+    if (epoch === 0) {
+      const recordNumber = this.#takePlaintextNumber();
+      this.#length = writePlaintextRecord(this.#bytes, this.#length, type, recordNumber, content);
+      return { epoch, recordNumber };
+    }
+    const sealer = this.#sealer(epoch);
+    const recordNumber = sealer.nextRecordNumber;
+    this.#length = sealer.seal(this.#bytes, this.#length, type, content);
+    return { epoch, recordNumber };
+  }
+
+  #sealer(epoch: number): RecordSealer {
+    const sealer = this.#sealerOf(epoch);
+    if (sealer === undefined) {
+      throw new DtlsError("internal", `no keys to send with in epoch ${epoch}`);
+    }
+    return sealer;
+  }
+
+  /** Whether nothing was written. */
+  get isEmpty(): boolean {
+    return this.#length === 0;
+  }
+
+  /** The datagram so far. */
+  finish(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+}

@@ -1,0 +1,158 @@
+// Runs a core on a UDP socket with one timer: datagrams and time in, datagrams out, in bounded turns.
+
+import { type AddressedCore, type Milliseconds, NEVER } from "../base/core.ts";
+import { Counters } from "../base/counters.ts";
+
+/** Datagrams that are received before what they bring about is sent, and before other work of the thread. */
+const RECEIVES_PER_TURN_MAX = 64;
+
+/** Datagrams that are sent before other work of the thread gets its turn. */
+const SENDS_PER_TURN_MAX = 256;
+
+/** Sends that the system has not taken yet. */
+const SENDS_OPEN_MAX = 1_024;
+
+/** The longest time that one timer is set for; a later deadline takes several. */
+const TIMER_MS_MAX = 2_147_483_647;
+
+/** The time on a monotonic clock, in milliseconds since the Unix epoch. */
+export function monotonicNow(): Milliseconds {
+  return performance.timeOrigin + performance.now();
+}
+
+/** A UDP address as text: `host:port`, IPv6 hosts in brackets. */
+export function addressText({ hostname, port }: { hostname: string; port: number }): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+function parseAddress(address: string): Deno.NetAddr {
+  const colon = address.lastIndexOf(":");
+  const host = address.slice(0, colon);
+  const hostname = host.startsWith("[") ? host.slice(1, -1) : host;
+  return { transport: "udp", hostname, port: Number(address.slice(colon + 1)) };
+}
+
+/**
+ * A core on a socket. What the socket holds is received before a turn, so that what comes of it is packed together.
+ * In each turn it calls `onTurn`, which drains the core's events and may use the core.
+ */
+export class UdpDriver {
+  /** Failures of the socket, which are as good as lost datagrams, by kind. */
+  readonly counters: Counters<"received" | "sent" | "receive-failed" | "send-failed"> =
+    new Counters();
+  readonly #socket: Deno.DatagramConn;
+  readonly #core: AddressedCore;
+  readonly #onTurn: (now: Milliseconds) => void;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timerAt: Milliseconds = NEVER;
+  #openSends = 0;
+  #nextTurn: ReturnType<typeof setImmediate> | undefined;
+  #isClosed = false;
+  readonly #done: Promise<void>;
+
+  constructor(
+    socket: Deno.DatagramConn,
+    core: AddressedCore,
+    onTurn: (now: Milliseconds) => void,
+  ) {
+    this.#socket = socket;
+    this.#core = core;
+    this.#onTurn = onTurn;
+    this.#done = this.#receive();
+    this.wake();
+  }
+
+  /** Has a turn run soon: call after using the core from outside. Calls of one moment share a turn. */
+  wake(): void {
+    if (this.#nextTurn !== undefined || this.#isClosed) return;
+    // Datagrams that the socket holds are received in microtasks, so an immediate comes after all of them.
+    this.#nextTurn = setImmediate(() => this.#turn());
+  }
+
+  /** Closes the socket and the timer. What the core still has to send is sent before. */
+  async close(): Promise<void> {
+    if (!this.#isClosed) {
+      this.#flush(monotonicNow());
+      this.#isClosed = true;
+      clearTimeout(this.#timer);
+      clearImmediate(this.#nextTurn);
+      await this.#sendsDone();
+      this.#socket.close();
+    }
+    await this.#done;
+  }
+
+  async #receive(): Promise<void> {
+    for (let received = 1; !this.#isClosed; received++) {
+      try {
+        const [bytes, from] = await this.#socket.receive();
+        this.counters.add("received");
+        const address = addressText(from as Deno.NetAddr);
+        this.#core.handleDatagram(bytes, address, monotonicNow());
+        this.wake();
+        // The others of this thread go on only when no microtask is left.
+        if (received % RECEIVES_PER_TURN_MAX === 0) await this.#othersTurn();
+      } catch (error) {
+        if (this.#isClosed) return;
+        // A datagram that the system could not give is a lost one; a closed socket is the end.
+        if (error instanceof Deno.errors.BadResource) return;
+        this.counters.add("receive-failed");
+      }
+    }
+  }
+
+  /** Resolves after the turn that is due, and whatever else was due before. */
+  #othersTurn(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+
+  #turn(): void {
+    this.#nextTurn = undefined;
+    if (this.#isClosed) return;
+    const now = monotonicNow();
+    if (now >= this.#core.pollTimeout()) this.#core.handleTimeout(now);
+    this.#onTurn(now);
+    this.#flush(now);
+    // Sending may have brought events about, and events datagrams.
+    this.#arm(now);
+  }
+
+  #flush(now: Milliseconds): void {
+    for (let sent = 0; sent < SENDS_PER_TURN_MAX; sent++) {
+      if (this.#openSends >= SENDS_OPEN_MAX) return;
+      const datagram = this.#core.pollTransmit(now);
+      if (datagram === undefined) return;
+      this.#send(datagram.bytes, parseAddress(datagram.address));
+    }
+    // More is left: others of this thread go first.
+    setTimeout(() => this.wake(), 0);
+  }
+
+  #send(bytes: Uint8Array, to: Deno.NetAddr): void {
+    this.#openSends++;
+    this.counters.add("sent");
+    this.#socket.send(bytes, to).catch(() => this.counters.add("send-failed")).finally(() => {
+      const wasFull = this.#openSends-- >= SENDS_OPEN_MAX;
+      if (wasFull) this.wake();
+    });
+  }
+
+  async #sendsDone(): Promise<void> {
+    while (this.#openSends > 0) await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+
+  #arm(now: Milliseconds): void {
+    const at = this.#core.pollTimeout();
+    if (at === this.#timerAt && this.#timer !== undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#timerAt = at;
+    if (at === NEVER) return;
+    const delayMs = Math.min(Math.max(0, at - now), TIMER_MS_MAX);
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#timerAt = NEVER;
+      this.wake();
+    }, delayMs);
+  }
+}

@@ -1,0 +1,261 @@
+// A server's endpoint: one socket's datagrams in and out, and between them the sessions of all its clients. Pure, like the cores.
+
+import type { AddressedCore, AddressedDatagram, Milliseconds } from "../base/core.ts";
+import { Counters } from "../base/counters.ts";
+import { DeadlineHeap } from "../base/deadline_heap.ts";
+import { Queue } from "../base/queue.ts";
+import { DtlsEndpoint, type EndpointAssociation, type EndpointLimits } from "../dtls/endpoint.ts";
+import type { DtlsServerOptions } from "../dtls/options.ts";
+import type { Principal } from "../session/permissions.ts";
+import type {
+  ServerSession,
+  ServerSessionEvent,
+  ServerSessionOptions,
+} from "../session/server_session.ts";
+import { ServerStack } from "../session/stack.ts";
+import { SqpError } from "../wire/errors.ts";
+import { SERVER_LIMITS, type ServerLimits } from "./limits.ts";
+
+/** What an endpoint is made of. */
+export interface ServerEndpointOptions {
+  readonly dtls: DtlsServerOptions;
+  readonly session: ServerSessionOptions;
+  readonly limits?: Partial<ServerLimits>;
+  readonly dtlsLimits?: Partial<EndpointLimits>;
+}
+
+/** One client: its association, and its session once there is one. */
+export interface EndpointClient {
+  readonly address: string;
+  readonly stack: ServerStack;
+}
+
+/** Something that a client's session tells. */
+export interface EndpointEvent {
+  readonly client: EndpointClient;
+  readonly event: ServerSessionEvent;
+}
+
+interface Client extends EndpointClient {
+  readonly entry: EndpointAssociation;
+  isReady: boolean;
+  isCounted: boolean;
+}
+
+/** The host part of an address, for limits by host. */
+function hostOf(address: string): string {
+  return address.slice(0, Math.max(0, address.lastIndexOf(":")));
+}
+
+/** Runs the associations and sessions of all clients of one socket. */
+export class ServerEndpoint implements AddressedCore {
+  /** Counts of what happened to clients. */
+  readonly counters: Counters<"connected" | "admitted" | "refused" | "ended" | "replaced"> =
+    new Counters();
+  readonly #options: ServerEndpointOptions;
+  readonly #limits: ServerLimits;
+  readonly #dtls: DtlsEndpoint;
+  readonly #clients = new Map<EndpointAssociation, Client>();
+  readonly #deadlines = new DeadlineHeap<Client>();
+  /** Clients that may have something to send. */
+  readonly #ready = new Queue<Client>();
+  readonly #events = new Queue<EndpointEvent>();
+  #sessionCount = 0;
+  readonly #perHost = new Map<string, number>();
+  readonly #perPrincipal = new Map<string, number>();
+  #drain: { readonly untilMs: number; readonly url: string | undefined } | undefined;
+
+  constructor(options: ServerEndpointOptions, now: Milliseconds) {
+    this.#options = options;
+    this.#limits = { ...SERVER_LIMITS, ...options.limits };
+    this.#dtls = new DtlsEndpoint(options.dtls, now, options.dtlsLimits);
+  }
+
+  /** What was dropped before any association saw it, by reason. */
+  get dtlsDrops(): Readonly<Record<string, number>> {
+    return this.#dtls.drops.snapshot();
+  }
+
+  /** How many associations there are, those in a handshake and those that linger included. */
+  get clientCount(): number {
+    return this.#clients.size;
+  }
+
+  /** All clients, to look at. */
+  clients(): Iterable<EndpointClient> {
+    return this.#clients.values();
+  }
+
+  handleDatagram(bytes: Uint8Array, address: string, now: Milliseconds): void {
+    const entry = this.#dtls.handleDatagram(bytes, address, now);
+    if (entry === undefined) return;
+    let client = this.#clients.get(entry);
+    if (client === undefined) {
+      const stack = new ServerStack(entry.association, this.#options.session, now);
+      client = { address, stack, entry, isReady: false, isCounted: false };
+      this.#clients.set(entry, client);
+    }
+    client.stack.onAssociation(now);
+    this.#touch(client, now);
+  }
+
+  handleTimeout(now: Milliseconds): void {
+    for (let client; (client = this.#deadlines.takeDue(now)) !== undefined;) {
+      client.stack.handleTimeout(now);
+      this.#touch(client, now);
+    }
+  }
+
+  pollTransmit(now: Milliseconds): AddressedDatagram | undefined {
+    const answer = this.#dtls.pollTransmit();
+    if (answer !== undefined) return answer;
+    for (let client; (client = this.#ready.peek()) !== undefined;) {
+      const bytes = client.stack.pollTransmit(now);
+      if (bytes !== undefined) return { bytes, address: client.address };
+      this.#ready.shift();
+      client.isReady = false;
+      this.#settle(client);
+    }
+    return undefined;
+  }
+
+  pollTimeout(): Milliseconds {
+    return this.#deadlines.next();
+  }
+
+  /** The next event of any client. */
+  pollEvent(): EndpointEvent | undefined {
+    return this.#events.shift();
+  }
+
+  /**
+   * Uses a client's session: answers, admits, refuses. Harmless where the client is gone. What the session says to
+   * that is there to be polled afterwards.
+   */
+  use(client: EndpointClient, now: Milliseconds, action: (session: ServerSession) => void): void {
+    const { session } = client.stack;
+    const own = this.#clients.get((client as Client).entry);
+    if (session === undefined || own !== client) return;
+    action(session);
+    client.stack.settle(now);
+    this.#touch(own, now);
+  }
+
+  /** Lets a client in, unless that would break a limit: then it is refused with the error that says which. */
+  admit(client: EndpointClient, principal: Principal, now: Milliseconds): void {
+    this.use(client, now, (session) => {
+      const refusal = this.#refusalOf(client, principal);
+      if (refusal !== undefined) return session.refuse(refusal, now);
+      session.admit(principal, now);
+      if (session.principal === principal) {
+        (client as Client).isCounted = true;
+        this.counters.add("admitted");
+        this.#sessionCount++;
+        count(this.#perHost, hostOf(client.address), 1);
+        count(this.#perPrincipal, principal.name, 1);
+      }
+    });
+  }
+
+  #refusalOf(client: EndpointClient, principal: Principal): SqpError | undefined {
+    if (this.#drain !== undefined) return new SqpError("draining");
+    const { sessionsMax, sessionsPerHostMax, sessionsPerPrincipalMax } = this.#limits;
+    const full = this.#sessionCount >= sessionsMax
+      ? "the server"
+      : (this.#perHost.get(hostOf(client.address)) ?? 0) >= sessionsPerHostMax
+      ? "this address"
+      : (this.#perPrincipal.get(principal.name) ?? 0) >= sessionsPerPrincipalMax
+      ? "this principal"
+      : undefined;
+    return full === undefined ? undefined : new SqpError("too_many_sessions", {
+      message: `Too many sessions are open for ${full}.`,
+    });
+  }
+
+  /** Refuses a client. */
+  refuse(client: EndpointClient, error: SqpError, now: Milliseconds): void {
+    this.counters.add("refused");
+    this.use(client, now, (session) => session.refuse(error, now));
+  }
+
+  /** Takes no new requests or clients; open requests may take `drainMs`. */
+  drain(drainMs: number, now: Milliseconds, url?: string): void {
+    this.#drain = { untilMs: now + drainMs, url };
+    for (const client of [...this.#clients.values()]) {
+      this.use(client, now, (session) => session.drain(drainMs, now, url));
+    }
+  }
+
+  /** Whether a drain has come to its end: every session was told and is over. */
+  get isDrained(): boolean {
+    if (this.#drain === undefined) return false;
+    for (const { stack } of this.#clients.values()) {
+      if (stack.association.state === "connected") return false;
+    }
+    return true;
+  }
+
+  /** Carries a client's events up and its deadline into the table. */
+  #touch(client: Client, now: Milliseconds): void {
+    if (client.stack.isConnected) this.#onConnected(client, now);
+    for (let event; (event = client.stack.pollEvent()) !== undefined;) {
+      if (event.kind === "ended") this.#uncount(client);
+      this.#events.push({ client, event });
+    }
+    if (!client.isReady) {
+      client.isReady = true;
+      this.#ready.push(client);
+    }
+  }
+
+  /** RFC 9147 section 5.11: the association that the new one takes the place of is abandoned. */
+  #onConnected(client: Client, now: Milliseconds): void {
+    const replaced = this.#dtls.settle(client.entry);
+    const old = replaced === undefined ? undefined : this.#clients.get(replaced);
+    if (old === undefined) return;
+    this.counters.add("replaced");
+    old.stack.session?.abort(new SqpError("connection_lost"));
+    this.#touch(old, now);
+    this.#remove(old);
+  }
+
+  /** All that a client had to send was sent: its deadline stands, or it is over. */
+  #settle(client: Client): void {
+    if (client.stack.isClosed) this.#remove(client);
+    else if (this.#clients.has(client.entry)) {
+      this.#deadlines.set(client, client.stack.pollTimeout());
+    }
+  }
+
+  #uncount(client: Client): void {
+    this.counters.add("ended");
+    if (!client.isCounted) return;
+    client.isCounted = false;
+    this.#sessionCount--;
+    count(this.#perHost, hostOf(client.address), -1);
+    const name = client.stack.session?.principal?.name;
+    if (name !== undefined) count(this.#perPrincipal, name, -1);
+  }
+
+  #remove(client: Client): void {
+    this.#dtls.remove(client.entry);
+    this.#clients.delete(client.entry);
+    this.#deadlines.clear(client);
+  }
+
+  /** Forgets everything. Keys are zeroed; nobody is told. */
+  destroy(now: Milliseconds): void {
+    for (const client of [...this.#clients.values()]) {
+      client.stack.session?.abort(new SqpError("shutting_down"));
+      client.stack.association.close(now);
+      this.#remove(client);
+    }
+    this.#dtls.destroy();
+  }
+}
+
+function count(counts: Map<string, number>, key: string, change: number): void {
+  const next = (counts.get(key) ?? 0) + change;
+  if (next > 0) counts.set(key, next);
+  else counts.delete(key);
+}

@@ -1,0 +1,8 @@
+// What the commands use of the server.
+
+export { DEFAULT_PORT } from "../wire/protocol.ts";
+export { AddressError } from "../net/udp.ts";
+export { type AuthenticationPolicy } from "./authenticator.ts";
+export { createLogger, type LogFormat } from "./log.ts";
+export { Server } from "./server.ts";
+export { DEFAULT_DATABASE, parseListenAddress, type ServerSettings, startServer } from "./start.ts";

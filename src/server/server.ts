@@ -1,0 +1,194 @@
+// A whole server: socket, endpoint, engine and certificates, from its start to its drained end.
+
+import type { Entropy } from "../base/core.ts";
+import { describeProvider, fastestProvider } from "../dtls/crypto/composed.ts";
+import { keyLogLine } from "../dtls/key_log.ts";
+import type { DtlsServerOptions } from "../dtls/options.ts";
+import { clientVerifier } from "../dtls/peer_verifier.ts";
+import { addressText, monotonicNow, UdpDriver } from "../net/driver.ts";
+import { listenUdp } from "../net/udp.ts";
+import type { Engine, EngineStatus } from "../query/engine.ts";
+import { SESSION_SETTINGS } from "../session/limits.ts";
+import type { Permission } from "../session/permissions.ts";
+import { DEFAULT_SESSION_LIMITS } from "../wire/handshake_payload.ts";
+import { ALPN_PROTOCOL } from "../wire/protocol.ts";
+import { type AuthenticationPolicy, Authenticator } from "./authenticator.ts";
+import { ServerEndpoint } from "./endpoint.ts";
+import { SERVER_LIMITS, type ServerLimits } from "./limits.ts";
+import type { Logger } from "./log.ts";
+import { Service } from "./service.ts";
+import { createTokenCheck } from "./token_check.ts";
+import { FILE_CHECK_MS, TrustFiles, type TrustPaths } from "./trust_files.ts";
+
+const AGENT = "sqp-deno/0.1.0";
+
+/** How often a draining server looks whether it is done. */
+const DRAIN_CHECK_MS = 20;
+
+/** What a server is made of. */
+export interface ServerConfig {
+  readonly hostname: string;
+  /** 0: one of the system's choice. */
+  readonly port: number;
+  /** The database. The server closes it at its end. */
+  readonly engine: Engine;
+  readonly trust: TrustPaths;
+  readonly policy: AuthenticationPolicy;
+  /** What the principal of a certificate may do. */
+  readonly certificatePermissions: readonly Permission[];
+  /** What `iss` and `aud` of tokens have to be. */
+  readonly tokens: { readonly issuer: string; readonly audience: string };
+  readonly log: Logger;
+  /** Takes lines of an SSLKEYLOGFILE: whoever has them can read everything. */
+  readonly onKeyLogLine?: (line: string) => void;
+  readonly limits?: Partial<ServerLimits>;
+}
+
+/** A running server. */
+export class Server implements AsyncDisposable {
+  readonly #config: ServerConfig;
+  readonly #socket: Deno.DatagramConn;
+  readonly #endpoint: ServerEndpoint;
+  readonly #service: Service;
+  readonly #driver: UdpDriver;
+  readonly #fileTimer: ReturnType<typeof setInterval>;
+  #refreshing: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(config: ServerConfig, files: TrustFiles, socket: Deno.DatagramConn) {
+    this.#config = config;
+    this.#socket = socket;
+    const now = monotonicNow;
+    const wake = () => this.#driver.wake();
+    this.#endpoint = new ServerEndpoint({
+      dtls: dtlsOptions(config, files),
+      session: {
+        entropy: systemEntropy,
+        limits: DEFAULT_SESSION_LIMITS,
+        settings: SESSION_SETTINGS,
+        agent: AGENT,
+      },
+      ...(config.limits !== undefined && { limits: config.limits }),
+    }, now());
+    const { engine, log } = config;
+    const authenticator = new Authenticator({
+      policy: config.policy,
+      certificatePermissions: config.certificatePermissions,
+      checkToken: createTokenCheck({
+        keys: () => files.trust.tokenKeys,
+        ...config.tokens,
+        now,
+      }),
+    });
+    this.#service = new Service({
+      endpoint: this.#endpoint,
+      engine,
+      authenticator,
+      log,
+      now,
+      wake,
+    });
+    this.#driver = new UdpDriver(socket, this.#endpoint, () => this.#service.drainEvents());
+    this.#fileTimer = setInterval(() => this.#refreshFiles(files), FILE_CHECK_MS);
+  }
+
+  /**
+   * Starts a server. Throws `AddressError` where its address cannot be used, `CertificateFileError` where its
+   * certificates cannot.
+   */
+  static async start(config: ServerConfig): Promise<Server> {
+    const files = await TrustFiles.open(config.trust, fastestProvider());
+    return new Server(config, files, listenUdp(config.hostname, config.port));
+  }
+
+  /** Where it listens, as `host:port`. */
+  get address(): string {
+    return addressText(this.#socket.addr as Deno.NetAddr);
+  }
+
+  /** Which provider each cryptographic primitive comes from, as lines for a person. */
+  get cryptography(): string {
+    return describeProvider(fastestProvider());
+  }
+
+  /** Counts of what was dropped and what happened, for operators and tests. */
+  counters(): Readonly<Record<string, Readonly<Record<string, number>>>> {
+    return {
+      socket: this.#driver.counters.snapshot(),
+      endpoint: this.#endpoint.counters.snapshot(),
+      dtlsDrops: this.#endpoint.dtlsDrops,
+      engine: this.#config.engine.status().counters,
+    };
+  }
+
+  /** What the database is doing now. */
+  get engineStatus(): EngineStatus {
+    return this.#config.engine.status();
+  }
+
+  /** How many associations there are. */
+  get clientCount(): number {
+    return this.#endpoint.clientCount;
+  }
+
+  /**
+   * Stops in order: clients get Termination, new requests are refused, running ones may take `drainMs`. Harmless
+   * when called again.
+   */
+  close(drainMs: number = this.#config.limits?.drainMs ?? SERVER_LIMITS.drainMs): Promise<void> {
+    this.#closing ??= this.#close(drainMs);
+    return this.#closing;
+  }
+
+  async #close(drainMs: number): Promise<void> {
+    clearInterval(this.#fileTimer);
+    await this.#refreshing;
+    const until = monotonicNow() + drainMs + SESSION_SETTINGS.lingerMs;
+    this.#endpoint.drain(drainMs, monotonicNow());
+    this.#driver.wake();
+    while (!this.#endpoint.isDrained && monotonicNow() < until) {
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_CHECK_MS));
+      this.#driver.wake();
+    }
+    await this.#config.engine.close();
+    await this.#driver.close();
+    this.#endpoint.destroy(monotonicNow());
+    this.#service.drainEvents();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #refreshFiles(files: TrustFiles): void {
+    if (this.#refreshing !== undefined) return;
+    const { log } = this.#config;
+    this.#refreshing = files.refresh().then(
+      (isChanged) => {
+        if (isChanged) log.info("certificates read again");
+      },
+      (error) => log.error("certificates not read again", { error: String(error.message) }),
+    ).finally(() => this.#refreshing = undefined);
+  }
+}
+
+const systemEntropy: Entropy = (lengthBytes) => crypto.getRandomValues(new Uint8Array(lengthBytes));
+
+function dtlsOptions(config: ServerConfig, files: TrustFiles): DtlsServerOptions {
+  const { policy, onKeyLogLine } = config;
+  return {
+    provider: fastestProvider(),
+    entropy: systemEntropy,
+    alpn: [ALPN_PROTOCOL],
+    isAlpnRequired: true,
+    clientCertificate: policy === "certificate" ? "required" : "optional",
+    verifyPeer: clientVerifier(() => files.trust.store),
+    // A getter: the credentials of a handshake are those of its beginning.
+    get credentials() {
+      return files.trust.credentials;
+    },
+    ...(onKeyLogLine !== undefined && {
+      keyLog: (label, random, secret) => onKeyLogLine(keyLogLine(label, random, secret)),
+    }),
+  };
+}

@@ -1,0 +1,40 @@
+// Which error a client or an operator sees for what went wrong below: the one place that translates.
+
+import { DecodeError } from "../base/byte_reader.ts";
+import { TransportFault, TransportFaultCode } from "../transport/fault.ts";
+import type { ErrorName } from "../wire/error_codes.ts";
+import { encodeError } from "../wire/error_payload.ts";
+import { SqpError } from "../wire/errors.ts";
+import { clipText } from "../wire/text_length.ts";
+
+/** Bytes of a Termination's text: with its other fields it fits one frame. */
+export const TERMINATION_TEXT_BYTES_MAX = 512;
+
+const BY_CODE: Readonly<Record<TransportFaultCode, ErrorName>> = {
+  [TransportFaultCode.MALFORMED]: "malformed_packet",
+  [TransportFaultCode.WRONG_SESSION]: "bad_session_id",
+  [TransportFaultCode.UNEXPECTED_MESSAGE]: "unexpected_message",
+  [TransportFaultCode.ACK_NEVER_SENT]: "ack_of_unsent",
+  [TransportFaultCode.FRAGMENT_CONFLICT]: "fragment_mismatch",
+  [TransportFaultCode.MESSAGE_TOO_LARGE]: "message_too_large",
+  [TransportFaultCode.CREDIT_EXCEEDED]: "credit_exceeded",
+  [TransportFaultCode.FINAL_SIZE]: "stream_mismatch",
+  [TransportFaultCode.STREAM_STATE]: "bad_stream_id",
+  [TransportFaultCode.LIMIT_EXCEEDED]: "limit_exceeded",
+};
+
+/** The error for a peer's fault in transport, or for a payload that could not be read. */
+export function faultError(fault: TransportFault | DecodeError): SqpError {
+  const name = fault instanceof TransportFault ? BY_CODE[fault.code] : "malformed_payload";
+  return new SqpError(name, { message: fault.message, cause: fault });
+}
+
+/** An Error payload of at most `bytesMax` bytes: where it is longer, its text is cut. */
+export function encodeErrorWithin(error: SqpError, bytesMax: number): Uint8Array {
+  const payload = error.toPayload();
+  const encoded = encodeError(payload);
+  if (encoded.length <= bytesMax) return encoded;
+  const textBytes = new TextEncoder().encode(payload.message).length;
+  const room = Math.max(0, textBytes - (encoded.length - bytesMax));
+  return encodeError({ ...payload, message: clipText(payload.message, room) });
+}

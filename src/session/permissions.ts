@@ -1,0 +1,22 @@
+// What a principal may do, and for how long. Permissions bind in the engine; here they only have names.
+
+import type { Milliseconds } from "../base/core.ts";
+
+/** The permissions, from the least to the most. */
+export const PERMISSIONS = ["read", "write", "schema", "subscribe", "admin"] as const;
+
+/** One permission. */
+export type Permission = typeof PERMISSIONS[number];
+
+/** Whether a text is a permission's name. */
+export function isPermission(name: string): name is Permission {
+  return (PERMISSIONS as readonly string[]).includes(name);
+}
+
+/** Who a client is, what it may do, and until when. */
+export interface Principal {
+  readonly name: string;
+  readonly permissions: readonly Permission[];
+  /** When the credential ends, and the session with it; the session outlives one that does not say. */
+  readonly expiresAt?: Milliseconds;
+}

@@ -1,0 +1,436 @@
+// The server's side of a session: who the client is, its requests, and how it ends. No transport packet, no engine.
+
+import { ByteReader, DecodeError } from "../base/byte_reader.ts";
+import { type Entropy, type Milliseconds, NEVER } from "../base/core.ts";
+import { Deadlines } from "../base/deadlines.ts";
+import { Queue } from "../base/queue.ts";
+import { STREAM_ERROR_BYTES_MAX } from "../transport/limits.ts";
+import type { Transport } from "../transport/transport.ts";
+import type { TransportEvent } from "../transport/events.ts";
+import { TransportLimitError } from "../transport/fault.ts";
+import { encodeError } from "../wire/error_payload.ts";
+import { SqpError } from "../wire/errors.ts";
+import { MessageType } from "../wire/frame.ts";
+import {
+  type Credential,
+  decodeHandshakeRequest,
+  encodeHandshakeResponse,
+  type HandshakeRequest,
+  PROTOCOL_VERSION,
+  SERIALIZATION,
+  SESSION_SECRET_BYTES,
+  type SessionLimits,
+} from "../wire/handshake_payload.ts";
+import { LIMITS } from "../wire/limits.ts";
+import { clipText } from "../wire/text_length.ts";
+import { encodeTermination, type TerminationReason } from "../wire/termination_payload.ts";
+import { encodeErrorWithin, faultError, TERMINATION_TEXT_BYTES_MAX } from "./faults.ts";
+import type { Gate } from "./gate.ts";
+import type { SessionSettings } from "./limits.ts";
+import { Liveness } from "./liveness.ts";
+import type { Principal } from "./permissions.ts";
+
+/** What a server's session tells the layer above. */
+export type ServerSessionEvent =
+  /** The client asks to be let in: {@linkcode ServerSession.admit} or {@linkcode ServerSession.refuse} has to follow. */
+  | { readonly kind: "authenticate"; readonly credential: Credential | null }
+  /** A Query; one of the answering methods has to follow, in the end. */
+  | { readonly kind: "request"; readonly requestId: number; readonly payload: Uint8Array }
+  /** The client no longer wants a request that is open. */
+  | { readonly kind: "cancel"; readonly requestId: number }
+  /** A stream has room again. */
+  | { readonly kind: "stream-writable"; readonly requestId: number; readonly streamId: number }
+  /** The session is over, and so are its requests. The last event. `error` says why, unless the client closed it. */
+  | { readonly kind: "ended"; readonly error: SqpError | undefined };
+
+/** What a server's session is made of. */
+export interface ServerSessionOptions {
+  readonly entropy: Entropy;
+  /** What this server receives and bears. */
+  readonly limits: SessionLimits;
+  readonly settings: SessionSettings;
+  /** Name and version of the server's software. */
+  readonly agent: string;
+}
+
+type State = "waiting" | "authenticating" | "open" | "closing" | "closed";
+
+/** The session of one client. The caller drains its events and the transport's packets after each call. */
+export class ServerSession {
+  readonly #options: ServerSessionOptions;
+  readonly #transport: Transport;
+  readonly #gate: Gate;
+  readonly #events = new Queue<ServerSessionEvent>();
+  readonly #deadlines = new Deadlines<"gate" | "linger" | "drain" | "expiry">();
+  readonly #liveness: Liveness;
+  /** Open requests, each with the id of its stream, 0 while it has none. */
+  readonly #requests = new Map<number, number>();
+  #state: State = "waiting";
+  #isDraining = false;
+  #handshake: HandshakeRequest | undefined;
+  #principal: Principal | undefined;
+  #sessionId = 0n;
+
+  constructor(options: ServerSessionOptions, transport: Transport, gate: Gate, now: Milliseconds) {
+    const { entropy, limits } = options;
+    this.#options = options;
+    this.#transport = transport;
+    this.#gate = gate;
+    this.#liveness = new Liveness(entropy, limits.heartbeatMs, limits.idleMs, now);
+    // DESIGN: "Without a principal after 5 s it ends too."
+    this.#deadlines.set("gate", now + LIMITS.gateMsMax);
+  }
+
+  /** Whether the association may be closed: there is nothing more to say. */
+  get isClosed(): boolean {
+    return this.#state === "closed";
+  }
+
+  /** Whether requests are taken, or will be. */
+  get isEnding(): boolean {
+    return this.#state === "closing" || this.#state === "closed";
+  }
+
+  /** Who the client is, once it is let in. */
+  get principal(): Principal | undefined {
+    return this.#principal;
+  }
+
+  /** The session's id, 0 before the client is let in. */
+  get sessionId(): bigint {
+    return this.#sessionId;
+  }
+
+  /** How many requests have no answer yet. */
+  get openRequests(): number {
+    return this.#requests.size;
+  }
+
+  /** The next event. */
+  pollEvent(): ServerSessionEvent | undefined {
+    return this.#events.shift();
+  }
+
+  // Time
+
+  /** When {@linkcode ServerSession.handleTimeout} is due. */
+  pollTimeout(): Milliseconds {
+    if (this.#state === "closed") return Infinity;
+    return Math.min(this.#deadlines.next(), this.#liveness.deadline());
+  }
+
+  /** Runs what is due. */
+  handleTimeout(now: Milliseconds): void {
+    if (this.#state === "closed") return;
+    for (let due; (due = this.#deadlines.takeDue(now)) !== undefined;) {
+      if (due === "linger") this.#close();
+      else if (due === "gate") this.refuse(new SqpError("handshake_deadline"), now);
+      else if (due === "expiry") this.#end("refused", new SqpError("token_expired"), now);
+      else this.#finishDrain(now);
+    }
+    if (this.isEnding) return;
+    switch (this.#liveness.onTimeout(now)) {
+      case "dead":
+        return this.#end("idle", new SqpError("heartbeat_lost"), now);
+      case "send-heartbeat":
+        return this.#transport.sendHeartbeat(this.#liveness.request());
+      case "nothing":
+        return;
+    }
+  }
+
+  /** A packet of the client passed the security layer. */
+  onHeard(now: Milliseconds): void {
+    this.#liveness.onHeard(now);
+  }
+
+  // What the transport says
+
+  /** Takes an event of the transport. */
+  handleTransportEvent(event: TransportEvent, now: Milliseconds): void {
+    if (this.#state === "closed") return;
+    switch (event.kind) {
+      case "message":
+        return this.#guard(
+          () => this.#onMessage(event.type, event.requestId, event.payload, now),
+          now,
+        );
+      case "stream-writable":
+        if (!this.#requests.has(event.requestId)) return;
+        this.#events.push({
+          kind: "stream-writable",
+          requestId: event.requestId,
+          streamId: event.streamId,
+        });
+        return;
+      case "stream-opened":
+        // No request of this version has bytes from the client.
+        return this.#transport.stopStream(event.streamId);
+      case "stream-readable":
+      case "stream-finished":
+      case "stream-ended":
+        return;
+      case "fault":
+        return this.#onFault(faultError(event.error));
+      case "dead":
+        return this.#end("idle", new SqpError("heartbeat_lost", { message: event.reason }), now);
+    }
+  }
+
+  /** A payload that cannot be read is a fault of the client, and fatal to the session. */
+  #guard(step: () => void, now: Milliseconds): void {
+    try {
+      step();
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#end("fault", faultError(error), now);
+    }
+  }
+
+  #onMessage(
+    type: MessageType,
+    requestId: number,
+    payload: Uint8Array,
+    now: Milliseconds,
+  ): void {
+    switch (type) {
+      case MessageType.HANDSHAKE_REQUEST:
+        return this.#onHandshakeRequest(payload, now);
+      case MessageType.QUERY:
+        return this.#onQuery(requestId, payload);
+      case MessageType.CANCEL:
+        if (!this.#requests.has(requestId)) return;
+        this.#events.push({ kind: "cancel", requestId });
+        return;
+      case MessageType.HEARTBEAT: {
+        const reply = this.#liveness.replyTo(payload);
+        if (reply !== undefined) this.#transport.sendHeartbeat(reply);
+        return;
+      }
+      case MessageType.TERMINATION:
+        return this.#onTermination();
+      default:
+        // Move, and an Error of the client: there is only one path yet, and nothing was asked of the client.
+        return;
+    }
+  }
+
+  #onHandshakeRequest(payload: Uint8Array, now: Milliseconds): void {
+    if (this.#state !== "waiting") return;
+    const request = decodeHandshakeRequest(payload);
+    this.#handshake = request;
+    if (!request.versions.includes(PROTOCOL_VERSION)) {
+      return this.refuse(new SqpError("no_common_version"), now);
+    }
+    if (!request.serialization.includes(SERIALIZATION)) {
+      return this.refuse(new SqpError("no_common_serialization"), now);
+    }
+    this.#state = "authenticating";
+    this.#events.push({ kind: "authenticate", credential: request.credential });
+  }
+
+  #onQuery(requestId: number, payload: Uint8Array): void {
+    if (this.isEnding) return this.#answerError(requestId, new SqpError("session_closed"));
+    if (this.#isDraining) return this.#answerError(requestId, new SqpError("draining"));
+    if (this.#requests.size >= this.#options.limits.openRequests) {
+      return this.#answerError(requestId, new SqpError("too_many_requests"));
+    }
+    this.#requests.set(requestId, 0);
+    this.#events.push({ kind: "request", requestId, payload });
+  }
+
+  /** The client is done: nothing more is sent to it. */
+  #onTermination(): void {
+    this.#release();
+    this.#events.push({ kind: "ended", error: undefined });
+    this.#close();
+  }
+
+  // Letting in
+
+  /** Lets the client in. Harmless when the session has ended meanwhile. */
+  admit(principal: Principal, now: Milliseconds): void {
+    const request = this.#handshake;
+    if (this.#state !== "authenticating" || request === undefined) return;
+    this.#state = "open";
+    this.#principal = principal;
+    this.#deadlines.clear("gate");
+    this.#deadlines.set("expiry", principal.expiresAt ?? NEVER);
+    const { entropy, limits, agent } = this.#options;
+    do this.#sessionId = new ByteReader(entropy(8)).u64(); while (this.#sessionId === 0n);
+    const peer = request.limits;
+    this.#transport.setSession(this.#sessionId, {
+      messageBytesMax: peer.messageBytes,
+      sessionCreditBytes: peer.sessionCredit,
+      streamCreditBytes: peer.streamCredit,
+    });
+    const response = encodeHandshakeResponse({
+      version: PROTOCOL_VERSION,
+      serialization: SERIALIZATION,
+      capabilities: [],
+      sessionId: this.#sessionId,
+      secret: entropy(SESSION_SECRET_BYTES),
+      principal: principal.name,
+      permissions: principal.permissions,
+      limits,
+      agent,
+    });
+    this.#transport.sendMessage(MessageType.HANDSHAKE_RESPONSE, 0, response);
+    this.#gate.open(now);
+  }
+
+  /** Refuses the client: one Error, one Termination, and the end. Harmless when the session has ended meanwhile. */
+  refuse(error: SqpError, now: Milliseconds): void {
+    if (this.isEnding) return;
+    this.#gate.refuse();
+    this.#transport.sendMessage(MessageType.ERROR, 0, encodeError(error.toPayload()));
+    this.#end("refused", error, now);
+  }
+
+  // Answers. Each ends the request; those for a request that is gone are ignored.
+
+  /** Whether a request still waits for its answer. */
+  isOpen(requestId: number): boolean {
+    return this.#requests.has(requestId);
+  }
+
+  /** Answers with a Response, which ends the request. */
+  respond(requestId: number, payload: Uint8Array): void {
+    if (!this.#requests.has(requestId)) return;
+    try {
+      this.#transport.sendMessage(MessageType.RESPONSE, requestId, payload);
+    } catch (error) {
+      if (!(error instanceof TransportLimitError)) throw error;
+      return this.fail(requestId, new SqpError("message_too_large", { cause: error }));
+    }
+    this.#finish(requestId);
+  }
+
+  /** Ends a request with an error; on its stream, if it has one. */
+  fail(requestId: number, error: SqpError): void {
+    const streamId = this.#requests.get(requestId);
+    if (streamId === undefined) return;
+    if (streamId === 0) return this.#answerError(requestId, error);
+    this.#transport.abortStream(streamId, encodeErrorWithin(error, STREAM_ERROR_BYTES_MAX));
+    this.#finish(requestId);
+  }
+
+  /** Opens the stream of a request and sends the Response that `head` makes for its id. Returns 0 where the request is gone. */
+  openStream(requestId: number, head: (streamId: number) => Uint8Array): number {
+    if (this.#requests.get(requestId) !== 0) return 0;
+    try {
+      const streamId = this.#transport.openStream(requestId);
+      this.#requests.set(requestId, streamId);
+      this.#transport.sendMessage(MessageType.RESPONSE, requestId, head(streamId));
+      return streamId;
+    } catch (error) {
+      if (!(error instanceof TransportLimitError)) throw error;
+      this.fail(requestId, new SqpError("too_many_streams", { cause: error }));
+      return 0;
+    }
+  }
+
+  /** Writes to the stream of a request. */
+  writeStream(requestId: number, bytes: Uint8Array): void {
+    const streamId = this.#requests.get(requestId) ?? 0;
+    if (streamId !== 0) this.#transport.writeStream(streamId, bytes);
+  }
+
+  /** Bytes of a request's stream that have not arrived. */
+  streamBufferedBytes(requestId: number): number {
+    const streamId = this.#requests.get(requestId) ?? 0;
+    return streamId === 0 ? 0 : this.#transport.streamBufferedBytes(streamId);
+  }
+
+  /** Ends the stream of a request, and so the request. */
+  finishStream(requestId: number): void {
+    const streamId = this.#requests.get(requestId) ?? 0;
+    if (streamId === 0) return;
+    this.#transport.finishStream(streamId);
+    this.#finish(requestId);
+  }
+
+  #answerError(requestId: number, error: SqpError): void {
+    this.#transport.sendMessage(MessageType.ERROR, requestId, encodeError(error.toPayload()));
+    this.#finish(requestId);
+  }
+
+  #finish(requestId: number): void {
+    this.#requests.delete(requestId);
+    this.#transport.finishRequest(requestId);
+  }
+
+  // The end
+
+  /** Takes no new requests; those that are open may take `drainMs`. `url`: where the client may go instead. */
+  drain(drainMs: number, now: Milliseconds, url?: string): void {
+    if (this.isEnding || this.#isDraining) return;
+    if (this.#state !== "open") return this.refuse(new SqpError("draining"), now);
+    this.#isDraining = true;
+    this.#terminate("draining", "The server is about to stop.", drainMs, url);
+    this.#deadlines.set("drain", now + drainMs);
+  }
+
+  /** Whether a drain has come to its end: call after each answer. */
+  finishDrainIfIdle(now: Milliseconds): void {
+    if (this.#isDraining && this.#requests.size === 0 && this.#transport.isDrained) {
+      this.#finishDrain(now);
+    }
+  }
+
+  #finishDrain(now: Milliseconds): void {
+    if (this.isEnding) return;
+    const error = new SqpError("shutting_down");
+    for (const requestId of [...this.#requests.keys()]) this.fail(requestId, error);
+    this.#end("shutdown", error, now);
+  }
+
+  #onFault(error: SqpError): void {
+    this.#release();
+    const message = clipText(`${error.codeName}: ${error.message}`, TERMINATION_TEXT_BYTES_MAX);
+    this.#transport.sendFarewell(encodeTermination({ reason: "fault", message, drainMs: 0 }));
+    this.#events.push({ kind: "ended", error });
+    this.#state = "closed";
+  }
+
+  /** Ends the session; what was said last has a while to arrive. */
+  #end(reason: TerminationReason, error: SqpError, now: Milliseconds): void {
+    if (this.isEnding) return;
+    this.#release();
+    this.#state = "closing";
+    this.#terminate(reason, error.message, 0);
+    this.#deadlines.set("linger", now + this.#options.settings.lingerMs);
+    this.#events.push({ kind: "ended", error });
+  }
+
+  #terminate(reason: TerminationReason, message: string, drainMs: number, url?: string): void {
+    const payload = encodeTermination({
+      reason,
+      message: clipText(message, TERMINATION_TEXT_BYTES_MAX),
+      drainMs,
+      ...(url !== undefined && { url }),
+    });
+    this.#transport.sendMessage(MessageType.TERMINATION, 0, payload);
+  }
+
+  /** The association is gone: nothing more can be said. */
+  abort(error: SqpError): void {
+    if (this.#state === "closed") return;
+    const wasEnding = this.isEnding;
+    this.#release();
+    if (!wasEnding) this.#events.push({ kind: "ended", error });
+    this.#gate.refuse();
+    this.#close();
+  }
+
+  #release(): void {
+    this.#requests.clear();
+    this.#deadlines.clearAll();
+  }
+
+  #close(): void {
+    this.#deadlines.clearAll();
+    this.#state = "closed";
+    this.#transport.close();
+  }
+}

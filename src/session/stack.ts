@@ -1,0 +1,361 @@
+// The one place that joins the security layer, the transport and the session into a core: datagrams below, requests above.
+
+import { type Core, type Milliseconds, NEVER } from "../base/core.ts";
+import { DtlsAssociation, type DtlsEvent } from "../dtls/association.ts";
+import type { AssociationError } from "../dtls/errors.ts";
+import { DtlsAlertError, DtlsError, DtlsFault } from "../dtls/errors.ts";
+import type { DtlsClientOptions } from "../dtls/options.ts";
+import { codePointName } from "../base/code_points.ts";
+import { AlertDescription } from "../dtls/code_points.ts";
+import type { TransportLimits } from "../transport/limits.ts";
+import { DEFAULT_TRANSPORT_LIMITS } from "../transport/limits.ts";
+import { Transport } from "../transport/transport.ts";
+import { SqpError } from "../wire/errors.ts";
+import type { SessionLimits } from "../wire/handshake_payload.ts";
+import {
+  ClientSession,
+  type ClientSessionEvent,
+  type ClientSessionOptions,
+} from "./client_session.ts";
+import { Gate } from "./gate.ts";
+import {
+  ServerSession,
+  type ServerSessionEvent,
+  type ServerSessionOptions,
+} from "./server_session.ts";
+
+/** Settles on what the transport bears, from what the session announces. */
+function transportLimits(limits: SessionLimits): TransportLimits {
+  return {
+    ...DEFAULT_TRANSPORT_LIMITS,
+    messageBytesMax: limits.messageBytes,
+    sessionCreditBytes: limits.sessionCredit,
+    streamCreditBytes: limits.streamCredit,
+  };
+}
+
+/** A client: association, transport and session. */
+export class ClientStack implements Core<ClientSessionEvent> {
+  readonly #association: DtlsAssociation;
+  readonly #options: ClientSessionOptions;
+  #transport: Transport | undefined;
+  #session: ClientSession | undefined;
+  /** Why the association ended. */
+  #failure: SqpError | undefined;
+  #isFailureTold = false;
+  readonly #out = new Outgoing();
+
+  constructor(dtls: DtlsClientOptions, options: ClientSessionOptions, now: Milliseconds) {
+    this.#options = options;
+    this.#association = DtlsAssociation.client(dtls, now);
+    this.#drainAssociation(now);
+  }
+
+  /** The security layer's association, to look at. */
+  get association(): DtlsAssociation {
+    return this.#association;
+  }
+
+  /** The transport, once the association is there; to look at. */
+  get transport(): Transport | undefined {
+    return this.#transport;
+  }
+
+  /** The session, once the association is there: requests go through it. */
+  get session(): ClientSession | undefined {
+    return this.#session;
+  }
+
+  /** Whether everything is over and nothing is left to send. */
+  get isClosed(): boolean {
+    if (this.#association.state === "closed") return true;
+    return this.#association.state === "closing" && this.#session?.isClosed !== false;
+  }
+
+  handleDatagram(bytes: Uint8Array, now: Milliseconds): void {
+    this.#association.handleDatagram(bytes, now);
+    this.#drainAssociation(now);
+    this.settle(now);
+  }
+
+  handleTimeout(now: Milliseconds): void {
+    this.#association.handleTimeout(now);
+    this.#drainAssociation(now);
+    this.#transport?.handleTimeout(now);
+    this.#session?.handleTimeout(now);
+    this.settle(now);
+  }
+
+  pollTransmit(now: Milliseconds): Uint8Array | undefined {
+    return this.#out.poll(this.#association, this.#transport, now);
+  }
+
+  pollTimeout(): Milliseconds {
+    return stackTimeout(this.#association, this.#transport, this.#session);
+  }
+
+  pollEvent(): ClientSessionEvent | undefined {
+    const event = this.#session?.pollEvent();
+    if (event !== undefined || this.#session !== undefined) return event;
+    // The association failed before there was a session.
+    if (this.#failure === undefined || this.#isFailureTold) return undefined;
+    this.#isFailureTold = true;
+    return { kind: "ended", error: this.#failure };
+  }
+
+  /** Closes in order. */
+  close(now: Milliseconds): void {
+    if (this.#session === undefined) {
+      this.#failure ??= new SqpError("closed");
+      this.#association.close(now);
+    } else this.#session.close(now);
+    this.settle(now);
+  }
+
+  /** Carries events up, and the end of the session down. Call after using the session directly. */
+  settle(now: Milliseconds): void {
+    const { transport, session } = { transport: this.#transport, session: this.#session };
+    if (transport === undefined || session === undefined) return;
+    for (let event; (event = transport.pollEvent()) !== undefined;) {
+      session.handleTransportEvent(event);
+    }
+    session.finishCloseIfDrained();
+    if (session.isClosed) this.#out.close(this.#association, transport, now);
+  }
+
+  #drainAssociation(now: Milliseconds): void {
+    for (let event; (event = this.#association.pollEvent()) !== undefined;) {
+      this.#onDtlsEvent(event, now);
+    }
+  }
+
+  #onDtlsEvent(event: DtlsEvent, now: Milliseconds): void {
+    switch (event.kind) {
+      case "connected": {
+        const limits = transportLimits(this.#options.limits);
+        const maxPacketBytes = this.#association.applicationBytesMax();
+        this.#transport = new Transport({ role: "client", limits, maxPacketBytes }, now);
+        this.#session = new ClientSession(this.#options, this.#transport, now);
+        return;
+      }
+      case "application-data":
+        this.#session?.onHeard(now);
+        return this.#transport?.handleDatagram(event.bytes, now);
+      case "closed":
+        return this.#fail(new SqpError("connection_lost"));
+      case "failed":
+        return this.#fail(associationError(event.error));
+    }
+  }
+
+  #fail(error: SqpError): void {
+    this.#failure ??= error;
+    // What arrived before the end is heard first: it may say why.
+    for (let event; (event = this.#transport?.pollEvent()) !== undefined;) {
+      this.#session?.handleTransportEvent(event);
+    }
+    this.#session?.abort(error);
+  }
+}
+
+/** The error that a client sees for the end of its association. */
+function associationError(error: AssociationError): SqpError {
+  if (error instanceof DtlsAlertError) {
+    const name = codePointName(AlertDescription, error.description).toLowerCase();
+    return new SqpError("secure_channel_failed", {
+      message: `The server refused the secure channel: ${name}.`,
+      cause: error,
+    });
+  }
+  if (error instanceof DtlsFault) {
+    const isTrust = TRUST_REASONS.has(error.reason);
+    return new SqpError(isTrust ? "server_not_trusted" : "secure_channel_failed", {
+      message: error.message,
+      cause: error,
+    });
+  }
+  if (error.reason === "handshake-timeout") {
+    return new SqpError("handshake_timeout", { cause: error });
+  }
+  return new SqpError("connection_lost", { message: error.message, cause: error });
+}
+
+/** Reasons that speak of the server's certificate. */
+const TRUST_REASONS: ReadonlySet<string> = new Set([
+  "bad-certificate",
+  "unsupported-certificate",
+  "certificate-revoked",
+  "certificate-expired",
+  "certificate-unknown",
+  "unknown-ca",
+  "bad-signature",
+]);
+
+/** A server's side of one client: transport, gate and session on an association that the endpoint made. */
+export class ServerStack implements Core<ServerSessionEvent> {
+  readonly #association: DtlsAssociation;
+  readonly #options: ServerSessionOptions;
+  #transport: Transport | undefined;
+  #gate: Gate | undefined;
+  #session: ServerSession | undefined;
+  #isConnected = false;
+  readonly #out = new Outgoing();
+
+  constructor(association: DtlsAssociation, options: ServerSessionOptions, now: Milliseconds) {
+    this.#association = association;
+    this.#options = options;
+    this.onAssociation(now);
+  }
+
+  /** The security layer's association. */
+  get association(): DtlsAssociation {
+    return this.#association;
+  }
+
+  /** The transport, once the association is there; to look at. */
+  get transport(): Transport | undefined {
+    return this.#transport;
+  }
+
+  /** The gate, once the association is there; to look at. */
+  get gate(): Gate | undefined {
+    return this.#gate;
+  }
+
+  /** The session, once the association is there. */
+  get session(): ServerSession | undefined {
+    return this.#session;
+  }
+
+  /** Whether the association has completed its handshake. */
+  get isConnected(): boolean {
+    return this.#isConnected;
+  }
+
+  /** Whether nothing is left: not even an alert that may have to be sent again. */
+  get isClosed(): boolean {
+    return this.#association.state === "closed";
+  }
+
+  handleDatagram(bytes: Uint8Array, now: Milliseconds): void {
+    this.#association.handleDatagram(bytes, now);
+    this.onAssociation(now);
+  }
+
+  /** The endpoint has handed a datagram to the association: carries on what came of it. */
+  onAssociation(now: Milliseconds): void {
+    for (let event; (event = this.#association.pollEvent()) !== undefined;) {
+      this.#onDtlsEvent(event, now);
+    }
+    this.settle(now);
+  }
+
+  handleTimeout(now: Milliseconds): void {
+    this.#association.handleTimeout(now);
+    this.#transport?.handleTimeout(now);
+    this.#session?.handleTimeout(now);
+    this.onAssociation(now);
+  }
+
+  pollTransmit(now: Milliseconds): Uint8Array | undefined {
+    return this.#out.poll(this.#association, this.#transport, now);
+  }
+
+  pollTimeout(): Milliseconds {
+    return stackTimeout(this.#association, this.#transport, this.#session);
+  }
+
+  pollEvent(): ServerSessionEvent | undefined {
+    return this.#session?.pollEvent();
+  }
+
+  /** Carries events up, and the end of the session down. Call after using the session directly. */
+  settle(now: Milliseconds): void {
+    const { transport, session } = { transport: this.#transport, session: this.#session };
+    if (transport === undefined || session === undefined) return;
+    for (let event; (event = transport.pollEvent()) !== undefined;) {
+      session.handleTransportEvent(event, now);
+    }
+    session.finishDrainIfIdle(now);
+    if (session.isClosed) this.#out.close(this.#association, transport, now);
+  }
+
+  #onDtlsEvent(event: DtlsEvent, now: Milliseconds): void {
+    switch (event.kind) {
+      case "connected": {
+        this.#isConnected = true;
+        const limits = transportLimits(this.#options.limits);
+        const maxPacketBytes = this.#association.applicationBytesMax();
+        const transport = new Transport({ role: "server", limits, maxPacketBytes }, now);
+        this.#gate = new Gate(transport);
+        this.#transport = transport;
+        this.#session = new ServerSession(this.#options, transport, this.#gate, now);
+        return;
+      }
+      case "application-data":
+        this.#session?.onHeard(now);
+        return this.#gate?.handlePacket(event.bytes, now);
+      case "closed":
+      case "failed":
+        return this.#session?.abort(new SqpError("connection_lost"));
+    }
+  }
+}
+
+/** What goes out of a stack: the association's own datagrams, and packets of the transport that it seals. */
+class Outgoing {
+  #parting: Uint8Array | undefined;
+
+  /** The next datagram. */
+  poll(
+    association: DtlsAssociation,
+    transport: Transport | undefined,
+    now: Milliseconds,
+  ): Uint8Array | undefined {
+    const parting = this.#parting;
+    this.#parting = undefined;
+    if (parting !== undefined) return parting;
+    const datagram = association.pollTransmit(now);
+    if (datagram !== undefined || transport === undefined) return datagram;
+    return this.#sealNext(association, transport, now) ?? association.pollTransmit(now);
+  }
+
+  /** Closes the association; a last packet of the transport goes before its close_notify. */
+  close(association: DtlsAssociation, transport: Transport, now: Milliseconds): void {
+    if (association.state !== "connected") return;
+    this.#parting = this.#sealNext(association, transport, now);
+    association.close(now);
+  }
+
+  #sealNext(
+    association: DtlsAssociation,
+    transport: Transport,
+    now: Milliseconds,
+  ): Uint8Array | undefined {
+    if (association.state !== "connected") return undefined;
+    const packet = transport.pollTransmit(now);
+    if (packet === undefined) return undefined;
+    try {
+      return association.sealApplicationData(packet);
+    } catch (error) {
+      if (!(error instanceof DtlsError)) throw error;
+      // The sending key is worn out: the association cannot go on.
+      association.close(now);
+      return undefined;
+    }
+  }
+}
+
+interface Timed {
+  pollTimeout(): Milliseconds;
+}
+
+function stackTimeout(
+  association: DtlsAssociation,
+  transport: Timed | undefined,
+  session: Timed | undefined,
+): Milliseconds {
+  const own = association.pollTimeout();
+  if (association.state !== "connected") return own;
+  return Math.min(own, transport?.pollTimeout() ?? NEVER, session?.pollTimeout() ?? NEVER);
+}

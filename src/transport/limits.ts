@@ -1,0 +1,122 @@
+// Every limit and constant of the transport, in one place; those that both ends share are the wire's.
+
+import { HEADER_BYTES } from "../wire/frame.ts";
+import { LIMITS } from "../wire/limits.ts";
+import { STREAM_END_PREFIX_BYTES } from "../wire/stream_end.ts";
+
+/** Constants that RFC 9002 recommends (appendix A.2 and B.1), in its order. Times in milliseconds. */
+export const PACKET_THRESHOLD = 3;
+/** Reordering in time before a packet counts as lost, in round-trip times. */
+export const TIME_THRESHOLD = 9 / 8;
+/** The finest timer that loss detection uses. */
+export const GRANULARITY_MS = 1;
+/** The round-trip time before the first sample. */
+export const INITIAL_RTT_MS = 333;
+/** Initial congestion window, in packets of full size. */
+export const INITIAL_WINDOW_PACKETS = 10;
+/** Bound of the initial congestion window where packets are large. */
+export const INITIAL_WINDOW_BYTES = 14_720;
+/** The congestion window never falls below so many packets of full size. */
+export const MINIMUM_WINDOW_PACKETS = 2;
+/** What is left of the congestion window after a loss. */
+export const LOSS_REDUCTION_FACTOR = 0.5;
+/** Persistent congestion is a loss of everything over so many probe timeouts. */
+export const PERSISTENT_CONGESTION_THRESHOLD = 3;
+/** How long an acknowledgement may be held back (RFC 9000, section 18.2). */
+export const MAX_ACK_DELAY_MS: number = LIMITS.ackDelayMsMax;
+/** Acknowledgement-eliciting packets after which one is sent at once (RFC 9000, section 13.2.2). */
+export const ACK_EVERY_PACKETS = 2;
+/** Packets that a probe timeout may send past the congestion window (RFC 9002, section 6.2.4). */
+export const PROBES_PER_TIMEOUT = 2;
+
+/** The smallest packet size that a path may be set to; anything sent whole fits it. */
+export const PACKET_BYTES_MIN: number = HEADER_BYTES + LIMITS.wholePayloadBytesMax;
+/** Largest payload of a message that is sent without FRAGMENT: one frame of the smallest packet. */
+export const WHOLE_PAYLOAD_BYTES_MAX: number = LIMITS.wholePayloadBytesMax;
+/** Largest Error payload in a StreamEnd, which is always sent whole. */
+export const STREAM_ERROR_BYTES_MAX: number = LIMITS.wholePayloadBytesMax - STREAM_END_PREFIX_BYTES;
+/** Longest HandshakeRequest. */
+export const HANDSHAKE_REQUEST_BYTES_MAX: number = LIMITS.handshakeRequestBytesMax;
+/** Longest HandshakeResponse. */
+export const HANDSHAKE_RESPONSE_BYTES_MAX: number = LIMITS.handshakeResponseBytesMax;
+/** Session credit that a client assumes until the server's limits are known. */
+export const INITIAL_SESSION_CREDIT_TO_SERVER_BYTES: number = LIMITS.sessionCreditInitialClient;
+/** Session credit that a server assumes until the client's limits are known. */
+export const INITIAL_SESSION_CREDIT_TO_CLIENT_BYTES: number = LIMITS.sessionCreditInitialServer;
+/** Stream credit that both assume until the peer's limits are known. */
+export const INITIAL_STREAM_CREDIT_BYTES: number = LIMITS.streamCreditInitial;
+/** Message length that both assume until the peer's limits are known. */
+export const INITIAL_MESSAGE_BYTES_MAX: number = LIMITS.messageBytesMax;
+
+/** The congestion window never exceeds so many packets of full size. */
+export const CONGESTION_WINDOW_PACKETS_MAX = 1_024;
+/** Ack-eliciting packets that may be in flight: half of what one Ack can report. */
+export const PACKETS_IN_FLIGHT_MAX = 1_024;
+/** Packet numbers below the largest received that are told apart; older ones count as duplicates. */
+export const RECEIVED_HISTORY_PACKETS: number = LIMITS.receivedHistoryPackets;
+/** Sent packets without anything to acknowledge (Acks alone) that are remembered. */
+export const ACK_ONLY_HISTORY_PACKETS = 1_024;
+/** Separate ranges of request or stream ids seen. */
+export const SEEN_RANGES_MAX = 4_096;
+/** Separate ranges of received bytes of one stream or message. */
+export const BYTE_RANGES_MAX = 2_048;
+/** Room that a packet must have left before a part of something larger is put into it. */
+export const PART_BYTES_MIN = 64;
+
+/** Which end of a session a transport is. */
+export type Role = "client" | "server";
+
+/** What a peer may make this side hold, and what this side holds for a peer. */
+export interface TransportLimits {
+  /** Longest message that the peer may send. */
+  readonly messageBytesMax: number;
+  /**
+   * Bytes of streams and of fragmented messages that the peer may have sent and the layer above not taken. To
+   * keep slow readers from stopping others: at least `streamCreditBytes` times the streams that may be slow,
+   * and `messageBytesMax`.
+   */
+  readonly sessionCreditBytes: number;
+  /** Bytes of one stream that the peer may have sent and the layer above not taken. */
+  readonly streamCreditBytes: number;
+  /** Streams that may be open at once, in each direction. */
+  readonly streamsMax: number;
+  /** Requests that may be open at once: sent by a client and not finished, received by a server and not finished. */
+  readonly requestsMax: number;
+  /** How far a request or stream id may lie above the largest one seen. */
+  readonly idGapMax: number;
+  /** Bytes of messages that wait for their acknowledgement; `sendMessage` throws beyond. */
+  readonly sendMessageBytesMax: number;
+  /** Bytes of one stream that wait for their acknowledgement; `writeStream` throws beyond. */
+  readonly sendStreamBytesMax: number;
+  /** The event `stream-writable` comes when the bytes of a stream fall below this. */
+  readonly streamLowWaterBytes: number;
+  /** Heartbeats that wait to be sent; the oldest is dropped beyond. */
+  readonly heartbeatsMax: number;
+  /** The peer counts as dead only after so many probe timeouts in a row ... */
+  readonly deadProbeTimeoutsMin: number;
+  /** ... and so much time without any packet of it. */
+  readonly deadSilenceMs: number;
+}
+
+/** The limits where a configuration says nothing else. */
+export const DEFAULT_TRANSPORT_LIMITS: TransportLimits = {
+  messageBytesMax: LIMITS.messageBytesMax,
+  sessionCreditBytes: LIMITS.sessionCreditBytes,
+  streamCreditBytes: LIMITS.streamCreditBytes,
+  streamsMax: LIMITS.openStreamsMax,
+  requestsMax: 1_024,
+  idGapMax: LIMITS.idGapMax,
+  sendMessageBytesMax: 67_108_864,
+  sendStreamBytesMax: 4_194_304,
+  streamLowWaterBytes: 131_072,
+  heartbeatsMax: 4,
+  deadProbeTimeoutsMin: 5,
+  deadSilenceMs: 20_000,
+};
+
+/** What the peer said in the SQP handshake that it accepts. */
+export interface PeerLimits {
+  readonly messageBytesMax: number;
+  readonly sessionCreditBytes: number;
+  readonly streamCreditBytes: number;
+}

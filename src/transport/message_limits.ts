@@ -1,0 +1,39 @@
+// How messages travel, and how long each may be.
+
+import { MessageType } from "../wire/frame.ts";
+import {
+  HANDSHAKE_REQUEST_BYTES_MAX,
+  HANDSHAKE_RESPONSE_BYTES_MAX,
+  type Role,
+  WHOLE_PAYLOAD_BYTES_MAX,
+} from "./limits.ts";
+
+/**
+ * Longest payload of a message that this side may send reliably. `peerBytesMax` is what the peer accepts.
+ * Throws `TypeError` for a type that is not sent so: those of streams, acknowledgement and credit, and Heartbeat.
+ */
+export function payloadBytesMax(type: MessageType, sender: Role, peerBytesMax: number): number {
+  switch (type) {
+    case MessageType.HANDSHAKE_REQUEST:
+      return HANDSHAKE_REQUEST_BYTES_MAX;
+    case MessageType.HANDSHAKE_RESPONSE:
+      return HANDSHAKE_RESPONSE_BYTES_MAX;
+    case MessageType.QUERY:
+    case MessageType.RESPONSE:
+      return peerBytesMax;
+    case MessageType.ERROR:
+      // A client's Error is never in fragments: see Inbox.
+      return sender === "client" ? WHOLE_PAYLOAD_BYTES_MAX : peerBytesMax;
+    case MessageType.TERMINATION:
+    case MessageType.CANCEL:
+    case MessageType.MOVE:
+      return WHOLE_PAYLOAD_BYTES_MAX;
+    default:
+      throw new TypeError(`message type ${type} is not sent as a reliable message`);
+  }
+}
+
+/** Whether the fragments of a message count against session credit: all but those of the handshake. */
+export function isCharged(type: MessageType): boolean {
+  return type !== MessageType.HANDSHAKE_REQUEST && type !== MessageType.HANDSHAKE_RESPONSE;
+}

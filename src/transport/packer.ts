@@ -1,0 +1,72 @@
+// One outgoing packet: its bytes, and what it carries for whom.
+
+import type { Milliseconds } from "../base/core.ts";
+import { type MessageType, PacketWriter } from "../wire/frame.ts";
+import type { SentFrame, SentOwner, SentPacket } from "./loss_state.ts";
+
+/** Collects the frames of one packet. Nothing is allocated before the first frame. */
+export class PacketBuilder {
+  readonly number: number;
+  ackEliciting = false;
+  readonly #sessionId: bigint;
+  readonly #maxBytes: number;
+  readonly #frames: SentFrame[] = [];
+  #writer: PacketWriter | undefined;
+
+  constructor(number: number, sessionId: bigint, maxBytes: number) {
+    this.number = number;
+    this.#sessionId = sessionId;
+    this.#maxBytes = maxBytes;
+  }
+
+  get #open(): PacketWriter {
+    return this.#writer ??= new PacketWriter(this.number, this.#sessionId, this.#maxBytes);
+  }
+
+  /** Payload bytes that one more frame may carry; negative where not even its header fits. */
+  get remaining(): number {
+    return this.#open.remaining;
+  }
+
+  /** Whether there is no frame in it. */
+  get isEmpty(): boolean {
+    return this.#writer === undefined || this.#writer.length === 0;
+  }
+
+  /** Adds a frame that wants to be acknowledged, and returns its payload to be filled. */
+  frame(type: MessageType, flags: number, requestId: number, payloadBytes: number): Uint8Array {
+    this.ackEliciting = true;
+    return this.#open.frame(type, flags, requestId, payloadBytes);
+  }
+
+  /** Adds a frame that elicits no acknowledgement: an Ack. */
+  quietFrame(type: MessageType, flags: number, payloadBytes: number): Uint8Array {
+    return this.#open.frame(type, flags, 0, payloadBytes);
+  }
+
+  /** Lets `owner` know what becomes of the frame that was just added. */
+  track(owner: SentOwner, start: number, end: number): void {
+    this.#frames.push({ owner, start, end });
+  }
+
+  /** The packet's bytes, and the record of it for loss recovery. */
+  finish(sentAt: Milliseconds): { bytes: Uint8Array; sent: SentPacket } {
+    const bytes = this.#open.finish();
+    const sent: SentPacket = {
+      number: this.number,
+      sentAt,
+      bytes: bytes.length,
+      ackEliciting: this.ackEliciting,
+      frames: this.#frames,
+    };
+    return { bytes, sent };
+  }
+}
+
+/** A place that frames come from. */
+export interface FrameSource {
+  /** Whether {@linkcode FrameSource.pack} would put something into an empty packet. */
+  readonly wantsToSend: boolean;
+  /** Puts as many frames into the packet as fit and there are. */
+  pack(builder: PacketBuilder): void;
+}

@@ -1,0 +1,88 @@
+// Decides what the next packet carries: acknowledgements, probes, and frames as far as the congestion window allows.
+
+import type { Milliseconds } from "../base/core.ts";
+import { ACK_BITMAP_BYTES_MAX, ACK_PREFIX_BYTES } from "../wire/ack.ts";
+import { HEADER_BYTES } from "../wire/frame.ts";
+import type { AckState } from "./ack_state.ts";
+import type { ControlQueue, ReceiveCredit } from "./credit.ts";
+import type { Heartbeats } from "./heartbeats.ts";
+import type { LossState } from "./loss_state.ts";
+import type { MessageSender } from "./message_sender.ts";
+import { type FrameSource, PacketBuilder } from "./packer.ts";
+import type { SendStreams } from "./send_streams.ts";
+
+/** A packet of an Ack alone, with the longest bitmap. */
+const ACK_PACKET_BYTES = HEADER_BYTES + ACK_PREFIX_BYTES + ACK_BITMAP_BYTES_MAX;
+
+/** What a packet may be made of. */
+export interface SchedulerParts {
+  readonly loss: LossState;
+  readonly acks: AckState;
+  readonly controls: ControlQueue;
+  readonly heartbeats: Heartbeats;
+  readonly messages: MessageSender;
+  readonly streams: SendStreams;
+  /** Credit of the session granted to the peer, which a probe repeats where there is nothing else. */
+  readonly receiveCredit: ReceiveCredit;
+}
+
+/** Fills packets. Acks come first, then control, heartbeats, messages and streams. */
+export class Scheduler {
+  readonly #parts: SchedulerParts;
+  readonly #sources: readonly FrameSource[];
+
+  constructor(parts: SchedulerParts) {
+    this.#parts = parts;
+    this.#sources = [parts.controls, parts.heartbeats, parts.messages, parts.streams];
+  }
+
+  get #wantsToSend(): boolean {
+    this.#parts.streams.takeTurns();
+    return this.#sources.some((source) => source.wantsToSend);
+  }
+
+  /** The next packet, `undefined` where there is nothing to send or nothing may be sent. */
+  nextPacket(
+    sessionId: bigint,
+    maxPacketBytes: number,
+    now: Milliseconds,
+  ): PacketBuilder | undefined {
+    const { loss, acks, messages } = this.#parts;
+    const open = loss.maySend(maxPacketBytes);
+    if (open && loss.probesToSend > 0) this.#prepareProbe();
+    const wants = this.#wantsToSend;
+    // Where the window holds nothing back, it is the application or flow control that does (RFC 9002, section 7.8).
+    loss.limited = open && !wants;
+    const sends = wants && (open || messages.hasUrgent);
+    if (!sends && acks.deadline() > now) return undefined;
+
+    const maxBytes = sends ? maxPacketBytes : ACK_PACKET_BYTES;
+    const builder = new PacketBuilder(loss.nextNumber, sessionId, maxBytes);
+    // "An endpoint SHOULD send an ACK frame with other frames when there are new ack-eliciting packets to
+    // acknowledge" (RFC 9000, section 13.2.1).
+    if (acks.isPending) acks.write(builder, now);
+    if (sends) this.#packFrames(builder, open);
+    return builder.isEmpty ? undefined : builder;
+  }
+
+  #packFrames(builder: PacketBuilder, open: boolean): void {
+    const { messages } = this.#parts;
+    if (!open) messages.packUrgent(builder);
+    else if (messages.hasHandshakeRequest) messages.packHandshakeRequest(builder);
+    else for (const source of this.#sources) source.pack(builder);
+  }
+
+  /**
+   * Sees to it that a probe has something to carry: the oldest data that was not acknowledged, which the probe timeout
+   * has had sent again ("Implementations MAY use alternative strategies for determining the content of probe
+   * packets", RFC 9002, section 6.2.4), whatever else waits, or that data once more.
+   */
+  #prepareProbe(): void {
+    if (this.#wantsToSend) return;
+    this.#parts.loss.repeatOldest(1);
+    if (this.#wantsToSend) return;
+    // "When there is no data to send, the sender SHOULD send a PING or other ack-eliciting frame" (RFC 9002,
+    // section 6.2.4): credit that the peer knows of already.
+    this.#parts.receiveCredit.repeat();
+  }
+}

@@ -1,0 +1,483 @@
+// The transport of one session: RFC 9000 and 9002 on SQP's packets, without socket, clock or timer.
+
+import { DecodeError } from "../base/byte_reader.ts";
+import type { Core, Milliseconds } from "../base/core.ts";
+import { Counters } from "../base/counters.ts";
+import { Deadlines } from "../base/deadlines.ts";
+import { decodeAck } from "../wire/ack.ts";
+import { decodeCredit, SESSION_CREDIT } from "../wire/credit.ts";
+import {
+  decodePacket,
+  Flag,
+  type Frame,
+  HEADER_BYTES,
+  MessageType,
+  type Packet,
+} from "../wire/frame.ts";
+import { AckState } from "./ack_state.ts";
+import { type CongestionController, NewReno } from "./congestion.ts";
+import { ControlQueue, initialCredit, ReceiveCredit, SendCredit } from "./credit.ts";
+import type { TransportDrop } from "./drops.ts";
+import { EventQueue } from "./event_queue.ts";
+import type { TransportEvent } from "./events.ts";
+import { TransportFault, TransportFaultCode, TransportLimitError } from "./fault.ts";
+import { Heartbeats } from "./heartbeats.ts";
+import { Inbox, type ReceivedMessage } from "./inbox.ts";
+import {
+  INITIAL_MESSAGE_BYTES_MAX,
+  PACKET_BYTES_MIN,
+  type PeerLimits,
+  type Role,
+  type TransportLimits,
+  WHOLE_PAYLOAD_BYTES_MAX,
+} from "./limits.ts";
+import { LossState } from "./loss_state.ts";
+import { payloadBytesMax } from "./message_limits.ts";
+import { MessageSender } from "./message_sender.ts";
+import { PacketBuilder } from "./packer.ts";
+import { ReceiveStreams } from "./receive_streams.ts";
+import { Scheduler } from "./scheduler.ts";
+import { SendStreams } from "./send_streams.ts";
+import { SessionIds } from "./session_ids.ts";
+import type { TransportStats } from "./stats.ts";
+
+/** What a transport is made with. */
+export interface TransportOptions {
+  readonly role: Role;
+  readonly limits: TransportLimits;
+  /** Largest packet that may come out of `pollTransmit`, in bytes; at least `PACKET_BYTES_MIN`. */
+  readonly maxPacketBytes: number;
+  /** The congestion controller; New Reno where there is none. */
+  readonly congestion?: CongestionController;
+}
+
+/**
+ * Reliable messages and streams over packets that may be lost, duplicated and reordered.
+ *
+ * A packet is what one protected record carries. After each call that may have changed something, the caller
+ * drains `pollEvent` and `pollTransmit` until both return `undefined`, and arms one timer for `pollTimeout`.
+ * Byte strings handed in, and packets handed to `handleDatagram`, belong to the transport from then on: they
+ * are not copied, so they must not be changed.
+ */
+export class Transport implements Core<TransportEvent> {
+  /** What was dropped, by reason. */
+  readonly drops: Counters<TransportDrop> = new Counters<TransportDrop>();
+  readonly #role: Role;
+  readonly #limits: TransportLimits;
+  #maxPacketBytes: number;
+  readonly #sessionIds: SessionIds;
+  readonly #congestion: CongestionController;
+  readonly #loss: LossState;
+  readonly #acks = new AckState();
+  readonly #controls = new ControlQueue();
+  readonly #sendCredit: SendCredit;
+  readonly #receiveCredit: ReceiveCredit;
+  readonly #messages: MessageSender;
+  readonly #inbox: Inbox;
+  readonly #sendStreams: SendStreams;
+  readonly #receiveStreams: ReceiveStreams;
+  readonly #heartbeats: Heartbeats;
+  readonly #scheduler: Scheduler;
+  readonly #events: EventQueue;
+  readonly #deadlines = new Deadlines<"ack" | "loss">();
+  #peerMessageBytesMax = INITIAL_MESSAGE_BYTES_MAX;
+  #stopped = false;
+  #closed = false;
+  #farewell: Uint8Array | undefined;
+
+  /** Throws `RangeError` where `maxPacketBytes` is too small. */
+  constructor({ role, limits, maxPacketBytes, congestion }: TransportOptions, now: Milliseconds) {
+    checkPacketBytes(maxPacketBytes);
+    this.#role = role;
+    this.#limits = limits;
+    this.#maxPacketBytes = maxPacketBytes;
+    this.#sessionIds = new SessionIds(role === "client");
+    this.#congestion = congestion ?? new NewReno(maxPacketBytes);
+    this.#loss = new LossState(this.#congestion, limits);
+    this.#loss.onPacketReceived(now);
+
+    const session = { streamId: SESSION_CREDIT, requestId: 0 };
+    const initial = initialCredit(role, limits);
+    this.#sendCredit = new SendCredit(session, initial.sendSession, this.#controls);
+    this.#receiveCredit = new ReceiveCredit(session, initial.receiveSession, this.#controls);
+    this.#events = new EventQueue(this.#receiveCredit);
+
+    const emit = (event: TransportEvent) => this.#events.push(event);
+    const shared = { role, limits, controls: this.#controls, drops: this.drops, emit };
+    this.#messages = new MessageSender(this.#sendCredit);
+    this.#inbox = new Inbox(
+      role,
+      limits,
+      this.#receiveCredit,
+      this.drops,
+      (message) => this.#deliver(message),
+    );
+    this.#sendStreams = new SendStreams({
+      ...shared,
+      sessionCredit: this.#sendCredit,
+      creditIsReserved: () => this.#messages.awaitsCredit,
+    }, initial.sendStream);
+    this.#receiveStreams = new ReceiveStreams({
+      ...shared,
+      sessionCredit: this.#receiveCredit,
+      inbox: this.#inbox,
+    }, initial.receiveStream);
+    this.#heartbeats = new Heartbeats(limits.heartbeatsMax);
+    this.#scheduler = new Scheduler({
+      loss: this.#loss,
+      acks: this.#acks,
+      controls: this.#controls,
+      heartbeats: this.#heartbeats,
+      messages: this.#messages,
+      streams: this.#sendStreams,
+      receiveCredit: this.#receiveCredit,
+    });
+  }
+
+  // Received.
+
+  /**
+   * Takes one packet. `receivedAt` is when it came, where it was held back before (the gate does), so that the peer
+   * does not take that for the path's delay. Never throws: a fault of the peer becomes an event.
+   */
+  handleDatagram(packet: Uint8Array, now: Milliseconds, receivedAt: Milliseconds = now): void {
+    if (this.#stopped) return this.drops.add("stopped");
+    try {
+      this.#handlePacket(decodePacket(packet), now, receivedAt);
+    } catch (error) {
+      if (error instanceof TransportFault) this.#stop(error);
+      else if (error instanceof DecodeError) {
+        this.#stop(new TransportFault(TransportFaultCode.MALFORMED, error.message));
+      } else throw error;
+    }
+    this.#arm();
+  }
+
+  #handlePacket(packet: Packet, now: Milliseconds, receivedAt: Milliseconds): void {
+    const number = this.#acks.decodeNumber(packet.sequenceNumber);
+    const judgement = this.#acks.judge(number);
+    if (judgement !== "new") {
+      return this.drops.add(judgement === "old" ? "old packet" : "duplicate packet");
+    }
+    this.#sessionIds.check(packet.frames, number);
+    this.#loss.onPacketReceived(now);
+    let eliciting = false;
+    let atOnce = false;
+    for (const frame of packet.frames) {
+      this.#handleFrame(frame, number, now);
+      if (frame.type !== MessageType.ACK) eliciting = true;
+      if (isAckedAtOnce(frame)) atOnce = true;
+    }
+    this.#acks.onPacket(number, eliciting, atOnce, receivedAt);
+  }
+
+  #handleFrame(frame: Frame, packetNumber: number, now: Milliseconds): void {
+    switch (frame.type) {
+      case MessageType.ACK:
+        checkNoRequest(frame);
+        return this.#loss.onAckReceived(decodeAck(frame.payload), now);
+      case MessageType.STREAM_DATA:
+        return this.#receiveStreams.handleData(frame);
+      case MessageType.STREAM_END:
+        return this.#receiveStreams.handleEnd(frame);
+      case MessageType.CREDIT:
+        return this.#handleCredit(frame);
+      case MessageType.HEARTBEAT:
+        checkNoRequest(frame);
+        return this.#deliver({ ...frame, chargedBytes: 0 });
+      default:
+        return this.#inbox.handle(frame, packetNumber);
+    }
+  }
+
+  #handleCredit(frame: Frame): void {
+    const { streamId, maximum } = decodeCredit(frame.payload);
+    const blocked = (frame.flags & Flag.BLOCKED) !== 0;
+    if (streamId === SESSION_CREDIT) checkNoRequest(frame);
+    if (blocked) {
+      if (streamId === SESSION_CREDIT) this.#receiveCredit.onBlocked(maximum);
+      else this.#receiveStreams.onBlocked(streamId, maximum);
+    } else if (streamId === SESSION_CREDIT) {
+      if (this.#sendCredit.raise(maximum)) this.#messages.chargeWaiting();
+    } else this.#sendStreams.onCredit(streamId, frame.requestId, maximum);
+  }
+
+  #deliver({ type, requestId, payload, chargedBytes }: ReceivedMessage): void {
+    this.#events.push({ kind: "message", type, requestId, payload }, chargedBytes);
+  }
+
+  /** A fault of the peer: nothing more is received or sent, except a farewell. */
+  #stop(error: TransportFault): void {
+    this.#release();
+    this.#stopped = true;
+    this.#events.push({ kind: "fault", error });
+  }
+
+  // Time.
+
+  /** Runs what is due: probe timeouts and loss by time. Acknowledgements that are due come out of `pollTransmit`. */
+  handleTimeout(now: Milliseconds): void {
+    if (this.#stopped) return;
+    const outcome = this.#loss.onTimeout(now);
+    if (outcome === "probe") this.#loss.repeatOldest(this.#loss.probesToSend);
+    if (outcome === "dead") {
+      const reason = `no answer to ${this.#loss.ptoCount} probe timeouts`;
+      this.#events.push({ kind: "dead", reason });
+    }
+    this.#arm();
+  }
+
+  /** When {@linkcode handleTimeout} and {@linkcode pollTransmit} have to be called next. */
+  pollTimeout(): Milliseconds {
+    return this.#deadlines.next();
+  }
+
+  #arm(): void {
+    if (this.#stopped) return;
+    this.#deadlines.set("ack", this.#acks.deadline());
+    this.#deadlines.set("loss", this.#loss.deadline());
+  }
+
+  // Sent.
+
+  /** The next packet to send, or `undefined` when there is none for now. */
+  pollTransmit(now: Milliseconds): Uint8Array | undefined {
+    if (this.#stopped) return this.#takeFarewell();
+    const builder = this.#scheduler.nextPacket(this.#sessionIds.own, this.#maxPacketBytes, now);
+    if (builder === undefined) return undefined;
+    const { bytes, sent } = builder.finish(now);
+    this.#loss.onPacketSent(sent);
+    this.#arm();
+    return bytes;
+  }
+
+  #takeFarewell(): Uint8Array | undefined {
+    const packet = this.#farewell;
+    this.#farewell = undefined;
+    return packet;
+  }
+
+  // Events.
+
+  /** The next event. Taking a message grants the session credit that its fragments held. */
+  pollEvent(): TransportEvent | undefined {
+    return this.#events.take();
+  }
+
+  // The layer above.
+
+  /**
+   * The SQP handshake is done: `sessionId` stands in every frame that is sent from now on, is expected in
+   * those received, and the peer's limits replace the initial ones. A server calls it before it sends
+   * HandshakeResponse, a client when it has read it.
+   */
+  setSession(sessionId: bigint, peerLimits: PeerLimits): void {
+    if (this.#stopped) return this.drops.add("call after the end");
+    try {
+      this.#sessionIds.set(sessionId);
+    } catch (error) {
+      if (!(error instanceof TransportFault)) throw error;
+      this.#stop(error);
+      return;
+    }
+    this.#loss.rtt.handshakeConfirmed = true;
+    this.#peerMessageBytesMax = Math.min(
+      peerLimits.messageBytesMax,
+      Math.max(peerLimits.sessionCreditBytes, this.#sendCredit.maximum),
+    );
+    this.#receiveCredit.enlarge(this.#limits.sessionCreditBytes);
+    this.#receiveStreams.enlarge(this.#limits.streamCreditBytes);
+    if (this.#sendCredit.raise(peerLimits.sessionCreditBytes)) this.#messages.chargeWaiting();
+    this.#sendStreams.raiseInitialCredit(peerLimits.streamCreditBytes);
+  }
+
+  /** The path carries packets of another size. Throws `RangeError` below `PACKET_BYTES_MIN`. */
+  setMaxPacketBytes(maxPacketBytes: number): void {
+    checkPacketBytes(maxPacketBytes);
+    this.#maxPacketBytes = maxPacketBytes;
+    this.#congestion.setMaxPacketBytes(maxPacketBytes);
+  }
+
+  /**
+   * Sends a message reliably: Query, Response, Error and the two handshake messages in fragments where they
+   * are long, Termination, Cancel and Move in one frame. Of several Moves only the newest is sent again.
+   * Throws {@linkcode TransportLimitError} where the message is too long, the peer's limits or this side's
+   * buffer are exceeded, or a Query's id does not rise; `TypeError` for other message types.
+   */
+  sendMessage(type: MessageType, requestId: number, payload: Uint8Array): void {
+    if (this.#stopped) return this.drops.add("call after the end");
+    const lengthMax = payloadBytesMax(type, this.#role, this.#peerMessageBytesMax);
+    if (payload.length > lengthMax) {
+      throw new TransportLimitError(`a message of ${payload.length} bytes, ${lengthMax} allowed`);
+    }
+    if (this.#messages.bufferedBytes + payload.length > this.#limits.sendMessageBytesMax) {
+      throw new TransportLimitError("too many bytes of messages wait");
+    }
+    if (type === MessageType.QUERY) {
+      const refusal = this.#inbox.refusal(requestId);
+      if (refusal !== undefined) throw new TransportLimitError(refusal);
+      this.#inbox.openRequest(requestId);
+    }
+    this.#messages.send(type, requestId, payload);
+  }
+
+  /**
+   * Sends a Heartbeat once; it elicits an acknowledgement. Throws {@linkcode TransportLimitError} where it
+   * fits no packet.
+   */
+  sendHeartbeat(payload: Uint8Array): void {
+    if (this.#stopped) return this.drops.add("call after the end");
+    if (payload.length > WHOLE_PAYLOAD_BYTES_MAX) throw new TransportLimitError("too long");
+    if (this.#heartbeats.add(payload)) this.drops.add("heartbeat replaced");
+  }
+
+  /**
+   * Opens a stream that belongs to a request and returns its id. Throws {@linkcode TransportLimitError} where
+   * too many are open.
+   */
+  openStream(requestId: number): number {
+    if (this.#stopped) {
+      this.drops.add("call after the end");
+      return 0;
+    }
+    return this.#sendStreams.open(requestId);
+  }
+
+  /**
+   * Appends bytes to a stream. Throws {@linkcode TransportLimitError} where too many wait: look at {@linkcode
+   * streamBufferedBytes} before.
+   */
+  writeStream(streamId: number, bytes: Uint8Array): void {
+    this.#sendStreams.write(streamId, bytes);
+  }
+
+  /** Bytes written to a stream that have not arrived. The event `stream-writable` tells when they are few again. */
+  streamBufferedBytes(streamId: number): number {
+    return this.#sendStreams.bufferedBytesOf(streamId);
+  }
+
+  /** Ends a stream with FIN after what was written. */
+  finishStream(streamId: number): void {
+    this.#sendStreams.finish(streamId);
+  }
+
+  /**
+   * Ends a stream with an Error payload instead; what has not arrived is dropped. Throws {@linkcode
+   * TransportLimitError} for a long payload.
+   */
+  abortStream(streamId: number, errorPayload: Uint8Array): void {
+    this.#sendStreams.abort(streamId, errorPayload);
+  }
+
+  /** The next bytes of a stream of the peer, `undefined` when there are none for now. Reading grants credit. */
+  readStream(streamId: number): Uint8Array | undefined {
+    return this.#receiveStreams.read(streamId);
+  }
+
+  /** Drops what a stream has and will have, and grants credit for it, so that no other stream waits. */
+  stopStream(streamId: number): void {
+    this.#receiveStreams.stop(streamId);
+  }
+
+  /** Forgets a request: what still comes of it is dropped. What was given for sending is still sent. */
+  finishRequest(requestId: number): void {
+    this.#receiveStreams.stopRequest(requestId);
+    this.#inbox.finishRequest(requestId);
+  }
+
+  /**
+   * After a fault: has one packet sent, once, whatever becomes of it, with a Termination and, where there is
+   * one and both fit, an Error before it. Throws {@linkcode TransportLimitError} where the Termination is too long.
+   */
+  sendFarewell(termination: Uint8Array, error?: Uint8Array): void {
+    if (termination.length > WHOLE_PAYLOAD_BYTES_MAX) throw new TransportLimitError("too long");
+    if (!this.#stopped || this.#closed) return;
+    const { nextNumber } = this.#loss;
+    const builder = new PacketBuilder(nextNumber, this.#sessionIds.own, this.#maxPacketBytes);
+    const room = builder.remaining - HEADER_BYTES - termination.length;
+    if (error !== undefined && error.length <= Math.min(room, WHOLE_PAYLOAD_BYTES_MAX)) {
+      builder.frame(MessageType.ERROR, 0, 0, error.length).set(error);
+    }
+    builder.frame(MessageType.TERMINATION, 0, 0, termination.length).set(termination);
+    this.#farewell = builder.finish(0).bytes;
+  }
+
+  /** Ends everything and releases what is held. Events that wait are dropped. */
+  close(): void {
+    this.#release();
+    this.#stopped = true;
+    this.#closed = true;
+    this.#farewell = undefined;
+    this.#events.clear();
+  }
+
+  #release(): void {
+    this.#deadlines.clearAll();
+    this.#loss.close();
+    this.#acks.close();
+    this.#controls.clear();
+    this.#messages.close();
+    this.#inbox.close();
+    this.#sendStreams.close();
+    this.#receiveStreams.close();
+    this.#heartbeats.clear();
+  }
+
+  // State, for tests and operators.
+
+  /** Whether all that was given for sending has arrived. */
+  get isDrained(): boolean {
+    return this.#messages.length === 0 && this.#sendStreams.length === 0;
+  }
+
+  /** Bytes of messages, streams and fragments that are held. */
+  get bufferedBytes(): number {
+    return this.#messages.bufferedBytes + this.#sendStreams.bufferedBytes +
+      this.#inbox.bufferedBytes + this.#receiveStreams.bufferedBytes + this.#events.chargedBytes;
+  }
+
+  /** Numbers about the path and the tables. Times in milliseconds. */
+  stats(): TransportStats {
+    const { rtt } = this.#loss;
+    return {
+      packetsSent: this.#loss.packetsSent,
+      packetsAcked: this.#loss.packetsAcked,
+      packetsLost: this.#loss.packetsLost,
+      packetsInFlight: this.#loss.packetsInFlight,
+      bytesInFlight: this.#loss.bytesInFlight,
+      congestionWindow: this.#congestion.congestionWindow,
+      ssthresh: this.#congestion.ssthresh,
+      smoothedRttMs: rtt.smoothedRtt,
+      rttvarMs: rtt.rttvar,
+      minRttMs: rtt.minRtt,
+      ptoCount: this.#loss.ptoCount,
+      openRequests: this.#inbox.openRequests,
+      sendStreams: this.#sendStreams.length,
+      receiveStreams: this.#receiveStreams.length,
+      waitingMessages: this.#messages.length,
+      sessionBytesSent: this.#sendCredit.used,
+      sessionBytesReceived: this.#receiveCredit.received,
+      sessionBytesConsumed: this.#receiveCredit.consumed,
+    };
+  }
+}
+
+/** The end of a stream and the handshake: waiting for more to acknowledge only costs the peer time. */
+function isAckedAtOnce(frame: Frame): boolean {
+  return (frame.flags & Flag.FIN) !== 0 || frame.type === MessageType.HANDSHAKE_REQUEST ||
+    frame.type === MessageType.HANDSHAKE_RESPONSE;
+}
+
+function checkNoRequest(frame: Frame): void {
+  if (frame.requestId === 0) return;
+  throw new TransportFault(
+    TransportFaultCode.UNEXPECTED_MESSAGE,
+    `type ${frame.type} belongs to no request`,
+  );
+}
+
+function checkPacketBytes(maxPacketBytes: number): void {
+  if (maxPacketBytes < PACKET_BYTES_MIN) {
+    throw new RangeError(`packets of ${maxPacketBytes} bytes, at least ${PACKET_BYTES_MIN} wanted`);
+  }
+}

@@ -1,0 +1,52 @@
+// Runs one test against every crypto provider.
+
+import { fastestProvider } from "../../../src/dtls/crypto/composed.ts";
+import { nobleProvider } from "../../../src/dtls/crypto/noble.ts";
+import { nodeProvider } from "../../../src/dtls/crypto/node.ts";
+import {
+  type CryptoProvider,
+  type GroupName,
+  KEY_EXCHANGE_RANDOMNESS_BYTES,
+  type KeyExchange,
+} from "../../../src/dtls/crypto/provider.ts";
+
+/** Every provider there is. */
+export const PROVIDERS: readonly CryptoProvider[] = [
+  nodeProvider,
+  nobleProvider,
+  fastestProvider(),
+];
+
+/** One test for each provider, with its name before the requirement's. */
+export function testEach(name: string, body: (provider: CryptoProvider) => void): void {
+  for (const provider of PROVIDERS) Deno.test(`${provider.name}: ${name}`, () => body(provider));
+}
+
+/** The key exchange whose private key is this one: what `randomness` has to be is what the reduction undoes. */
+export function keyExchangeOf(
+  provider: CryptoProvider,
+  group: GroupName,
+  privateKey: Uint8Array,
+): KeyExchange {
+  const randomness = new Uint8Array(KEY_EXCHANGE_RANDOMNESS_BYTES);
+  if (group === "x25519") {
+    randomness.set(privateKey);
+  } else {
+    // The private key is the randomness modulo (order - 1), and one more.
+    randomness.set(privateKey, randomness.length - privateKey.length);
+    let at = randomness.length - 1;
+    while (randomness[at] === 0) randomness[at--] = 0xff;
+    randomness[at]!--;
+  }
+  return provider.keyExchange(group, randomness);
+}
+
+/** Every copy of `bytes` with one bit of it inverted, a view that the next step changes. */
+export function* bitFlips(bytes: Uint8Array): Generator<Uint8Array> {
+  const flipped = bytes.slice();
+  for (let bit = 0; bit < 8 * bytes.length; bit++) {
+    flipped[bit >>> 3]! ^= 1 << (bit & 7);
+    yield flipped;
+    flipped[bit >>> 3]! ^= 1 << (bit & 7);
+  }
+}
