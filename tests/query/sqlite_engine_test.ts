@@ -24,8 +24,12 @@ interface SharedTest {
   readonly fn: (engine: SqliteDatabase) => Promise<void>;
 }
 
-/** What the names of tests say that kill processes by their number. */
-const KILLING = /killed from outside|again and again/;
+/** Whether a test lacks a permission: those that kill processes by their number or read of their memory need more than others. */
+function lacksPermission(name: string): boolean {
+  if (/killed from outside|again and again/.test(name)) return CANNOT_KILL;
+  if (/memory/.test(name)) return !CAN_READ_PROC;
+  return CANNOT_RUN_PROCESSES;
+}
 
 /** Tests that share one engine, which starts with an empty database for each. */
 const shared: SharedTest[] = [];
@@ -37,12 +41,12 @@ function engineTest(
   options?: Partial<SqliteEngineOptions>,
 ): void {
   if (options === undefined) {
-    shared.push({ name, ignore: KILLING.test(name) && CANNOT_KILL, fn });
+    shared.push({ name, ignore: lacksPermission(name), fn });
     return;
   }
   Deno.test({
     name,
-    ignore: CANNOT_RUN_PROCESSES || (KILLING.test(name) && CANNOT_KILL),
+    ignore: lacksPermission(name),
     async fn() {
       const engine = await openSqliteEngine({ database: ":memory:", ...options });
       try {
@@ -58,7 +62,7 @@ function engineTest(
 function folderTest(name: string, fn: (folder: string) => Promise<void>): void {
   Deno.test({
     name,
-    ignore: CANNOT_RUN_PROCESSES || (KILLING.test(name) && CANNOT_KILL),
+    ignore: lacksPermission(name),
     async fn() {
       const folder = await Deno.makeTempDir({ prefix: "sqp-test-" });
       try {
@@ -226,7 +230,6 @@ engineTest("the memory of neither side grows with the result", async (engine) =>
     }
     return sizes.reduce((sum, size) => sum + size, 0);
   };
-  if (!CAN_READ_PROC) return;
   await ask(engine, series(20_000, "i, zeroblob(2000)"), { dropRows: true });
   const before = residentBytes();
   let most = 0;
