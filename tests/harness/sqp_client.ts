@@ -126,6 +126,7 @@ export class TestClient {
     const { session } = this.stack;
     const { sql } = asked;
     try {
+      if (this.ended !== undefined) throw this.ended;
       if (session === undefined) throw new SqpError("closed");
       asked.requestId = session.query(
         encodeQuery({ cmd: "execute", sql, params: encodeParams(params) }),
@@ -181,12 +182,12 @@ export class TestClient {
   drainEvents(now: Milliseconds): number {
     this.#now = now;
     let count = 0;
-    this.#sendWaiting();
-    this.stack.settle(now);
     for (let event; (event = this.stack.pollEvent()) !== undefined; count++) {
       this.#onEvent(event);
       this.stack.settle(now);
     }
+    this.#sendWaiting();
+    this.stack.settle(now);
     return count;
   }
 
