@@ -133,7 +133,9 @@ export class Inbox {
     }
     const request = requestId === 0 ? this.#session : this.#find(requestId);
     if (request === undefined) return this.#drops.add("request finished");
-    if ((request.delivered & (1 << type)) !== 0) return this.#drops.add("message seen");
+    // A Termination may come twice: one that announces the end, and the end.
+    const isSeen = (request.delivered & (1 << type)) !== 0 && type !== MessageType.TERMINATION;
+    if (isSeen) return this.#drops.add("message seen");
     const message = this.#assemble(request, frame);
     if (message === undefined) return;
     this.#accept(request, message);
