@@ -146,16 +146,14 @@ export class UdpDriver {
     while (this.#openSends > 0) await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
+  /** Sees to it that a turn comes in time. A timer that is early enough stays: what it finds, it is set again for. */
   #arm(now: Milliseconds): void {
     const at = this.#core.pollTimeout();
-    if (at === this.#timerAt && this.#timer !== undefined) return;
+    if (at >= this.#timerAt) return;
     clearTimeout(this.#timer);
-    this.#timer = undefined;
     this.#timerAt = at;
-    if (at === NEVER) return;
-    const delayMs = Math.min(Math.max(0, at - now), TIMER_MS_MAX);
+    const delayMs = Math.min(Math.max(0, Math.ceil(at - now)), TIMER_MS_MAX);
     this.#timer = setTimeout(() => {
-      this.#timer = undefined;
       this.#timerAt = NEVER;
       this.wake();
     }, delayMs);
