@@ -24,7 +24,10 @@ interface SharedTest {
   readonly fn: (engine: SqliteDatabase) => Promise<void>;
 }
 
-/** Whether a test lacks a permission: those that kill processes by their number or read of their memory need more than others. */
+/**
+ * Whether a test lacks a permission: those that kill processes by their number or read of their memory need more
+ * than others.
+ */
 function lacksPermission(name: string): boolean {
   if (/killed from outside|again and again/.test(name)) return CANNOT_KILL;
   if (/memory/.test(name)) return !CAN_READ_PROC;

@@ -9,7 +9,8 @@ import type { ConnectionCounts, PreparedStatement, SqliteConnection } from "./co
 import { NO_WRITE, type ResultPart, type RunningStatement } from "./running_statement.ts";
 
 /**
- * A write. Its rows are held until it is committed: SQLite would commit it when the last row was read, and a reader may be slow. Nothing is
+ * A write. Its rows are held until it is committed: SQLite would commit it when the last row was read, and a reader
+ * may be slow. Nothing is
  * known of it outside before the commit.
  */
 export class WriteStatement implements RunningStatement {
@@ -110,7 +111,8 @@ export class WriteStatement implements RunningStatement {
   }
 
   /**
-   * A silent error has lost its code, and a constraint's matters. SQLite has undone the statement, so a second attempt inside the same
+   * A silent error has lost its code, and a constraint's matters. SQLite has undone the statement, so a second
+   * attempt inside the same
    * savepoint fails in the same way, this time aloud; should it succeed, it is rolled back with the savepoint.
    */
   #exactError(silent: SqpError): SqpError {
@@ -167,8 +169,10 @@ const NO_HOOKS: WriteGroupHooks = {
 };
 
 /**
- * Runs writes of one connection in order and commits as many together as it may. A write that fails is undone by SQLite and the others go
- * on, each as if it were alone. (With one exception: a constraint that is deferred is checked when the group is committed.) Where a group
+ * Runs writes of one connection in order and commits as many together as it may. A write that fails is undone by
+ * SQLite and the others go
+ * on, each as if it were alone. (With one exception: a constraint that is deferred is checked when the group is
+ * committed.) Where a group
  * cannot be committed, each of its writes runs alone.
  */
 export function runWriteGroup(writes: readonly WriteStatement[], hooks: WriteGroupHooks): void {
