@@ -345,7 +345,11 @@ engineTest(
       const outcomes = await Promise.allSettled(answers);
       for (const [i, outcome] of outcomes.entries()) {
         if (outcome.status === "fulfilled") assertEquals(outcome.value.rows.length, i);
-        else assertEquals((outcome.reason as SqpError).codeName, "engine_failure");
+        else {
+          // In mid-result, or never begun by any of the processes that were killed one after the other.
+          const { codeName } = outcome.reason as SqpError;
+          assert(["engine_failure", "engine_not_run"].includes(codeName), codeName);
+        }
       }
       assertEquals((await ask(engine, "SELECT 1")).rows, [[1]]);
     }
