@@ -7,12 +7,11 @@ import { Queue } from "../base/queue.ts";
 import { DtlsEndpoint, type EndpointAssociation, type EndpointLimits } from "../dtls/endpoint.ts";
 import type { DtlsServerOptions } from "../dtls/options.ts";
 import type { Principal } from "../session/permissions.ts";
-import type {
-  ServerSession,
-  ServerSessionEvent,
-  ServerSessionOptions,
-} from "../session/server_session.ts";
-import { ServerStack } from "../session/stack.ts";
+import { type AssociationError, DtlsAlertError } from "../dtls/errors.ts";
+import { codePointName } from "../base/code_points.ts";
+import { AlertDescription } from "../dtls/code_points.ts";
+import type { ServerSession, ServerSessionOptions } from "../session/server_session.ts";
+import { ServerStack, type ServerStackEvent } from "../session/stack.ts";
 import { SqpError } from "../wire/errors.ts";
 import { SERVER_LIMITS, type ServerLimits } from "./limits.ts";
 
@@ -33,7 +32,7 @@ export interface EndpointClient {
 /** Something that a client's session tells. */
 export interface EndpointEvent {
   readonly client: EndpointClient;
-  readonly event: ServerSessionEvent;
+  readonly event: ServerStackEvent;
 }
 
 interface Client extends EndpointClient {
@@ -50,8 +49,15 @@ function hostOf(address: string): string {
 /** Runs the associations and sessions of all clients of one socket. */
 export class ServerEndpoint implements AddressedCore {
   /** Counts of what happened to clients. */
-  readonly counters: Counters<"connected" | "admitted" | "refused" | "ended" | "replaced"> =
-    new Counters();
+  readonly counters: Counters<"admitted" | "refused" | "ended" | "replaced"> = new Counters();
+  /** Handshakes of the security layer that came to nothing, by reason: a fault of the client, or `alert-` and its alert. */
+  readonly handshakeFailures: Counters<string> = new Counters();
+  /** What was dropped in layers of clients that are gone. */
+  readonly #pastDrops = {
+    association: new Counters<string>(),
+    gate: new Counters<string>(),
+    transport: new Counters<string>(),
+  };
   readonly #options: ServerEndpointOptions;
   readonly #limits: ServerLimits;
   readonly #dtls: DtlsEndpoint;
@@ -74,6 +80,22 @@ export class ServerEndpoint implements AddressedCore {
   /** What was dropped before any association saw it, by reason. */
   get dtlsDrops(): Readonly<Record<string, number>> {
     return this.#dtls.drops.snapshot();
+  }
+
+  /** What each layer of all clients has dropped, by reason, those that are gone included. */
+  drops(): Readonly<Record<keyof ClientDrops, Readonly<Record<string, number>>>> {
+    const { association, gate, transport } = this.#pastDrops;
+    const sum = {
+      association: copyOf(association),
+      gate: copyOf(gate),
+      transport: copyOf(transport),
+    };
+    for (const client of this.#clients.values()) addDrops(sum, client);
+    return {
+      association: sum.association.snapshot(),
+      gate: sum.gate.snapshot(),
+      transport: sum.transport.snapshot(),
+    };
   }
 
   /** How many associations there are, those in a handshake and those that linger included. */
@@ -200,6 +222,9 @@ export class ServerEndpoint implements AddressedCore {
     if (client.stack.isConnected) this.#onConnected(client, now);
     for (let event; (event = client.stack.pollEvent()) !== undefined;) {
       if (event.kind === "ended") this.#uncount(client);
+      if (event.kind === "handshake-failed") {
+        this.handshakeFailures.add(handshakeFailureReason(event.error));
+      }
       this.#events.push({ client, event });
     }
     if (!client.isReady) {
@@ -239,7 +264,7 @@ export class ServerEndpoint implements AddressedCore {
 
   #remove(client: Client): void {
     this.#dtls.remove(client.entry);
-    this.#clients.delete(client.entry);
+    if (this.#clients.delete(client.entry)) addDrops(this.#pastDrops, client);
     this.#deadlines.clear(client);
   }
 
@@ -252,6 +277,32 @@ export class ServerEndpoint implements AddressedCore {
     }
     this.#dtls.destroy();
   }
+}
+
+/** Counts of what was dropped, by layer. */
+type ClientDrops = Readonly<Record<"association" | "gate" | "transport", Counters<string>>>;
+
+function addDrops(sum: ClientDrops, { stack }: EndpointClient): void {
+  addCounts(sum.association, stack.association.drops);
+  if (stack.gate !== undefined) addCounts(sum.gate, stack.gate.drops);
+  if (stack.transport !== undefined) addCounts(sum.transport, stack.transport.drops);
+}
+
+function addCounts(sum: Counters<string>, part: { snapshot(): Record<string, number> }): void {
+  for (const [name, added] of Object.entries(part.snapshot())) sum.add(name, added);
+}
+
+function copyOf(counters: Counters<string>): Counters<string> {
+  const copy = new Counters<string>();
+  addCounts(copy, counters);
+  return copy;
+}
+
+/** Why a handshake came to nothing, in a word. */
+export function handshakeFailureReason(error: AssociationError): string {
+  return error instanceof DtlsAlertError
+    ? `alert-${codePointName(AlertDescription, error.description).toLowerCase()}`
+    : error.reason;
 }
 
 function count(counts: Map<string, number>, key: string, change: number): void {

@@ -113,10 +113,15 @@ export class Server implements AsyncDisposable {
 
   /** Counts of what was dropped and what happened, for operators and tests. */
   counters(): Readonly<Record<string, Readonly<Record<string, number>>>> {
+    const { association, gate, transport } = this.#endpoint.drops();
     return {
       socket: this.#driver.counters.snapshot(),
       endpoint: this.#endpoint.counters.snapshot(),
+      handshakeFailures: this.#endpoint.handshakeFailures.snapshot(),
       dtlsDrops: this.#endpoint.dtlsDrops,
+      associationDrops: association,
+      gateDrops: gate,
+      transportDrops: transport,
       engine: this.#config.engine.status().counters,
     };
   }

@@ -61,6 +61,7 @@ export class Gate {
   /** The client is not let in: what was held is zeroed, unparsed. */
   refuse(): void {
     this.#state = "refused";
+    if (this.#held.length > 0) this.drops.add("refused", this.#held.length);
     for (const { packet } of this.#held) packet.fill(0);
     this.#forget();
   }

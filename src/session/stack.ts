@@ -191,13 +191,20 @@ const TRUST_REASONS: ReadonlySet<string> = new Set([
   "bad-signature",
 ]);
 
+/** What a server's side of one client tells the layer above. */
+export type ServerStackEvent =
+  | ServerSessionEvent
+  /** The handshake of the security layer came to nothing, so that there never was a session. The only event. */
+  | { readonly kind: "handshake-failed"; readonly error: AssociationError };
+
 /** A server's side of one client: transport, gate and session on an association that the endpoint made. */
-export class ServerStack implements Core<ServerSessionEvent> {
+export class ServerStack implements Core<ServerStackEvent> {
   readonly #association: DtlsAssociation;
   readonly #options: ServerSessionOptions;
   #transport: Transport | undefined;
   #gate: Gate | undefined;
   #session: ServerSession | undefined;
+  #handshakeError: AssociationError | undefined;
   #isConnected = false;
   readonly #out = new Outgoing();
 
@@ -265,8 +272,11 @@ export class ServerStack implements Core<ServerSessionEvent> {
     return stackTimeout(this.#association, this.#transport, this.#session);
   }
 
-  pollEvent(): ServerSessionEvent | undefined {
-    return this.#session?.pollEvent();
+  pollEvent(): ServerStackEvent | undefined {
+    const error = this.#handshakeError;
+    if (error === undefined) return this.#session?.pollEvent();
+    this.#handshakeError = undefined;
+    return { kind: "handshake-failed", error };
   }
 
   /** Carries events up, and the end of the session down. Call after using the session directly. */
@@ -297,6 +307,9 @@ export class ServerStack implements Core<ServerSessionEvent> {
         return this.#gate?.handlePacket(event.bytes, now);
       case "closed":
       case "failed":
+        if (event.kind === "failed" && this.#session === undefined) {
+          this.#handshakeError = event.error;
+        }
         return this.#session?.abort(new SqpError("connection_lost"));
     }
   }
