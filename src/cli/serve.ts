@@ -3,6 +3,7 @@
 import {
   createLogger,
   DEFAULT_DATABASE,
+  DEFAULT_PORT,
   type LogFormat,
   parseListenAddress,
   type Server,
@@ -11,7 +12,6 @@ import {
 import type { AuthenticationPolicy } from "../server/mod.ts";
 import { defineCommand, parseTimeSpan, runCommand, UsageError, using } from "./usage.ts";
 
-const DEFAULT_PORT = 4433;
 const DEFAULT_CERTIFICATES = "certs";
 
 const serve = defineCommand({

@@ -17,13 +17,8 @@ import {
 import { equalBytes } from "../base/bytes.ts";
 import type { Entropy } from "../base/core.ts";
 import { SqpError } from "../wire/errors.ts";
+import { ALPN_PROTOCOL, DEFAULT_PORT } from "../wire/protocol.ts";
 import type { Credential } from "../wire/handshake_payload.ts";
-
-/** The port of a URL that names none. */
-export const DEFAULT_PORT = 4433;
-
-/** The protocol that ALPN negotiates. */
-export const ALPN_PROTOCOL = "sqp/1";
 
 /** How a client connects. Certificates and keys are PEM texts. */
 export interface ConnectOptions {

@@ -11,6 +11,7 @@ import type { Engine, EngineStatus } from "../query/engine.ts";
 import { SESSION_SETTINGS } from "../session/limits.ts";
 import type { Permission } from "../session/permissions.ts";
 import { DEFAULT_SESSION_LIMITS } from "../wire/handshake_payload.ts";
+import { ALPN_PROTOCOL } from "../wire/protocol.ts";
 import { type AuthenticationPolicy, Authenticator } from "./authenticator.ts";
 import { ServerEndpoint } from "./endpoint.ts";
 import { SERVER_LIMITS, type ServerLimits } from "./limits.ts";
@@ -20,7 +21,6 @@ import { createTokenCheck } from "./token_check.ts";
 import { FILE_CHECK_MS, TrustFiles, type TrustPaths } from "./trust_files.ts";
 
 const AGENT = "sqp-deno/0.1.0";
-const ALPN_PROTOCOL = "sqp/1";
 
 /** How often a draining server looks whether it is done. */
 const DRAIN_CHECK_MS = 20;

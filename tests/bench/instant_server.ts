@@ -14,6 +14,7 @@ const server = await Server.start({
   engine,
   trust,
   policy: "certificate",
+  tokens: { issuer: "nobody", audience: "nobody" },
   certificatePermissions: ["read", "write"],
   log: { info() {}, warn() {}, error() {} },
 });
