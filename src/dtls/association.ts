@@ -181,6 +181,11 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     return this.#records.isAnyOpened;
   }
 
+  /** Whether the peer is known to have all of this side's handshake. */
+  get isHandshakeConfirmed(): boolean {
+    return this.#state === "connected" && !this.#reliability.isFlightOpen;
+  }
+
   /** Bytes of application data that fit a datagram of `datagramBytes` bytes. */
   applicationBytesMax(datagramBytes: number = this.#limits.datagramBytesMax): number {
     return Math.min(datagramBytes - this.#records.overheadBytes, RECORD_CONTENT_BYTES_MAX);
@@ -218,10 +223,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING);
   }
 
-  /**
-   * Ends the association at once, without a word to the peer: another one has taken its place at the peer's address.
-   * Its last event is a failure `replaced`. Harmless when it has ended.
-   */
+  /** Ends the association at once, without a word: another one takes its place. Its last event is `replaced`. */
   abandon(): void {
     if (this.#state === "closed") return;
     if (this.#state !== "closing") {

@@ -1,4 +1,4 @@
-// A server's endpoint: one socket's datagrams in and out, and between them the sessions of all its clients. Pure, like the cores.
+// A server's endpoint: one socket's datagrams, and the sessions of all its clients between them. Pure, like the cores.
 
 import type { AddressedCore, AddressedDatagram, Milliseconds } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
@@ -37,7 +37,11 @@ export interface EndpointEvent {
 
 interface Client extends EndpointClient {
   readonly entry: EndpointAssociation;
+  /** Whether it stands in the queue of those with something to send. */
   isReady: boolean;
+  /** Whether its association was seen connected. */
+  isConnected: boolean;
+  /** Whether its session counts against the limits. */
   isCounted: boolean;
 }
 
@@ -49,15 +53,12 @@ function hostOf(address: string): string {
 /** Runs the associations and sessions of all clients of one socket. */
 export class ServerEndpoint implements AddressedCore {
   /** Counts of what happened to clients. */
-  readonly counters: Counters<"admitted" | "refused" | "ended" | "replaced"> = new Counters();
+  readonly counters: Counters<"connected" | "admitted" | "refused" | "ended" | "replaced"> =
+    new Counters();
   /** Handshakes of the security layer that came to nothing, by reason: a fault of the client, or `alert-` and its alert. */
   readonly handshakeFailures: Counters<string> = new Counters();
   /** What was dropped in layers of clients that are gone. */
-  readonly #pastDrops = {
-    association: new Counters<string>(),
-    gate: new Counters<string>(),
-    transport: new Counters<string>(),
-  };
+  readonly #pastDrops = noDrops();
   readonly #options: ServerEndpointOptions;
   readonly #limits: ServerLimits;
   readonly #dtls: DtlsEndpoint;
@@ -83,13 +84,9 @@ export class ServerEndpoint implements AddressedCore {
   }
 
   /** What each layer of all clients has dropped, by reason, those that are gone included. */
-  drops(): Readonly<Record<keyof ClientDrops, Readonly<Record<string, number>>>> {
-    const { association, gate, transport } = this.#pastDrops;
-    const sum = {
-      association: copyOf(association),
-      gate: copyOf(gate),
-      transport: copyOf(transport),
-    };
+  drops(): Readonly<Record<Layer, Readonly<Record<string, number>>>> {
+    const sum = noDrops();
+    for (const layer of LAYERS) addCounts(sum[layer], this.#pastDrops[layer]);
     for (const client of this.#clients.values()) addDrops(sum, client);
     return {
       association: sum.association.snapshot(),
@@ -114,8 +111,9 @@ export class ServerEndpoint implements AddressedCore {
     let client = this.#clients.get(entry);
     if (client === undefined) {
       const stack = new ServerStack(entry.association, this.#options.session, now);
-      client = { address, stack, entry, isReady: false, isCounted: false };
+      client = { address, stack, entry, isReady: false, isConnected: false, isCounted: false };
       this.#clients.set(entry, client);
+      this.#removeReplaced(now);
     }
     client.stack.onAssociation(now);
     this.#touch(client, now);
@@ -132,11 +130,12 @@ export class ServerEndpoint implements AddressedCore {
     const answer = this.#dtls.pollTransmit();
     if (answer !== undefined) return answer;
     for (let client; (client = this.#ready.peek()) !== undefined;) {
-      const bytes = client.stack.pollTransmit(now);
+      const isThere = this.#clients.has(client.entry);
+      const bytes = isThere ? client.stack.pollTransmit(now) : undefined;
       if (bytes !== undefined) return { bytes, address: client.address };
       this.#ready.shift();
       client.isReady = false;
-      this.#settle(client);
+      if (isThere) this.#settle(client);
     }
     return undefined;
   }
@@ -169,7 +168,7 @@ export class ServerEndpoint implements AddressedCore {
       const refusal = this.#refusalOf(client, principal);
       if (refusal !== undefined) return session.refuse(refusal, now);
       session.admit(principal, now);
-      if (session.principal === principal) {
+      if (session.principal === principal && !(client as Client).isCounted) {
         (client as Client).isCounted = true;
         this.counters.add("admitted");
         this.#sessionCount++;
@@ -219,7 +218,20 @@ export class ServerEndpoint implements AddressedCore {
 
   /** Carries a client's events up and its deadline into the table. */
   #touch(client: Client, now: Milliseconds): void {
-    if (client.stack.isConnected) this.#onConnected(client, now);
+    if (client.stack.isConnected && !client.isConnected) {
+      client.isConnected = true;
+      this.counters.add("connected");
+      this.#dtls.settle(client.entry);
+      this.#removeReplaced(now);
+    }
+    this.#takeEvents(client);
+    if (!client.isReady) {
+      client.isReady = true;
+      this.#ready.push(client);
+    }
+  }
+
+  #takeEvents(client: Client): void {
     for (let event; (event = client.stack.pollEvent()) !== undefined;) {
       if (event.kind === "ended") this.#uncount(client);
       if (event.kind === "handshake-failed") {
@@ -227,29 +239,30 @@ export class ServerEndpoint implements AddressedCore {
       }
       this.#events.push({ client, event });
     }
-    if (!client.isReady) {
-      client.isReady = true;
-      this.#ready.push(client);
+  }
+
+  /** Lets go of the associations that others took the place of, without a word to their peers. */
+  #removeReplaced(now: Milliseconds): void {
+    for (let entry; (entry = this.#dtls.pollReplaced()) !== undefined;) {
+      const client = this.#clients.get(entry);
+      if (client === undefined) continue;
+      this.counters.add("replaced");
+      this.#abandon(client, new SqpError("connection_lost"), now);
     }
   }
 
-  /** RFC 9147 section 5.11: the association that the new one takes the place of is abandoned. */
-  #onConnected(client: Client, now: Milliseconds): void {
-    const replaced = this.#dtls.settle(client.entry);
-    const old = replaced === undefined ? undefined : this.#clients.get(replaced);
-    if (old === undefined) return;
-    this.counters.add("replaced");
-    old.stack.session?.abort(new SqpError("connection_lost"));
-    this.#touch(old, now);
-    this.#remove(old);
+  #abandon(client: Client, error: SqpError, now: Milliseconds): void {
+    client.stack.abandon(error, now);
+    this.#takeEvents(client);
+    this.#remove(client);
   }
 
   /** All that a client had to send was sent: its deadline stands, or it is over. */
   #settle(client: Client): void {
+    // Sending may have worn out the key, and so ended the session.
+    this.#takeEvents(client);
     if (client.stack.isClosed) this.#remove(client);
-    else if (this.#clients.has(client.entry)) {
-      this.#deadlines.set(client, client.stack.pollTimeout());
-    }
+    else this.#deadlines.set(client, client.stack.pollTimeout());
   }
 
   #uncount(client: Client): void {
@@ -271,16 +284,22 @@ export class ServerEndpoint implements AddressedCore {
   /** Forgets everything. Keys are zeroed; nobody is told. */
   destroy(now: Milliseconds): void {
     for (const client of [...this.#clients.values()]) {
-      client.stack.session?.abort(new SqpError("shutting_down"));
-      client.stack.association.close(now);
-      this.#remove(client);
+      this.#abandon(client, new SqpError("shutting_down"), now);
     }
     this.#dtls.destroy();
   }
 }
 
+/** Layers of one client, each with its own count of drops. */
+const LAYERS = ["association", "gate", "transport"] as const;
+type Layer = typeof LAYERS[number];
+
 /** Counts of what was dropped, by layer. */
-type ClientDrops = Readonly<Record<"association" | "gate" | "transport", Counters<string>>>;
+type ClientDrops = Readonly<Record<Layer, Counters<string>>>;
+
+function noDrops(): ClientDrops {
+  return { association: new Counters(), gate: new Counters(), transport: new Counters() };
+}
 
 function addDrops(sum: ClientDrops, { stack }: EndpointClient): void {
   addCounts(sum.association, stack.association.drops);
@@ -290,12 +309,6 @@ function addDrops(sum: ClientDrops, { stack }: EndpointClient): void {
 
 function addCounts(sum: Counters<string>, part: { snapshot(): Record<string, number> }): void {
   for (const [name, added] of Object.entries(part.snapshot())) sum.add(name, added);
-}
-
-function copyOf(counters: Counters<string>): Counters<string> {
-  const copy = new Counters<string>();
-  addCounts(copy, counters);
-  return copy;
 }
 
 /** Why a handshake came to nothing, in a word. */

@@ -25,7 +25,8 @@ import {
   encodeTermination,
   type Termination,
 } from "../wire/termination_payload.ts";
-import { faultError } from "./faults.ts";
+import { decodeResponse } from "../wire/response_payload.ts";
+import { faultError, faultTermination } from "./faults.ts";
 import type { SessionSettings } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
 
@@ -62,23 +63,43 @@ interface QueuedRequest {
   readonly payload: Uint8Array;
 }
 
+/** A request that was sent and has a place among those that the server allows, until the server has ended it. */
+interface OpenRequest {
+  /** The stream that belongs to it, 0 while there is none. */
+  streamId: number;
+  /** Whether its Response was told. */
+  isAnswered: boolean;
+  /** Whether all of its stream was told. */
+  isStreamOver: boolean;
+  /** The layer above has given it up: what comes is dropped. */
+  isCancelled: boolean;
+}
+
 type State = "handshaking" | "open" | "draining" | "closing" | "closed";
 
-/** The session of a client. The caller drains its events and the transport's packets after each call. */
+/**
+ * The session of a client. The caller drains its events and the transport's packets after each call. Once it
+ * {@linkcode ClientSession.isClosed}, the caller sends one more packet of the transport and closes that and the
+ * association.
+ */
 export class ClientSession {
   readonly #options: ClientSessionOptions;
   readonly #transport: Transport;
   readonly #events = new Queue<ClientSessionEvent>();
-  readonly #deadlines = new Deadlines<"handshake" | "linger">();
+  readonly #deadlines = new Deadlines<"handshake" | "linger" | "refusal">();
   readonly #liveness: Liveness;
-  readonly #open = new Set<number>();
+  readonly #open = new Map<number, OpenRequest>();
   readonly #queued = new Queue<QueuedRequest>();
   readonly #dropped = new Set<number>();
   #nextRequestId = 1;
+  #queuedBytes = 0;
   #earlyBytes = 0;
   #openMax: number;
   #state: State = "handshaking";
+  /** Why the server ends the session, from its Error. */
   #refusal: SqpError | undefined;
+  /** The server's Termination: one that was overtaken by what belongs before it, or that announces the end. */
+  #termination: Termination | undefined;
 
   constructor(options: ClientSessionOptions, transport: Transport, now: Milliseconds) {
     this.#options = options;
@@ -87,15 +108,21 @@ export class ClientSession {
     const { entropy, limits, settings } = options;
     this.#liveness = new Liveness(entropy, limits.heartbeatMs, limits.idleMs, now);
     this.#deadlines.set("handshake", now + settings.handshakeMsMax);
-    const request = encodeHandshakeRequest({
-      versions: [PROTOCOL_VERSION],
-      serialization: [SERIALIZATION],
-      capabilities: [],
-      limits,
-      credential: options.credential,
-      agent: options.agent,
-    });
-    transport.sendMessage(MessageType.HANDSHAKE_REQUEST, 0, request);
+    try {
+      const request = encodeHandshakeRequest({
+        versions: [PROTOCOL_VERSION],
+        serialization: [SERIALIZATION],
+        capabilities: [],
+        limits,
+        credential: options.credential,
+        agent: options.agent,
+      });
+      transport.sendMessage(MessageType.HANDSHAKE_REQUEST, 0, request);
+    } catch (error) {
+      // A credential that is too long for the request.
+      if (!(error instanceof SqpError)) throw error;
+      this.abort(error);
+    }
   }
 
   /** Whether the association may be closed: there is nothing more to say. */
@@ -110,16 +137,20 @@ export class ClientSession {
 
   // Requests
 
-  /** Sends a Query, or queues it while too many are open, and returns its request id. Throws {@linkcode SqpError} where it cannot. */
+  /** Sends a Query, or queues it while too many are open, and returns its id. Throws {@linkcode SqpError}. */
   query(payload: Uint8Array): number {
     if (this.#state === "draining") throw new SqpError("draining");
     if (this.#state === "closing" || this.#state === "closed") throw new SqpError("closed");
     if (payload.length > this.#options.limits.messageBytes) throw new SqpError("message_too_large");
-    if (this.#queued.length >= this.#options.settings.queuedRequestsMax) {
+    const { queuedRequestsMax, queuedBytesMax } = this.#options.settings;
+    const isFull = this.#queued.length >= queuedRequestsMax ||
+      this.#queuedBytes + payload.length > queuedBytesMax;
+    if (isFull) {
       throw new SqpError("overloaded", { message: "Too many requests wait in the client." });
     }
     const requestId = this.#nextRequestId++;
     this.#queued.push({ requestId, payload });
+    this.#queuedBytes += payload.length;
     this.#sendQueued();
     return requestId;
   }
@@ -129,7 +160,7 @@ export class ClientSession {
     for (let next; (next = this.#queued.peek()) !== undefined;) {
       const { requestId, payload } = next;
       if (this.#dropped.delete(requestId)) {
-        this.#queued.shift();
+        this.#shiftQueued();
         continue;
       }
       if (this.#open.size >= this.#openMax) return;
@@ -137,28 +168,54 @@ export class ClientSession {
         if (this.#earlyBytes + payload.length > this.#options.settings.earlyQueryBytesMax) return;
         this.#earlyBytes += payload.length;
       }
-      this.#queued.shift();
-      this.#open.add(requestId);
+      this.#shiftQueued();
       try {
         this.#transport.sendMessage(MessageType.QUERY, requestId, payload);
       } catch (error) {
         if (!(error instanceof TransportLimitError)) throw error;
-        this.#open.delete(requestId);
         const refused = new SqpError("message_too_large", { message: error.message, cause: error });
         this.#events.push({ kind: "failed", requestId, error: refused });
+        continue;
       }
+      this.#open.set(requestId, {
+        streamId: 0,
+        isAnswered: false,
+        isStreamOver: false,
+        isCancelled: false,
+      });
     }
   }
 
-  /** Gives a request up: nothing of it is reported any more, and the server is told to end it. */
+  #shiftQueued(): QueuedRequest | undefined {
+    const next = this.#queued.shift();
+    this.#queuedBytes -= next?.payload.length ?? 0;
+    return next;
+  }
+
+  /**
+   * Gives a request up: nothing of it is reported any more, and the server is told to end it. Its place among the open
+   * ones is free when the server has.
+   */
   cancel(requestId: number): void {
-    if (this.#state === "closed") return;
-    if (this.#open.has(requestId)) {
-      this.#transport.sendMessage(MessageType.CANCEL, requestId, new Uint8Array(0));
-      this.#finish(requestId);
-    } else if (requestId < this.#nextRequestId && this.#isQueued(requestId)) {
-      this.#dropped.add(requestId);
+    if (this.#state === "closed" || this.#state === "closing") return;
+    const request = this.#open.get(requestId);
+    if (request === undefined) {
+      if (requestId < this.#nextRequestId && this.#isQueued(requestId)) {
+        this.#dropped.add(requestId);
+      }
+      return;
     }
+    const isOver = request.isStreamOver || (request.isAnswered && request.streamId === 0);
+    if (isOver) return this.#finish(requestId);
+    if (request.isCancelled) return;
+    request.isCancelled = true;
+    this.#transport.sendMessage(MessageType.CANCEL, requestId, new Uint8Array(0));
+    this.#dropReadable(request.streamId);
+  }
+
+  /** Reads what nobody wants, so that its credit is granted and its end is seen. */
+  #dropReadable(streamId: number): void {
+    while (this.#transport.readStream(streamId) !== undefined);
   }
 
   /** Request ids rise in the queue, and everything before its head was sent. */
@@ -183,11 +240,18 @@ export class ClientSession {
     this.#sendQueued();
   }
 
+  /** Ends a session that drains when nothing is open any more: call after each turn. */
+  finishDrainIfIdle(now: Milliseconds): void {
+    if (this.#state !== "draining" || this.#open.size > 0) return;
+    this.#endInOrder(new SqpError("shutting_down"), now);
+  }
+
   // Time
 
   /** When {@linkcode ClientSession.handleTimeout} is due. */
   pollTimeout(): Milliseconds {
-    if (this.#state === "closed") return Infinity;
+    // Who is about to end asks for no sign of life.
+    if (this.#state === "closing" || this.#state === "closed") return this.#deadlines.next();
     return Math.min(this.#deadlines.next(), this.#liveness.deadline());
   }
 
@@ -196,7 +260,8 @@ export class ClientSession {
     if (this.#state === "closed") return;
     for (let due; (due = this.#deadlines.takeDue(now)) !== undefined;) {
       if (due === "linger") this.#close();
-      else this.abort(this.#refusal ?? new SqpError("handshake_timeout"));
+      else if (due === "refusal") this.#leave();
+      else this.abort(new SqpError("handshake_timeout"));
     }
     if (this.#state === "closing" || this.isClosed) return;
     switch (this.#liveness.onTimeout(now)) {
@@ -217,59 +282,79 @@ export class ClientSession {
   // What the transport says
 
   /** Takes an event of the transport. */
-  handleTransportEvent(event: TransportEvent): void {
+  handleTransportEvent(event: TransportEvent, now: Milliseconds): void {
     if (this.#state === "closed" || this.#state === "closing") return;
     switch (event.kind) {
       case "message":
-        try {
-          return this.#onMessage(event.type, event.requestId, event.payload);
-        } catch (error) {
-          if (!(error instanceof DecodeError)) throw error;
-          return this.abort(faultError(error));
-        }
+        return this.#guard(() => this.#onMessage(event.type, event.requestId, event.payload, now));
+      case "stream-opened":
       case "stream-readable":
       case "stream-finished":
-        if (!this.#open.has(event.requestId)) return this.#transport.stopStream(event.streamId);
-        this.#events.push({
-          kind: event.kind,
-          requestId: event.requestId,
-          streamId: event.streamId,
-        });
-        return;
+        return this.#onStream(event.kind, event.requestId, event.streamId);
       case "stream-ended":
-        return this.#onStreamEnded(event.requestId, event.error);
-      case "stream-opened":
+        return this.#guard(() =>
+          this.#fail(event.requestId, new SqpError(decodeError(event.error)))
+        );
       case "stream-writable":
         return;
-      case "fault":
-        return this.abort(faultError(event.error));
+      case "fault": {
+        const error = faultError(event.error);
+        this.#transport.sendFarewell(faultTermination(error));
+        return this.abort(error);
+      }
       case "dead":
         return this.abort(new SqpError("heartbeat_lost", { message: event.reason }));
     }
   }
 
-  #onStreamEnded(requestId: number, payload: Uint8Array): void {
-    let error: SqpError;
+  /** A payload that cannot be read is a fault of the server, and fatal to the session. */
+  #guard(step: () => void): void {
     try {
-      error = new SqpError(decodeError(payload));
+      step();
     } catch (thrown) {
       if (!(thrown instanceof DecodeError)) throw thrown;
-      return this.abort(faultError(thrown));
+      const error = faultError(thrown);
+      this.#transport.sendMessage(MessageType.TERMINATION, 0, faultTermination(error));
+      this.abort(error);
     }
-    this.#fail(requestId, error);
   }
 
-  #onMessage(type: MessageType, requestId: number, payload: Uint8Array): void {
+  #onStream(
+    kind: "stream-opened" | "stream-readable" | "stream-finished",
+    requestId: number,
+    streamId: number,
+  ): void {
+    const request = this.#open.get(requestId);
+    if (request !== undefined && request.streamId === 0) request.streamId = streamId;
+    // An answer has one stream.
+    if (request?.streamId !== streamId) return this.#transport.stopStream(streamId);
+    if (kind === "stream-opened") return;
+    if (kind === "stream-finished") request.isStreamOver = true;
+    if (!request.isCancelled) return this.#events.push({ kind, requestId, streamId });
+    if (kind === "stream-finished") this.#finish(requestId);
+    else this.#dropReadable(streamId);
+  }
+
+  #onResponse(requestId: number, payload: Uint8Array): void {
+    const request = this.#open.get(requestId);
+    if (request === undefined) return;
+    request.isAnswered = true;
+    if (!request.isCancelled) this.#events.push({ kind: "response", requestId, payload });
+    else if (decodeResponse(payload).kind === "page") this.#finish(requestId);
+  }
+
+  #onMessage(type: MessageType, requestId: number, payload: Uint8Array, now: Milliseconds): void {
     switch (type) {
       case MessageType.HANDSHAKE_RESPONSE:
         return this.#onHandshakeResponse(payload);
       case MessageType.RESPONSE:
-        if (this.#open.has(requestId)) this.#events.push({ kind: "response", requestId, payload });
-        return;
+        return this.#onResponse(requestId, payload);
       case MessageType.ERROR: {
         const error = new SqpError(decodeError(payload));
-        if (requestId === 0) this.#refusal = error;
-        else this.#fail(requestId, error);
+        if (requestId !== 0) return this.#fail(requestId, error);
+        this.#refusal = error;
+        // The Termination may have come before.
+        if (this.#deadlines.has("refusal")) this.#leave();
         return;
       }
       case MessageType.HEARTBEAT: {
@@ -278,7 +363,7 @@ export class ClientSession {
         return;
       }
       case MessageType.TERMINATION:
-        return this.#onTermination(decodeTermination(payload));
+        return this.#onTermination(decodeTermination(payload), now);
       default:
         return;
     }
@@ -293,11 +378,12 @@ export class ClientSession {
     this.#state = "open";
     this.#deadlines.clear("handshake");
     const { limits } = response;
-    this.#openMax = limits.openRequests;
-    // Both sides ask and give up at the shorter of the two times.
+    const { openRequestsMax, heartbeatMsMin } = this.#options.settings;
+    this.#openMax = Math.min(limits.openRequests, openRequestsMax);
+    // Silence is broken before the server takes it for death, and not taken for death before the server breaks it.
     const own = this.#options.limits;
     this.#liveness.setTimes(
-      Math.min(own.heartbeatMs, limits.heartbeatMs, limits.idleMs / 3),
+      Math.max(heartbeatMsMin, Math.min(own.heartbeatMs, limits.heartbeatMs, limits.idleMs / 3)),
       Math.max(own.idleMs, limits.heartbeatMs),
     );
     this.#transport.setSession(response.sessionId, {
@@ -306,29 +392,45 @@ export class ClientSession {
       streamCreditBytes: limits.streamCredit,
     });
     this.#events.push({ kind: "ready", response });
-    this.#sendQueued();
+    if (this.#termination === undefined) this.#sendQueued();
+    else this.#drain(this.#termination);
   }
 
-  #onTermination(termination: Termination): void {
-    if (termination.drainMs > 0 && this.#state !== "handshaking") {
-      // The same again, because an acknowledgement was lost.
-      if (this.#state === "draining") return;
-      this.#state = "draining";
-      this.#failQueued(new SqpError("draining"));
-      this.#events.push({ kind: "draining", termination });
+  #onTermination(termination: Termination, now: Milliseconds): void {
+    const { reason, drainMs } = termination;
+    this.#termination = termination;
+    if (drainMs > 0) {
+      // One that overtook HandshakeResponse waits for it.
+      if (this.#state === "open") this.#drain(termination);
       return;
     }
-    this.abort(this.#refusal ?? terminationError(termination));
+    // A refusal comes with an Error that says why, and that may have been overtaken.
+    const isErrorDue = reason === "refused" && this.#refusal === undefined;
+    if (isErrorDue) this.#deadlines.set("refusal", now + this.#options.settings.lingerMs);
+    else this.#leave();
+  }
+
+  #drain(termination: Termination): void {
+    this.#state = "draining";
+    this.#failQueued(new SqpError("draining"));
+    this.#events.push({ kind: "draining", termination });
+  }
+
+  /** The server has ended the session: it is told that this was heard. */
+  #leave(): void {
+    this.#sayClosed("");
+    this.abort(new SqpError("session_closed"));
   }
 
   #fail(requestId: number, error: SqpError): void {
-    if (!this.#open.has(requestId)) return;
-    this.#events.push({ kind: "failed", requestId, error });
+    const request = this.#open.get(requestId);
+    if (request === undefined) return;
+    if (!request.isCancelled) this.#events.push({ kind: "failed", requestId, error });
     this.#finish(requestId);
   }
 
   #failQueued(error: SqpError): void {
-    for (let next; (next = this.#queued.shift()) !== undefined;) {
+    for (let next; (next = this.#shiftQueued()) !== undefined;) {
       if (this.#dropped.delete(next.requestId)) continue;
       this.#events.push({ kind: "failed", requestId: next.requestId, error });
     }
@@ -339,16 +441,20 @@ export class ClientSession {
   /** Ends the session in order: the server is told, and open requests fail with `closed`. */
   close(now: Milliseconds): void {
     if (this.#state === "closing" || this.#state === "closed") return;
-    this.#failAll(new SqpError("closed"));
-    const payload = encodeTermination({
-      reason: "closed",
-      message: "The client is done.",
-      drainMs: 0,
-    });
-    this.#transport.sendMessage(MessageType.TERMINATION, 0, payload);
+    this.#endInOrder(new SqpError("closed"), now);
+  }
+
+  #endInOrder(error: SqpError, now: Milliseconds): void {
+    this.#failAll(error);
+    this.#sayClosed("The client is done.");
     this.#state = "closing";
     this.#deadlines.clearAll();
     this.#deadlines.set("linger", now + this.#options.settings.lingerMs);
+  }
+
+  #sayClosed(message: string): void {
+    const payload = encodeTermination({ reason: "closed", message, drainMs: 0 });
+    this.#transport.sendMessage(MessageType.TERMINATION, 0, payload);
   }
 
   /** In a session that closes: whether all was said and heard, so that nothing need be waited for. */
@@ -356,17 +462,18 @@ export class ClientSession {
     if (this.#state === "closing" && this.#transport.isDrained) this.#close();
   }
 
-  /** Ends the session at once, for a reason that leaves nothing to say. */
+  /** Ends the session at once. What the server has said of its end goes before `error`. */
   abort(error: SqpError): void {
     if (this.#state === "closed") return;
-    if (this.#state !== "closing") this.#failAll(error);
+    const said = this.#termination === undefined ? undefined : terminationError(this.#termination);
+    if (this.#state !== "closing") this.#failAll(this.#refusal ?? said ?? error);
     this.#close();
   }
 
   #failAll(error: SqpError): void {
     this.#failQueued(error);
-    for (const requestId of this.#open) {
-      this.#events.push({ kind: "failed", requestId, error });
+    for (const [requestId, { isCancelled }] of this.#open) {
+      if (!isCancelled) this.#events.push({ kind: "failed", requestId, error });
     }
     this.#open.clear();
     this.#events.push({ kind: "ended", error });
@@ -375,7 +482,6 @@ export class ClientSession {
   #close(): void {
     this.#deadlines.clearAll();
     this.#state = "closed";
-    this.#transport.close();
   }
 }
 

@@ -5,10 +5,8 @@ import { TransportFault, TransportFaultCode } from "../transport/fault.ts";
 import type { ErrorName } from "../wire/error_codes.ts";
 import { encodeError } from "../wire/error_payload.ts";
 import { SqpError } from "../wire/errors.ts";
+import { encodeTermination } from "../wire/termination_payload.ts";
 import { clipText } from "../wire/text_length.ts";
-
-/** Bytes of a Termination's text: with its other fields it fits one frame. */
-export const TERMINATION_TEXT_BYTES_MAX = 512;
 
 const BY_CODE: Readonly<Record<TransportFaultCode, ErrorName>> = {
   [TransportFaultCode.MALFORMED]: "malformed_packet",
@@ -27,6 +25,11 @@ const BY_CODE: Readonly<Record<TransportFaultCode, ErrorName>> = {
 export function faultError(fault: TransportFault | DecodeError): SqpError {
   const name = fault instanceof TransportFault ? BY_CODE[fault.code] : "malformed_payload";
   return new SqpError(name, { message: fault.message, cause: fault });
+}
+
+/** The Termination that tells the peer of its fault. */
+export function faultTermination({ codeName, message }: SqpError): Uint8Array {
+  return encodeTermination({ reason: "fault", message: `${codeName}: ${message}`, drainMs: 0 });
 }
 
 /** An Error payload of at most `bytesMax` bytes: where it is longer, its text is cut. */

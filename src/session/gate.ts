@@ -1,4 +1,4 @@
-// The gate between DTLS and transport: until the principal is known, one HandshakeRequest passes, and little else is kept.
+// The gate between DTLS and transport: until the principal is known one HandshakeRequest passes, and little is kept.
 
 import type { Milliseconds } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
@@ -58,8 +58,9 @@ export class Gate {
     this.#forget();
   }
 
-  /** The client is not let in: what was held is zeroed, unparsed. */
+  /** The client is not let in: what was held is zeroed, unparsed. Harmless when it was let in before. */
   refuse(): void {
+    if (this.#state === "open") return;
     this.#state = "refused";
     if (this.#held.length > 0) this.drops.add("refused", this.#held.length);
     for (const { packet } of this.#held) packet.fill(0);

@@ -22,17 +22,21 @@ import {
   type SessionLimits,
 } from "../wire/handshake_payload.ts";
 import { LIMITS } from "../wire/limits.ts";
-import { clipText } from "../wire/text_length.ts";
-import { encodeTermination, type TerminationReason } from "../wire/termination_payload.ts";
-import { encodeErrorWithin, faultError, TERMINATION_TEXT_BYTES_MAX } from "./faults.ts";
+import {
+  decodeTermination,
+  encodeTermination,
+  type Termination,
+  type TerminationReason,
+} from "../wire/termination_payload.ts";
+import { encodeErrorWithin, faultError, faultTermination } from "./faults.ts";
 import type { Gate } from "./gate.ts";
 import type { SessionSettings } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
-import type { Principal } from "./permissions.ts";
+import { isPrincipalName, type Principal } from "./permissions.ts";
 
 /** What a server's session tells the layer above. */
 export type ServerSessionEvent =
-  /** The client asks to be let in: {@linkcode ServerSession.admit} or {@linkcode ServerSession.refuse} has to follow. */
+  /** The client asks to be let in: `admit` or `refuse` has to follow. */
   | { readonly kind: "authenticate"; readonly credential: Credential | null }
   /** A Query; one of the answering methods has to follow, in the end. */
   | { readonly kind: "request"; readonly requestId: number; readonly payload: Uint8Array }
@@ -55,7 +59,11 @@ export interface ServerSessionOptions {
 
 type State = "waiting" | "authenticating" | "open" | "closing" | "closed";
 
-/** The session of one client. The caller drains its events and the transport's packets after each call. */
+/**
+ * The session of one client. The caller drains its events and the transport's packets after each call. Once it
+ * {@linkcode ServerSession.isClosed}, the caller sends one more packet of the transport and closes that and the
+ * association.
+ */
 export class ServerSession {
   readonly #options: ServerSessionOptions;
   readonly #transport: Transport;
@@ -115,7 +123,8 @@ export class ServerSession {
 
   /** When {@linkcode ServerSession.handleTimeout} is due. */
   pollTimeout(): Milliseconds {
-    if (this.#state === "closed") return Infinity;
+    // Who is about to end asks for no sign of life.
+    if (this.isEnding) return this.#deadlines.next();
     return Math.min(this.#deadlines.next(), this.#liveness.deadline());
   }
 
@@ -148,7 +157,7 @@ export class ServerSession {
 
   /** Takes an event of the transport. */
   handleTransportEvent(event: TransportEvent, now: Milliseconds): void {
-    if (this.#state === "closed") return;
+    if (this.isEnding) return this.#onEventOfEnd(event);
     switch (event.kind) {
       case "message":
         return this.#guard(
@@ -175,6 +184,12 @@ export class ServerSession {
       case "dead":
         return this.#end("idle", new SqpError("heartbeat_lost", { message: event.reason }), now);
     }
+  }
+
+  /** The end was told: of interest is only that the client has heard it, or can hear nothing any more. */
+  #onEventOfEnd(event: TransportEvent): void {
+    const isHeard = event.kind === "message" && event.type === MessageType.TERMINATION;
+    if (isHeard || event.kind === "fault") this.#close();
   }
 
   /** A payload that cannot be read is a fault of the client, and fatal to the session. */
@@ -208,7 +223,7 @@ export class ServerSession {
         return;
       }
       case MessageType.TERMINATION:
-        return this.#onTermination();
+        return this.#onTermination(decodeTermination(payload), now);
       default:
         // Move, and an Error of the client: there is only one path yet, and nothing was asked of the client.
         return;
@@ -230,7 +245,6 @@ export class ServerSession {
   }
 
   #onQuery(requestId: number, payload: Uint8Array): void {
-    if (this.isEnding) return this.#answerError(requestId, new SqpError("session_closed"));
     if (this.#isDraining) return this.#answerError(requestId, new SqpError("draining"));
     if (this.#requests.size >= this.#options.limits.openRequests) {
       return this.#answerError(requestId, new SqpError("too_many_requests"));
@@ -239,19 +253,34 @@ export class ServerSession {
     this.#events.push({ kind: "request", requestId, payload });
   }
 
-  /** The client is done: nothing more is sent to it. */
-  #onTermination(): void {
-    this.#release();
-    this.#events.push({ kind: "ended", error: undefined });
-    this.#close();
+  /** The client is done, at once or when its requests are. */
+  #onTermination({ reason, message, drainMs }: Termination, now: Milliseconds): void {
+    if (drainMs > 0) {
+      this.#isDraining = true;
+      this.#deadlines.set("drain", Math.min(now + drainMs, this.#deadlines.get("drain")));
+      return;
+    }
+    // PROTOCOL.md, "Termination": "the receiver answers with a Termination of the reason closed".
+    this.#say("closed", "");
+    const isInOrder = reason === "closed";
+    this.#finishWith(
+      isInOrder ? undefined : new SqpError("session_closed", { message: `${reason}: ${message}` }),
+    );
   }
 
   // Letting in
 
-  /** Lets the client in. Harmless when the session has ended meanwhile. */
+  /**
+   * Lets the client in; refuses it with `internal` where the name of its principal cannot be told. Harmless when the
+   * session has ended meanwhile.
+   */
   admit(principal: Principal, now: Milliseconds): void {
     const request = this.#handshake;
     if (this.#state !== "authenticating" || request === undefined) return;
+    if (!isPrincipalName(principal.name)) {
+      const message = "The principal has no name that can be told.";
+      return this.refuse(new SqpError("internal", { message }), now);
+    }
     this.#state = "open";
     this.#principal = principal;
     this.#deadlines.clear("gate");
@@ -281,9 +310,6 @@ export class ServerSession {
 
   /** Refuses the client: one Error, one Termination, and the end. Harmless when the session has ended meanwhile. */
   refuse(error: SqpError, now: Milliseconds): void {
-    if (this.isEnding) return;
-    this.#gate.refuse();
-    this.#transport.sendMessage(MessageType.ERROR, 0, encodeError(error.toPayload()));
     this.#end("refused", error, now);
   }
 
@@ -297,11 +323,9 @@ export class ServerSession {
   /** Answers with a Response, which ends the request. */
   respond(requestId: number, payload: Uint8Array): void {
     if (!this.#requests.has(requestId)) return;
-    try {
-      this.#transport.sendMessage(MessageType.RESPONSE, requestId, payload);
-    } catch (error) {
-      if (!(error instanceof TransportLimitError)) throw error;
-      return this.fail(requestId, new SqpError("message_too_large", { cause: error }));
+    const refusal = this.#send(MessageType.RESPONSE, requestId, payload);
+    if (refusal !== undefined) {
+      return this.fail(requestId, new SqpError("message_too_large", { cause: refusal }));
     }
     this.#finish(requestId);
   }
@@ -315,25 +339,37 @@ export class ServerSession {
     this.#finish(requestId);
   }
 
-  /** Opens the stream of a request and sends the Response that `head` makes for its id. Returns 0 where the request is gone. */
+  /** Opens the stream of a request and sends the Response that `head` makes for its id. Returns 0 where it cannot. */
   openStream(requestId: number, head: (streamId: number) => Uint8Array): number {
     if (this.#requests.get(requestId) !== 0) return 0;
+    let streamId;
     try {
-      const streamId = this.#transport.openStream(requestId);
-      this.#requests.set(requestId, streamId);
-      this.#transport.sendMessage(MessageType.RESPONSE, requestId, head(streamId));
-      return streamId;
+      streamId = this.#transport.openStream(requestId);
     } catch (error) {
       if (!(error instanceof TransportLimitError)) throw error;
       this.fail(requestId, new SqpError("too_many_streams", { cause: error }));
       return 0;
     }
+    this.#requests.set(requestId, streamId);
+    const refusal = this.#send(MessageType.RESPONSE, requestId, head(streamId));
+    if (refusal === undefined) return streamId;
+    this.fail(requestId, new SqpError("message_too_large", { cause: refusal }));
+    return 0;
   }
 
-  /** Writes to the stream of a request. */
+  /**
+   * Writes to the stream of a request, which fails with `internal` where more waits than a stream may hold: look at
+   * {@linkcode ServerSession.streamBufferedBytes} before.
+   */
   writeStream(requestId: number, bytes: Uint8Array): void {
     const streamId = this.#requests.get(requestId) ?? 0;
-    if (streamId !== 0) this.#transport.writeStream(streamId, bytes);
+    if (streamId === 0) return;
+    try {
+      this.#transport.writeStream(streamId, bytes);
+    } catch (error) {
+      if (!(error instanceof TransportLimitError)) throw error;
+      this.fail(requestId, new SqpError("internal", { message: error.message, cause: error }));
+    }
   }
 
   /** Bytes of a request's stream that have not arrived. */
@@ -351,8 +387,28 @@ export class ServerSession {
   }
 
   #answerError(requestId: number, error: SqpError): void {
-    this.#transport.sendMessage(MessageType.ERROR, requestId, encodeError(error.toPayload()));
-    this.#finish(requestId);
+    const refusal = this.#send(MessageType.ERROR, requestId, encodeError(error.toPayload()));
+    if (refusal === undefined) return this.#finish(requestId);
+    // Every client takes an Error: it is this side's buffer that is full.
+    this.#giveUp(refusal);
+  }
+
+  /** Sends an answer. Returns why it cannot be sent, if so. */
+  #send(
+    type: MessageType,
+    requestId: number,
+    payload: Uint8Array,
+  ): TransportLimitError | undefined {
+    if (this.#transport.waitingMessages >= this.#options.settings.unackedAnswersMax) {
+      return new TransportLimitError("too many answers wait");
+    }
+    try {
+      this.#transport.sendMessage(type, requestId, payload);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof TransportLimitError)) throw error;
+      return error;
+    }
   }
 
   #finish(requestId: number): void {
@@ -367,7 +423,7 @@ export class ServerSession {
     if (this.isEnding || this.#isDraining) return;
     if (this.#state !== "open") return this.refuse(new SqpError("draining"), now);
     this.#isDraining = true;
-    this.#terminate("draining", "The server is about to stop.", drainMs, url);
+    this.#say("draining", "The server is about to stop.", drainMs, url);
     this.#deadlines.set("drain", now + drainMs);
   }
 
@@ -385,28 +441,37 @@ export class ServerSession {
     this.#end("shutdown", error, now);
   }
 
+  /** The transport has stopped: one packet is left to say why. */
   #onFault(error: SqpError): void {
-    this.#release();
-    const message = clipText(`${error.codeName}: ${error.message}`, TERMINATION_TEXT_BYTES_MAX);
-    this.#transport.sendFarewell(encodeTermination({ reason: "fault", message, drainMs: 0 }));
-    this.#events.push({ kind: "ended", error });
-    this.#state = "closed";
+    this.#transport.sendFarewell(faultTermination(error), encodeError(error.toPayload()));
+    this.#finishWith(error);
+  }
+
+  /** The client does not take its answers: it is told so once, without waiting for it. */
+  #giveUp(cause: TransportLimitError): void {
+    const error = new SqpError("overloaded", { message: "Answers are not acknowledged.", cause });
+    this.#sayWhy("overloaded", error);
+    this.#finishWith(error);
   }
 
   /** Ends the session; what was said last has a while to arrive. */
   #end(reason: TerminationReason, error: SqpError, now: Milliseconds): void {
     if (this.isEnding) return;
-    this.#release();
+    this.#sayWhy(reason, error);
+    this.#finishWith(error);
     this.#state = "closing";
-    this.#terminate(reason, error.message, 0);
     this.#deadlines.set("linger", now + this.#options.settings.lingerMs);
-    this.#events.push({ kind: "ended", error });
   }
 
-  #terminate(reason: TerminationReason, message: string, drainMs: number, url?: string): void {
+  #sayWhy(reason: TerminationReason, error: SqpError): void {
+    this.#transport.sendMessage(MessageType.ERROR, 0, encodeError(error.toPayload()));
+    this.#say(reason, error.message);
+  }
+
+  #say(reason: TerminationReason, message: string, drainMs = 0, url?: string): void {
     const payload = encodeTermination({
       reason,
-      message: clipText(message, TERMINATION_TEXT_BYTES_MAX),
+      message,
       drainMs,
       ...(url !== undefined && { url }),
     });
@@ -415,22 +480,20 @@ export class ServerSession {
 
   /** The association is gone: nothing more can be said. */
   abort(error: SqpError): void {
-    if (this.#state === "closed") return;
-    const wasEnding = this.isEnding;
-    this.#release();
-    if (!wasEnding) this.#events.push({ kind: "ended", error });
-    this.#gate.refuse();
-    this.#close();
+    if (this.isEnding) this.#close();
+    else this.#finishWith(error);
   }
 
-  #release(): void {
+  /** Lets go of everything. `error` tells the layer above why. */
+  #finishWith(error: SqpError | undefined): void {
     this.#requests.clear();
-    this.#deadlines.clearAll();
+    this.#gate.refuse();
+    this.#events.push({ kind: "ended", error });
+    this.#close();
   }
 
   #close(): void {
     this.#deadlines.clearAll();
     this.#state = "closed";
-    this.#transport.close();
   }
 }

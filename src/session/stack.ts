@@ -1,4 +1,4 @@
-// The one place that joins the security layer, the transport and the session into a core: datagrams below, requests above.
+// The one place that joins security layer, transport and session into a core: datagrams below, requests above.
 
 import { type Core, type Milliseconds, NEVER } from "../base/core.ts";
 import { DtlsAssociation, type DtlsEvent } from "../dtls/association.ts";
@@ -18,6 +18,8 @@ import {
   type ClientSessionOptions,
 } from "./client_session.ts";
 import { Gate } from "./gate.ts";
+import { Connecting } from "./connecting.ts";
+import { HandshakeRtt } from "./handshake_rtt.ts";
 import {
   ServerSession,
   type ServerSessionEvent,
@@ -34,10 +36,19 @@ function transportLimits(limits: SessionLimits): TransportLimits {
   };
 }
 
-/** A client: association, transport and session. */
+/**
+ * A client: association, transport and session.
+ *
+ * What begins a DTLS handshake nobody vouches for: a damaged or forged datagram can spoil it, so that it ends with an
+ * alert or with keys that fit nothing. As long as no record of the server was opened, another association is tried.
+ */
 export class ClientStack implements Core<ClientSessionEvent> {
-  readonly #association: DtlsAssociation;
+  #association: DtlsAssociation;
+  readonly #dtls: DtlsClientOptions;
   readonly #options: ClientSessionOptions;
+  readonly #connecting: Connecting;
+  readonly #rtt = new HandshakeRtt();
+  #isConfirmed = false;
   #transport: Transport | undefined;
   #session: ClientSession | undefined;
   /** Why the association ended. */
@@ -46,14 +57,21 @@ export class ClientStack implements Core<ClientSessionEvent> {
   readonly #out = new Outgoing();
 
   constructor(dtls: DtlsClientOptions, options: ClientSessionOptions, now: Milliseconds) {
+    this.#dtls = dtls;
     this.#options = options;
+    this.#connecting = new Connecting(options.settings, now);
     this.#association = DtlsAssociation.client(dtls, now);
     this.#drainAssociation(now);
   }
 
-  /** The security layer's association, to look at. */
+  /** The security layer's association, to look at; another one where the first was spoilt. */
   get association(): DtlsAssociation {
     return this.#association;
+  }
+
+  /** How many associations were tried. */
+  get associationAttempts(): number {
+    return this.#connecting.attempts;
   }
 
   /** The transport, once the association is there; to look at. */
@@ -68,30 +86,45 @@ export class ClientStack implements Core<ClientSessionEvent> {
 
   /** Whether everything is over and nothing is left to send. */
   get isClosed(): boolean {
+    if (this.#isConnecting) return false;
     if (this.#association.state === "closed") return true;
     return this.#association.state === "closing" && this.#session?.isClosed !== false;
   }
 
   handleDatagram(bytes: Uint8Array, now: Milliseconds): void {
+    if (this.#isConnecting) this.#rtt.onReceived(now);
     this.#association.handleDatagram(bytes, now);
     this.#drainAssociation(now);
+    if (this.#isConnecting && this.#isSpoilt && this.#connecting.giveUp(undefined, now)) {
+      this.#association.abandon();
+    }
+    if (!this.#isConfirmed && this.#association.isHandshakeConfirmed) {
+      // What was sent right behind the handshake may have come before its end, and was not understood.
+      this.#isConfirmed = true;
+      this.#transport?.restartProbes();
+    }
     this.settle(now);
   }
 
   handleTimeout(now: Milliseconds): void {
     this.#association.handleTimeout(now);
     this.#drainAssociation(now);
+    if (this.#isConnecting) this.#onConnectTimeout(now);
     this.#transport?.handleTimeout(now);
     this.#session?.handleTimeout(now);
     this.settle(now);
   }
 
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
-    return this.#out.poll(this.#association, this.#transport, now);
+    const datagram = this.#out.poll(this.#association, this.#transport, now);
+    if (this.#isConnecting && datagram !== undefined) this.#rtt.onSent(now);
+    this.#failIfGone();
+    return datagram;
   }
 
   pollTimeout(): Milliseconds {
-    return stackTimeout(this.#association, this.#transport, this.#session);
+    const own = this.#isConnecting ? this.#connecting.deadline() : NEVER;
+    return Math.min(own, stackTimeout(this.#association, this.#transport, this.#session));
   }
 
   pollEvent(): ClientSessionEvent | undefined {
@@ -117,10 +150,44 @@ export class ClientStack implements Core<ClientSessionEvent> {
     const { transport, session } = { transport: this.#transport, session: this.#session };
     if (transport === undefined || session === undefined) return;
     for (let event; (event = transport.pollEvent()) !== undefined;) {
-      session.handleTransportEvent(event);
+      session.handleTransportEvent(event, now);
     }
+    session.finishDrainIfIdle(now);
     session.finishCloseIfDrained();
     if (session.isClosed) this.#out.close(this.#association, transport, now);
+  }
+
+  /** Whether there is neither an association nor a failure yet. */
+  get #isConnecting(): boolean {
+    return this.#session === undefined && this.#failure === undefined;
+  }
+
+  /** Whether the keys of the handshake fit nothing that the server sends. */
+  get #isSpoilt(): boolean {
+    return !this.#association.hasOpenedRecord &&
+      this.#association.drops.get("bad-tag") >= this.#options.settings.unopenedRecordsMax;
+  }
+
+  #onConnectTimeout(now: Milliseconds): void {
+    switch (this.#connecting.onTimeout(now, this.#association.hasOpenedRecord)) {
+      case "fail":
+        this.#fail(new SqpError("handshake_timeout"), now);
+        return this.#association.close(now);
+      case "begin":
+        this.#association.abandon();
+        this.#association = DtlsAssociation.client(this.#dtls, now);
+        return this.#drainAssociation(now);
+      case "wait":
+        return;
+    }
+  }
+
+  /** The association may end without an event: its sending key was worn out. */
+  #failIfGone(): void {
+    const isOpen = this.#session !== undefined && !this.#session.isClosed;
+    if (isOpen && this.#association.state !== "connected") {
+      this.#session?.abort(new SqpError("connection_lost"));
+    }
   }
 
   #drainAssociation(now: Milliseconds): void {
@@ -134,7 +201,11 @@ export class ClientStack implements Core<ClientSessionEvent> {
       case "connected": {
         const limits = transportLimits(this.#options.limits);
         const maxPacketBytes = this.#association.applicationBytesMax();
-        this.#transport = new Transport({ role: "client", limits, maxPacketBytes }, now);
+        const initialRttMs = this.#rtt.estimateMs;
+        this.#transport = new Transport(
+          { role: "client", limits, maxPacketBytes, initialRttMs },
+          now,
+        );
         this.#session = new ClientSession(this.#options, this.#transport, now);
         return;
       }
@@ -142,20 +213,37 @@ export class ClientStack implements Core<ClientSessionEvent> {
         this.#session?.onHeard(now);
         return this.#transport?.handleDatagram(event.bytes, now);
       case "closed":
-        return this.#fail(new SqpError("connection_lost"));
-      case "failed":
-        return this.#fail(associationError(event.error));
+        return this.#fail(new SqpError("connection_lost"), now);
+      case "failed": {
+        const error = associationError(event.error);
+        const isDoubtful = this.#isConnecting && !this.#association.hasOpenedRecord;
+        const refusal = isRestartWanted(event.error) ? undefined : error.message;
+        if (!isDoubtful || !this.#connecting.giveUp(refusal, now)) {
+          return this.#fail(error, now);
+        }
+        // Its alert is not sent: nobody could tell it from a forged one, and it might hit the next association.
+        return this.#association.abandon();
+      }
     }
   }
 
-  #fail(error: SqpError): void {
+  #fail(error: SqpError, now: Milliseconds): void {
     this.#failure ??= error;
     // What arrived before the end is heard first: it may say why.
     for (let event; (event = this.#transport?.pollEvent()) !== undefined;) {
-      this.#session?.handleTransportEvent(event);
+      this.#session?.handleTransportEvent(event, now);
     }
     this.#session?.abort(error);
   }
+}
+
+/**
+ * RFC 9147 section 5.1: a server "MUST terminate the handshake with an "illegal_parameter" alert. This allows the
+ * client to restart the connection from scratch without a cookie."
+ */
+function isRestartWanted(error: AssociationError): boolean {
+  return error instanceof DtlsAlertError &&
+    error.description === AlertDescription.ILLEGAL_PARAMETER;
 }
 
 /** The error that a client sees for the end of its association. */
@@ -206,6 +294,7 @@ export class ServerStack implements Core<ServerStackEvent> {
   #session: ServerSession | undefined;
   #handshakeError: AssociationError | undefined;
   #isConnected = false;
+  readonly #rtt = new HandshakeRtt();
   readonly #out = new Outgoing();
 
   constructor(association: DtlsAssociation, options: ServerSessionOptions, now: Milliseconds) {
@@ -251,21 +340,32 @@ export class ServerStack implements Core<ServerStackEvent> {
 
   /** The endpoint has handed a datagram to the association: carries on what came of it. */
   onAssociation(now: Milliseconds): void {
+    if (!this.#isConnected) this.#rtt.onReceived(now);
+    this.#drainAssociation(now);
+    this.settle(now);
+  }
+
+  #drainAssociation(now: Milliseconds): void {
     for (let event; (event = this.#association.pollEvent()) !== undefined;) {
       this.#onDtlsEvent(event, now);
     }
-    this.settle(now);
+    // The association may end without an event: its sending key was worn out.
+    if (this.#isConnected && this.#association.state !== "connected") this.#abort(now);
   }
 
   handleTimeout(now: Milliseconds): void {
     this.#association.handleTimeout(now);
+    this.#drainAssociation(now);
     this.#transport?.handleTimeout(now);
     this.#session?.handleTimeout(now);
-    this.onAssociation(now);
+    this.settle(now);
   }
 
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
-    return this.#out.poll(this.#association, this.#transport, now);
+    const datagram = this.#out.poll(this.#association, this.#transport, now);
+    if (datagram === undefined) this.#drainAssociation(now);
+    else if (!this.#isConnected) this.#rtt.onSent(now);
+    return datagram;
   }
 
   pollTimeout(): Milliseconds {
@@ -277,6 +377,13 @@ export class ServerStack implements Core<ServerStackEvent> {
     if (error === undefined) return this.#session?.pollEvent();
     this.#handshakeError = undefined;
     return { kind: "handshake-failed", error };
+  }
+
+  /** Ends everything at once. What is there to be sent is better not sent. */
+  abandon(error: SqpError, now: Milliseconds): void {
+    this.#session?.abort(error);
+    this.settle(now);
+    this.#association.abandon();
   }
 
   /** Carries events up, and the end of the session down. Call after using the session directly. */
@@ -296,7 +403,11 @@ export class ServerStack implements Core<ServerStackEvent> {
         this.#isConnected = true;
         const limits = transportLimits(this.#options.limits);
         const maxPacketBytes = this.#association.applicationBytesMax();
-        const transport = new Transport({ role: "server", limits, maxPacketBytes }, now);
+        const initialRttMs = this.#rtt.estimateMs;
+        const transport = new Transport(
+          { role: "server", limits, maxPacketBytes, initialRttMs },
+          now,
+        );
         this.#gate = new Gate(transport);
         this.#transport = transport;
         this.#session = new ServerSession(this.#options, transport, this.#gate, now);
@@ -310,8 +421,18 @@ export class ServerStack implements Core<ServerStackEvent> {
         if (event.kind === "failed" && this.#session === undefined) {
           this.#handshakeError = event.error;
         }
-        return this.#session?.abort(new SqpError("connection_lost"));
+        return this.#abort(now);
     }
+  }
+
+  #abort(now: Milliseconds): void {
+    if (this.#session?.isClosed !== false) return;
+    // What arrived before the end is heard first: it may say why.
+    for (let event; (event = this.#transport?.pollEvent()) !== undefined;) {
+      this.#session.handleTransportEvent(event, now);
+    }
+    this.#session.abort(new SqpError("connection_lost"));
+    this.settle(now);
   }
 }
 
@@ -335,9 +456,11 @@ class Outgoing {
 
   /** Closes the association; a last packet of the transport goes before its close_notify. */
   close(association: DtlsAssociation, transport: Transport, now: Milliseconds): void {
-    if (association.state !== "connected") return;
-    this.#parting = this.#sealNext(association, transport, now);
-    association.close(now);
+    if (association.state === "connected") {
+      this.#parting = this.#sealNext(association, transport, now);
+      association.close(now);
+    }
+    transport.close();
   }
 
   #sealNext(

@@ -23,7 +23,9 @@ export function payloadBytesMax(type: MessageType, sender: Role, peerBytesMax: n
       return peerBytesMax;
     case MessageType.ERROR:
       // A client's Error is never in fragments: see Inbox.
-      return sender === "client" ? WHOLE_PAYLOAD_BYTES_MAX : peerBytesMax;
+      if (sender === "client") return WHOLE_PAYLOAD_BYTES_MAX;
+      // An Error always fits one frame: a peer that wants no long messages is told of it, too.
+      return Math.max(peerBytesMax, WHOLE_PAYLOAD_BYTES_MAX);
     case MessageType.TERMINATION:
     case MessageType.CANCEL:
     case MessageType.MOVE:

@@ -125,7 +125,7 @@ export class MessageSender implements FrameSource {
     }
   }
 
-  /** Puts what goes out past a full congestion window into a packet: Termination. */
+  /** Puts what goes out past a full congestion window into a packet: the end of the session. */
   packUrgent(builder: PacketBuilder): void {
     packWhole(this.#urgent, builder);
   }
@@ -145,7 +145,7 @@ export class MessageSender implements FrameSource {
 
   /** The line in which a message waits for its turn. */
   #line(message: OutgoingMessage): Set<OutgoingMessage> {
-    if (message.type === MessageType.TERMINATION) return this.#urgent;
+    if (endsSession(message.type, message.requestId)) return this.#urgent;
     if (message.type === MessageType.HANDSHAKE_REQUEST) return this.#handshakeRequest;
     return message.ranges === undefined ? this.#whole : this.#parts;
   }
@@ -181,6 +181,11 @@ export class MessageSender implements FrameSource {
     this.#move = undefined;
     this.#bufferedBytes = 0;
   }
+}
+
+/** Whether a message belongs to the end of a session: Termination, and the Error that says why. */
+export function endsSession(type: MessageType, requestId: number): boolean {
+  return type === MessageType.TERMINATION || (type === MessageType.ERROR && requestId === 0);
 }
 
 /** Puts messages of one frame each into a packet until one does not fit. */

@@ -14,6 +14,12 @@ export class RttEstimator {
   /** Whether the SQP handshake is done, after which the peer keeps to its maximum delay. */
   handshakeConfirmed = false;
 
+  /** Begins with what is known of the path, until the first sample. */
+  setInitial(rttMs: number): void {
+    this.smoothedRtt = rttMs;
+    this.rttvar = rttMs / 2;
+  }
+
   /** Takes the time from sending a packet to its acknowledgement, and the delay that the peer reported. */
   update(latestRtt: number, reportedAckDelayMs: number, now: Milliseconds): void {
     this.latestRtt = latestRtt;

@@ -33,7 +33,7 @@ import {
 } from "./limits.ts";
 import { LossState } from "./loss_state.ts";
 import { payloadBytesMax } from "./message_limits.ts";
-import { MessageSender } from "./message_sender.ts";
+import { endsSession, MessageSender } from "./message_sender.ts";
 import { PacketBuilder } from "./packer.ts";
 import { ReceiveStreams } from "./receive_streams.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -47,6 +47,8 @@ export interface TransportOptions {
   readonly limits: TransportLimits;
   /** Largest packet that may come out of `pollTransmit`, in bytes; at least `PACKET_BYTES_MIN`. */
   readonly maxPacketBytes: number;
+  /** The round-trip time of the path where it is known, in milliseconds; else RFC 9002's guess. */
+  readonly initialRttMs?: number;
   /** The congestion controller; New Reno where there is none. */
   readonly congestion?: CongestionController;
 }
@@ -86,7 +88,8 @@ export class Transport implements Core<TransportEvent> {
   #farewell: Uint8Array | undefined;
 
   /** Throws `RangeError` where `maxPacketBytes` is too small. */
-  constructor({ role, limits, maxPacketBytes, congestion }: TransportOptions, now: Milliseconds) {
+  constructor(options: TransportOptions, now: Milliseconds) {
+    const { role, limits, maxPacketBytes, congestion, initialRttMs } = options;
     checkPacketBytes(maxPacketBytes);
     this.#role = role;
     this.#limits = limits;
@@ -95,6 +98,7 @@ export class Transport implements Core<TransportEvent> {
     this.#congestion = congestion ?? new NewReno(maxPacketBytes);
     this.#loss = new LossState(this.#congestion, limits);
     this.#loss.onPacketReceived(now);
+    if (initialRttMs !== undefined) this.#loss.rtt.setInitial(initialRttMs);
 
     const session = { streamId: SESSION_CREDIT, requestId: 0 };
     const initial = initialCredit(role, limits);
@@ -227,6 +231,12 @@ export class Transport implements Core<TransportEvent> {
     this.#arm();
   }
 
+  /** The peer could not read packets, and now can: the back-off of probe timeouts begins anew. */
+  restartProbes(): void {
+    this.#loss.ptoCount = 0;
+    this.#arm();
+  }
+
   /** When {@linkcode handleTimeout} and {@linkcode pollTransmit} have to be called next. */
   pollTimeout(): Milliseconds {
     return this.#deadlines.next();
@@ -310,7 +320,8 @@ export class Transport implements Core<TransportEvent> {
     if (payload.length > lengthMax) {
       throw new TransportLimitError(`a message of ${payload.length} bytes, ${lengthMax} allowed`);
     }
-    if (this.#messages.bufferedBytes + payload.length > this.#limits.sendMessageBytesMax) {
+    const waitingBytes = this.#messages.bufferedBytes + payload.length;
+    if (waitingBytes > this.#limits.sendMessageBytesMax && !endsSession(type, requestId)) {
       throw new TransportLimitError("too many bytes of messages wait");
     }
     if (type === MessageType.QUERY) {
@@ -424,6 +435,11 @@ export class Transport implements Core<TransportEvent> {
   }
 
   // State, for tests and operators.
+
+  /** Messages that have not arrived. */
+  get waitingMessages(): number {
+    return this.#messages.length;
+  }
 
   /** Whether all that was given for sending has arrived. */
   get isDrained(): boolean {

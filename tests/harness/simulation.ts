@@ -144,11 +144,11 @@ function deliver<Event>(link: Link, party: Party<Event>, now: Milliseconds): voi
 }
 
 /**
- * Runs a scenario with each seed from 1 to `count`; a failure names its seed. With the environment variable
+ * Runs a scenario with `count` seeds from `first` on; a failure names its seed. With the environment variable
  * SQP_SEED and the permission to read it, only that seed runs.
  */
-export function forEachSeed(count: number, scenario: (seed: number) => void): void {
-  for (const seed of chosenSeed() ?? Array.from({ length: count }, (_, i) => i + 1)) {
+export function forEachSeed(count: number, scenario: (seed: number) => void, first = 1): void {
+  for (const seed of chosenSeed() ?? Array.from({ length: count }, (_, i) => first + i)) {
     try {
       scenario(seed);
     } catch (error) {
