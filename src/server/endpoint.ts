@@ -10,8 +10,12 @@ import type { Principal } from "../session/permissions.ts";
 import { type AssociationError, DtlsAlertError } from "../dtls/errors.ts";
 import { codePointName } from "../base/code_points.ts";
 import { AlertDescription } from "../dtls/code_points.ts";
-import type { ServerSession, ServerSessionOptions } from "../session/server_session.ts";
-import { ServerStack, type ServerStackEvent } from "../session/stack.ts";
+import type {
+  ServerSession,
+  ServerSessionEvent,
+  ServerSessionOptions,
+} from "../session/server_session.ts";
+import { ServerStack } from "../session/stack.ts";
 import { SqpError } from "../wire/errors.ts";
 import { SERVER_LIMITS, type ServerLimits } from "./limits.ts";
 
@@ -21,6 +25,8 @@ export interface ServerEndpointOptions {
   readonly session: ServerSessionOptions;
   readonly limits?: Partial<ServerLimits>;
   readonly dtlsLimits?: Partial<EndpointLimits>;
+  /** Told of each handshake of the security layer that comes to nothing, with the reason under which it is counted. */
+  readonly onHandshakeFailed?: (address: string, reason: string, error: AssociationError) => void;
 }
 
 /** One client: its association, and its session once there is one. */
@@ -32,7 +38,7 @@ export interface EndpointClient {
 /** Something that a client's session tells. */
 export interface EndpointEvent {
   readonly client: EndpointClient;
-  readonly event: ServerStackEvent;
+  readonly event: ServerSessionEvent;
 }
 
 interface Client extends EndpointClient {
@@ -41,6 +47,8 @@ interface Client extends EndpointClient {
   isReady: boolean;
   /** Whether its association was seen connected. */
   isConnected: boolean;
+  /** Whether it was told that its handshake came to nothing. */
+  isFailureTold: boolean;
   /** Whether its session counts against the limits. */
   isCounted: boolean;
 }
@@ -111,7 +119,15 @@ export class ServerEndpoint implements AddressedCore {
     let client = this.#clients.get(entry);
     if (client === undefined) {
       const stack = new ServerStack(entry.association, this.#options.session, now);
-      client = { address, stack, entry, isReady: false, isConnected: false, isCounted: false };
+      client = {
+        address,
+        stack,
+        entry,
+        isReady: false,
+        isConnected: false,
+        isFailureTold: false,
+        isCounted: false,
+      };
       this.#clients.set(entry, client);
       this.#removeReplaced(now);
     }
@@ -232,11 +248,15 @@ export class ServerEndpoint implements AddressedCore {
   }
 
   #takeEvents(client: Client): void {
+    const { handshakeError } = client.stack;
+    if (handshakeError !== undefined && !client.isFailureTold) {
+      client.isFailureTold = true;
+      const reason = handshakeFailureReason(handshakeError);
+      this.handshakeFailures.add(reason);
+      this.#options.onHandshakeFailed?.(client.address, reason, handshakeError);
+    }
     for (let event; (event = client.stack.pollEvent()) !== undefined;) {
       if (event.kind === "ended") this.#uncount(client);
-      if (event.kind === "handshake-failed") {
-        this.handshakeFailures.add(handshakeFailureReason(event.error));
-      }
       this.#events.push({ client, event });
     }
   }
@@ -312,7 +332,7 @@ function addCounts(sum: Counters<string>, part: { snapshot(): Record<string, num
 }
 
 /** Why a handshake came to nothing, in a word. */
-export function handshakeFailureReason(error: AssociationError): string {
+function handshakeFailureReason(error: AssociationError): string {
   return error instanceof DtlsAlertError
     ? `alert-${codePointName(AlertDescription, error.description).toLowerCase()}`
     : error.reason;

@@ -60,6 +60,7 @@ export class Server implements AsyncDisposable {
     this.#socket = socket;
     const now = monotonicNow;
     const wake = () => this.#driver.wake();
+    const { engine, log } = config;
     this.#endpoint = new ServerEndpoint({
       dtls: dtlsOptions(config, files),
       session: {
@@ -69,8 +70,9 @@ export class Server implements AsyncDisposable {
         agent: AGENT,
       },
       ...(config.limits !== undefined && { limits: config.limits }),
+      onHandshakeFailed: (address, reason, { message }) =>
+        log.info("handshake failed", { address, reason, error: message }),
     }, now());
-    const { engine, log } = config;
     const authenticator = new Authenticator({
       policy: config.policy,
       certificatePermissions: config.certificatePermissions,

@@ -12,12 +12,7 @@ import type { Principal } from "../session/permissions.ts";
 import type { Credential } from "../wire/handshake_payload.ts";
 import { SqpError } from "../wire/errors.ts";
 import type { AssociationFacts, Authenticator } from "./authenticator.ts";
-import {
-  type EndpointClient,
-  type EndpointEvent,
-  handshakeFailureReason,
-  type ServerEndpoint,
-} from "./endpoint.ts";
+import type { EndpointClient, EndpointEvent, ServerEndpoint } from "./endpoint.ts";
 import type { Logger } from "./log.ts";
 import { SERVER_LIMITS } from "./limits.ts";
 
@@ -77,12 +72,6 @@ export class Service {
         return this.#work.get(client)?.writable.get(event.requestId)?.();
       case "ended":
         return this.#onEnded(client, event.error);
-      case "handshake-failed":
-        return this.#options.log.info("handshake failed", {
-          address: client.address,
-          reason: handshakeFailureReason(event.error),
-          error: event.error.message,
-        });
     }
   }
 

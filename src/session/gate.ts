@@ -62,7 +62,6 @@ export class Gate {
   refuse(): void {
     if (this.#state === "open") return;
     this.#state = "refused";
-    if (this.#held.length > 0) this.drops.add("refused", this.#held.length);
     for (const { packet } of this.#held) packet.fill(0);
     this.#forget();
   }

@@ -279,14 +279,8 @@ const TRUST_REASONS: ReadonlySet<string> = new Set([
   "bad-signature",
 ]);
 
-/** What a server's side of one client tells the layer above. */
-export type ServerStackEvent =
-  | ServerSessionEvent
-  /** The handshake of the security layer came to nothing, so that there never was a session. The only event. */
-  | { readonly kind: "handshake-failed"; readonly error: AssociationError };
-
 /** A server's side of one client: transport, gate and session on an association that the endpoint made. */
-export class ServerStack implements Core<ServerStackEvent> {
+export class ServerStack implements Core<ServerSessionEvent> {
   readonly #association: DtlsAssociation;
   readonly #options: ServerSessionOptions;
   #transport: Transport | undefined;
@@ -326,6 +320,11 @@ export class ServerStack implements Core<ServerStackEvent> {
   /** Whether the association has completed its handshake. */
   get isConnected(): boolean {
     return this.#isConnected;
+  }
+
+  /** Why the handshake of the security layer came to nothing, where it did: then there never was a session. */
+  get handshakeError(): AssociationError | undefined {
+    return this.#handshakeError;
   }
 
   /** Whether nothing is left: not even an alert that may have to be sent again. */
@@ -372,11 +371,8 @@ export class ServerStack implements Core<ServerStackEvent> {
     return stackTimeout(this.#association, this.#transport, this.#session);
   }
 
-  pollEvent(): ServerStackEvent | undefined {
-    const error = this.#handshakeError;
-    if (error === undefined) return this.#session?.pollEvent();
-    this.#handshakeError = undefined;
-    return { kind: "handshake-failed", error };
+  pollEvent(): ServerSessionEvent | undefined {
+    return this.#session?.pollEvent();
   }
 
   /** Ends everything at once. What is there to be sent is better not sent. */
@@ -417,10 +413,9 @@ export class ServerStack implements Core<ServerStackEvent> {
         this.#session?.onHeard(now);
         return this.#gate?.handlePacket(event.bytes, now);
       case "closed":
+        return this.#abort(now);
       case "failed":
-        if (event.kind === "failed" && this.#session === undefined) {
-          this.#handshakeError = event.error;
-        }
+        if (this.#session === undefined) this.#handshakeError = event.error;
         return this.#abort(now);
     }
   }

@@ -174,7 +174,6 @@ liveTest(
 
     const queries = Array.from({ length: 6 }, (_, i) => `create table early${i} (v)`);
     await context.step("queries that came with a refused token are erased unparsed", async () => {
-      const before = server.server.counters()["gateDrops"]?.["refused"] ?? 0;
       const events = await runRawClient(server.port, {
         ca,
         token: cases[1]![0],
@@ -184,8 +183,6 @@ liveTest(
       assertEquals(ended.map(({ error }) => error.codeName), ["token_bad_signature"]);
       const failed = events.filter((event) => event.kind === "failed");
       assertEquals(failed.length, queries.length);
-      const erased = server.server.counters()["gateDrops"]!["refused"]!;
-      assert(erased > before, "the queries reached the gate");
       assertNothingParsed(server);
     });
 
