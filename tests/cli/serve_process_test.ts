@@ -9,6 +9,9 @@ import {
   TemporaryFolder,
   until,
 } from "../harness/live_server.ts";
+import { UdpRelay } from "../harness/udp_relay.ts";
+import { seeRecords } from "../harness/dtls_records.ts";
+import { ContentType } from "../../src/dtls/code_points.ts";
 import { testWith } from "../harness/permissions.ts";
 import { processesWith, runTask, runTyped, ServerProcess } from "../harness/server_process.ts";
 
@@ -22,10 +25,10 @@ function inside(folder: TemporaryFolder): string[] {
   return ["--certs", `${folder.path}/certs`, "--database", `${folder.path}/db.sqlite`];
 }
 
-function connectTo(server: ServerProcess, folder: TemporaryFolder) {
+function connectTo(server: ServerProcess, folder: TemporaryFolder, url = server.url) {
   const read = (name: string) => Deno.readTextFileSync(`${folder.path}/certs/${name}`);
   const options = { ca: read("ca.pem"), cert: read("client.pem"), key: read("client.key") };
-  return connect(server.url, options);
+  return connect(url, options);
 }
 
 /** One clear line, no stack trace. */
@@ -260,3 +263,34 @@ liveTest("what does not finish in the time to drain fails with shutting_down", a
   assertEquals((await server.ended()).code, 0);
   assertEquals(await processesWith(`${folder.path}/db.sqlite`) ?? [], []);
 });
+
+liveTest(
+  "with --keylog a warning is given, and the secrets in the file open what was captured",
+  async () => {
+    await using folder = new TemporaryFolder();
+    const path = `${folder.path}/secrets.log`;
+    await using server = await ServerProcess.start([...inside(folder), "--keylog", path]);
+    assertMatch(server.stderr, /warn .*secrets of all sessions are written to a file/);
+    await using relay = new UdpRelay(Number(server.url.split(":").at(-1)));
+    {
+      await using client = await connectTo(server, folder, relay.url);
+      await client.execute("select 'a value that is read again'");
+    }
+    assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
+    const keyLog = Deno.readTextFileSync(path).trim().split("\n");
+    for (const line of keyLog) assertMatch(line, /^[A-Z0-9_]+ [0-9a-f]{64} [0-9a-f]{64,96}$/);
+    const texts = relay.captured.flatMap(({ direction, bytes }) => {
+      const from = direction === "to-server" ? "client" : "server";
+      // The server's connection ID is in records to it; the client has none.
+      const records = seeRecords(bytes, from, keyLog, { idBytes: from === "client" ? 8 : 0 });
+      return records.filter(({ type }) => type === ContentType.APPLICATION_DATA)
+        .map(({ content }) => `${from} ${new TextDecoder().decode(content)}`);
+    });
+    for (const from of ["client", "server"]) {
+      const found = texts.filter((text) =>
+        text.startsWith(from) && text.includes("a value that is read again")
+      );
+      assert(found.length > 0, `what the ${from} said`);
+    }
+  },
+);

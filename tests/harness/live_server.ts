@@ -128,6 +128,11 @@ export class LiveServer implements AsyncDisposable {
     return connect(this.url, { ...this.options, ...options });
   }
 
+  /** Connects by way of another address, a relay's. */
+  connectTo(url: string): Promise<Client> {
+    return connect(url, this.options);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.server.close();
     await this.#folder[Symbol.asyncDispose]();

@@ -6,6 +6,9 @@ export interface Captured {
   readonly bytes: Uint8Array;
 }
 
+/** What passes in place of one datagram. */
+export type Tamper = (bytes: Uint8Array) => readonly Uint8Array[];
+
 /** Passes datagrams between its clients and one server. */
 export class UdpRelay implements AsyncDisposable {
   /** Everything that passed, in order. */
@@ -15,6 +18,9 @@ export class UdpRelay implements AsyncDisposable {
   /** A socket to the server for each client. */
   readonly #backs = new Map<number, Deno.DatagramConn>();
   readonly #tasks: Promise<void>[] = [];
+
+  /** Nothing is changed at first. */
+  tamper: Tamper = (bytes) => [bytes];
 
   constructor(serverPort: number) {
     this.#server = { transport: "udp", hostname: "127.0.0.1", port: serverPort };
@@ -46,14 +52,14 @@ export class UdpRelay implements AsyncDisposable {
         this.#tasks.push(this.#answer(back, client));
       }
       this.captured.push({ direction: "to-server", bytes: bytes.slice() });
-      await back.send(bytes, this.#server);
+      for (const each of this.tamper(bytes)) await back.send(each, this.#server);
     }
   }
 
   async #answer(back: Deno.DatagramConn, client: Deno.NetAddr): Promise<void> {
     for await (const [bytes] of back) {
       this.captured.push({ direction: "to-client", bytes: bytes.slice() });
-      await this.#front.send(bytes, client);
+      for (const each of this.tamper(bytes)) await this.#front.send(each, client);
     }
   }
 
