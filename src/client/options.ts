@@ -1,4 +1,5 @@
-// What a user decides when connecting, and what becomes of it: addresses, credentials and trust, checked before anything is sent.
+// What a user decides when connecting, and what becomes of it: addresses, credentials and trust, checked before
+// anything is sent.
 
 import type { DtlsClientOptions } from "../dtls/options.ts";
 import { serverVerifier } from "../dtls/peer_verifier.ts";

@@ -12,6 +12,9 @@ const SENDS_PER_TURN_MAX = 256;
 /** Sends that the system has not taken yet. */
 const SENDS_OPEN_MAX = 1_024;
 
+/** Bytes of the largest datagram that UDP over IPv4 carries. */
+const DATAGRAM_BYTES_MAX = 65_507;
+
 /** The longest time that one timer is set for; a later deadline takes several. */
 const TIMER_MS_MAX = 2_147_483_647;
 
@@ -43,6 +46,8 @@ export class UdpDriver {
   readonly #socket: Deno.DatagramConn;
   readonly #core: AddressedCore;
   readonly #onTurn: (now: Milliseconds) => void;
+  /** Where the system writes each datagram; what is handed on is a copy of its size. */
+  readonly #buffer = new Uint8Array(DATAGRAM_BYTES_MAX);
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAt: Milliseconds = NEVER;
   #openSends = 0;
@@ -85,10 +90,10 @@ export class UdpDriver {
   async #receive(): Promise<void> {
     for (let received = 1; !this.#isClosed; received++) {
       try {
-        const [bytes, from] = await this.#socket.receive();
+        const [bytes, from] = await this.#socket.receive(this.#buffer);
         this.counters.add("received");
         const address = addressText(from as Deno.NetAddr);
-        this.#core.handleDatagram(bytes, address, monotonicNow());
+        this.#core.handleDatagram(bytes.slice(), address, monotonicNow());
         this.wake();
         // The others of this thread go on only when no microtask is left.
         if (received % RECEIVES_PER_TURN_MAX === 0) await this.#othersTurn();
@@ -141,16 +146,14 @@ export class UdpDriver {
     while (this.#openSends > 0) await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
+  /** Sees to it that a turn comes in time. A timer that is early enough stays: what it finds, it is set again for. */
   #arm(now: Milliseconds): void {
     const at = this.#core.pollTimeout();
-    if (at === this.#timerAt && this.#timer !== undefined) return;
+    if (at >= this.#timerAt) return;
     clearTimeout(this.#timer);
-    this.#timer = undefined;
     this.#timerAt = at;
-    if (at === NEVER) return;
-    const delayMs = Math.min(Math.max(0, at - now), TIMER_MS_MAX);
+    const delayMs = Math.min(Math.max(0, Math.ceil(at - now)), TIMER_MS_MAX);
     this.#timer = setTimeout(() => {
-      this.#timer = undefined;
       this.#timerAt = NEVER;
       this.wake();
     }, delayMs);

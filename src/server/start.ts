@@ -105,7 +105,10 @@ async function openDatabase(database: string): Promise<Engine> {
   }
 }
 
-/** Appends lines to a file that only its owner can read, opened for each line. Throws what the system says where it cannot be written. */
+/**
+ * Appends lines to a file that only its owner can read, opened for each line. Throws what the system says where it
+ * cannot be written.
+ */
 function keyLogWriter(path: string, log: Logger): (line: string) => void {
   const append = (text: string) =>
     Deno.writeTextFileSync(path, text, { append: true, create: true, mode: 0o600 });

@@ -1,4 +1,5 @@
-// The client against a server over sockets of this machine: values, concurrency, streams, ends of requests and of sessions.
+// The client against a server over sockets of this machine: values, concurrency, streams, ends of requests and of
+// sessions.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { type Client, type Row, type SqlValue, SqpError } from "../../src/client/mod.ts";

@@ -1,4 +1,5 @@
-// A real corpus through the client over UDP: loaded a row a line, asked, and held against what SQLite says when asked directly.
+// A real corpus through the client over UDP: loaded a row a line, asked, and held against what SQLite says when asked
+// directly.
 
 import { assert, assertEquals } from "@std/assert";
 import type { Client, Row, SqlValue } from "../../src/client/mod.ts";
@@ -142,7 +143,8 @@ liveTest(
       ) as [[number, number]];
       assertEquals([end.sum, end.characters], [sum, characters]);
       const first = points[0]!;
-      // What is held would show as bytes of text at least; garbage that was not collected yet is less than half of them.
+      // What is held would show as bytes of text at least; garbage that was not collected yet is less than half of
+      // them.
       const boundBytes = (end.characters - first.characters) / 2;
       for (const memory of ["rssBytes", "heapBytes", "engineBytes"] as const) {
         const largest = Math.max(...points.map((point) => point[memory] ?? 0));

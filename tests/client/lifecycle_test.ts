@@ -1,4 +1,5 @@
-// Beginnings and ends over sockets of this machine: many clients, drained and lost servers, addresses in use, wrong options.
+// Beginnings and ends over sockets of this machine: many clients, drained and lost servers, addresses in use, wrong
+// options.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Client, connect, SqpError } from "../../src/client/mod.ts";

@@ -419,7 +419,8 @@ Deno.test(
       assertEquals(script(all[from]), "connected");
       for (let at = 0; at < all[from].length; at++) {
         const without = all[from].toSpliced(at, 1);
-        // Without the request, which may be left out, the signature is over another transcript; the last may be to come.
+        // Without the request, which may be left out, the signature is over another transcript; the last may be to
+        // come.
         const outcome = script(without);
         const isRequest = all[from][at] === CERTIFICATE_REQUEST;
         if (at === all[from].length - 1) assertEquals(outcome, "handshaking");

@@ -1,4 +1,5 @@
-// Lines of real text: the RFCs where they are beside the project, else a text of the same size that is made from a seed.
+// Lines of real text: the RFCs where they are beside the project, else a text of the same size that is made from a
+// seed.
 
 import { granted } from "./permissions.ts";
 import { Random } from "./random.ts";

@@ -12,7 +12,10 @@ export interface MemoryPoint extends ReadProgress {
 
 const READER = new URL("./stream_reader.ts", import.meta.url).pathname;
 
-/** Has another process read all rows of a statement, and looks at this one, the server, whenever it says how far it is. */
+/**
+ * Has another process read all rows of a statement, and looks at this one, the server, whenever it says how far it
+ * is.
+ */
 export async function memoryCurve(
   server: LiveServer,
   sql: string,

@@ -1,4 +1,5 @@
-// A client in a process of its own that reads one stream and says how far it is, so that its server can be measured alone.
+// A client in a process of its own that reads one stream and says how far it is, so that its server can be measured
+// alone.
 // Arguments: URL, folder of certificates, SQL, rows between two reports, the server's process id.
 
 import { connect } from "../../src/client/mod.ts";

@@ -24,10 +24,28 @@ export const ALL: readonly Permission[] = ["read", "write", "schema"];
 export const ENDLESS =
   "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) SELECT count(*) FROM c";
 
-/** Whether the tests that start engine processes can run. */
-export const CANNOT_RUN_PROCESSES = (["run", "read", "write"] as const).some((name) =>
-  Deno.permissions.querySync({ name }).state !== "granted"
-);
+function granted(permission: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.querySync(permission).state === "granted";
+}
+
+/** Whether tests that start engine processes lack a permission. */
+export const CANNOT_RUN_PROCESSES = !granted({ name: "run", command: Deno.execPath() }) ||
+  !granted({ name: "read" }) || !granted({ name: "write" });
+
+/** Whether tests that kill processes by their number lack a permission: Deno asks for the one to run anything. */
+export const CANNOT_KILL = CANNOT_RUN_PROCESSES || !granted({ name: "run" });
+
+/** Whether what the system tells of other processes can be read; Deno asks for every permission. */
+export const CAN_READ_PROC = !CANNOT_RUN_PROCESSES && Deno.build.os === "linux" && canReadProc();
+
+function canReadProc(): boolean {
+  try {
+    Deno.readTextFileSync(`/proc/${Deno.ppid}/status`);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** A whole result. */
 export interface Result {

@@ -41,7 +41,10 @@ const MAYBE_SLOW = new Set("Function PureFunc VFilter Count Program".split(" "))
 /** Operations that are never followed by the next one. */
 const NO_FALL_THROUGH = new Set(["Goto", "Halt"]);
 
-/** Looks for loops. An instruction that is not known is taken to fall through and to jump, so that a proof is never wrong for it. */
+/**
+ * Looks for loops. An instruction that is not known is taken to fall through and to jump, so that a proof is never
+ * wrong for it.
+ */
 export function proveBytecode(program: readonly Instruction[]): BytecodeProof {
   if (program.length === 0 || program.length > INSTRUCTIONS_MAX) return UNPROVED;
   let slow = false;

@@ -26,7 +26,10 @@ export interface SqliteDatabase extends Engine {
 
 /** How a SQLite database is opened. */
 export interface SqliteEngineOptions {
-  /** A file, which is made where there is none, or `:memory:` for a private temporary one that is removed at the end. */
+  /**
+   * A file, which is made where there is none, or `:memory:` for a private temporary one that is removed at the
+   * end.
+   */
   readonly database: string;
   /** Where the folder of a temporary database is made; the system's folder for temporary files by default. */
   readonly temporaryFolder?: string;
@@ -49,7 +52,10 @@ type CounterName =
   | "deadlines"
   | "cancelled";
 
-/** Opens a SQLite database and starts its processes. Throws {@linkcode SqpError}: `not_a_database`, `database_io`, `bad_configuration`. */
+/**
+ * Opens a SQLite database and starts its processes. Throws {@linkcode SqpError}: `not_a_database`, `database_io`,
+ * `bad_configuration`.
+ */
 export async function openSqliteEngine(options: SqliteEngineOptions): Promise<SqliteDatabase> {
   const location = await locateDatabase(options.database, options.temporaryFolder);
   const engine = new SqliteEngine(location, options);
@@ -264,7 +270,8 @@ class SqliteEngine implements SqliteDatabase {
   }
 
   /**
-   * Looks for readers that stand in one statement. What they wrote may lie unread when this thread itself was busy, so it takes two looks
+   * Looks for readers that stand in one statement. What they wrote may lie unread when this thread itself was busy,
+   * so it takes two looks
    * at which nothing had come, with a turn of the event loop in between.
    */
   #findStuck(nowMs: number): void {
@@ -430,9 +437,8 @@ class SqliteEngine implements SqliteDatabase {
       });
     }
     if (job.attempts < this.#limits.attemptsMax) return undefined;
-    return new SqpError("engine_failure", {
-      message: `The engine process ended ${job.attempts} times with this command.`,
-    });
+    const message = `The engine process ended ${job.attempts} times before it ran the command.`;
+    return new SqpError("engine_not_run", { message, retry: "no" });
   }
 
   status(): EngineStatus {

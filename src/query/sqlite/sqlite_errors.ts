@@ -3,7 +3,10 @@
 import type { ErrorName } from "../../wire/error_codes.ts";
 import { SqpError } from "../../wire/errors.ts";
 
-/** SQLite's primary result codes in its order, each with the text that SQLite has for it and the error of SQP that it is. */
+/**
+ * SQLite's primary result codes in its order, each with the text that SQLite has for it and the error of SQP that
+ * it is.
+ */
 const PRIMARY_CODES: readonly (readonly [number, string, string, ErrorName])[] = [
   [1, "SQLITE_ERROR", "SQL logic error", "value_error"],
   [2, "SQLITE_INTERNAL", "", "engine_failure"],
@@ -74,7 +77,10 @@ export function fromSqlite(error: unknown, phase: ErrorPhase): SqpError {
   return fromCode(code, text, phase);
 }
 
-/** The error of SQP for the text of a step's error whose code is lost: SQLite's own texts tell it, any other is a function's. */
+/**
+ * The error of SQP for the text of a step's error whose code is lost: SQLite's own texts tell it, any other is a
+ * function's.
+ */
 export function fromStepText(text: string): SqpError {
   return fromCode(BY_TEXT.get(text) ?? 1, text, "step");
 }
