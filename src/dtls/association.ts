@@ -265,7 +265,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
     this.#now = now;
     if (!this.#reliability.hasPending) return this.#closing?.poll();
-    const datagram = this.#records.startDatagram(this.#limits.datagramBytesMax);
+    const datagram = this.#records.startDatagram(this.#reliability.datagramBytesMax);
     this.#guard(() => {
       this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
       this.#dropKeys(now);

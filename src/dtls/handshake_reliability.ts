@@ -23,6 +23,12 @@ type Timer = "retransmit" | "ack";
 /** RFC 9147 section 7.1: "set a timer for 1/4 the current retransmit timer value". */
 const ACK_DELAY_FRACTION = 1 / 4;
 
+/**
+ * RFC 9147 section 4.4: "This specification does not specify an exact number of retransmits to attempt before backing
+ * off, but 2-3 seems appropriate."
+ */
+const RETRANSMISSIONS_BEFORE_SMALL = 3;
+
 /** RFC 9147 section 5.8.2: "1.5 times the measured round trip time". */
 const TIMEOUT_ROUND_TRIPS = 1.5;
 
@@ -45,6 +51,8 @@ export class HandshakeReliability {
   /** Both ends are known to speak DTLS 1.3. */
   #isVersionKnown: boolean;
   #isEmptyAckAnswered = false;
+  /** Larger datagrams seem not to get through. */
+  #isPathSmall = false;
   /** When the first datagram of the flight was sent. */
   #transmittedAt: Milliseconds | undefined;
   /** After the main handshake every message is a flight of its own, acknowledged explicitly. */
@@ -72,6 +80,15 @@ export class HandshakeReliability {
   /** Whether a flight of this side is neither acknowledged nor answered. */
   get isFlightOpen(): boolean {
     return this.#flight !== undefined;
+  }
+
+  /**
+   * Bytes of a datagram. RFC 9147 section 4.4: "If repeated retransmissions do not result in a response, and the PMTU
+   * is unknown, subsequent retransmissions SHOULD back off to a smaller record size".
+   */
+  get datagramBytesMax(): number {
+    const { datagramBytesMax, smallDatagramBytesMax } = this.#limits;
+    return this.#isPathSmall ? Math.min(datagramBytesMax, smallDatagramBytesMax) : datagramBytesMax;
   }
 
   /** Whether the open flight has messages of an epoch, whose keys are needed as long. */
@@ -325,6 +342,7 @@ export class HandshakeReliability {
       throw new DtlsError("handshake-timeout", "the peer does not answer");
     }
     flight.retransmissions++;
+    this.#isPathSmall ||= flight.retransmissions >= RETRANSMISSIONS_BEFORE_SMALL;
     this.#isEmptyAckAnswered = false;
     // RFC 9147 section 5.8.2: "double the value at each retransmission, up to no less than 60 seconds".
     this.#timeoutMs = Math.min(2 * this.#timeoutMs, this.#limits.timeoutMsMax);

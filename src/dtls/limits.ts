@@ -5,6 +5,8 @@
 export interface DtlsLimits {
   /** Bytes of one datagram that this side sends, until something better is known. */
   readonly datagramBytesMax: number;
+  /** Bytes of one datagram of a handshake once repeated retransmissions were not answered (RFC 9147 section 4.4). */
+  readonly smallDatagramBytesMax: number;
   /** Bytes of one handshake message that is put together, and of all that wait for it. */
   readonly handshakeMessageBytesMax: number;
   /** Handshake messages past the next one that wait for it. */
@@ -44,6 +46,7 @@ export interface DtlsLimits {
 /** The defaults. */
 export const DTLS_LIMITS: DtlsLimits = {
   datagramBytesMax: 1_200,
+  smallDatagramBytesMax: 548,
   handshakeMessageBytesMax: 32_768,
   handshakeMessagesAheadMax: 8,
   fragmentRangesMax: 64,
