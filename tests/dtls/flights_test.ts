@@ -8,7 +8,7 @@ import { EPOCH_MS } from "../harness/clock.ts";
 import { CLIENT_CREDENTIAL, credential, SERVER_CREDENTIAL } from "../harness/credentials.ts";
 import { DtlsPair, type PairOptions } from "../harness/dtls_pair.ts";
 import { handshakeMessage, plaintextRecord } from "../harness/dtls_records.ts";
-import { delay, type LinkNode, lossOf, rate } from "../harness/link.ts";
+import { delay, type LinkNode, lossOf, mtu, rate } from "../harness/link.ts";
 
 const SECOND = { initialTimeoutMs: 1_000, timeoutMsMin: 1_000 };
 const MORE = Array.from({ length: 4 }, () => new Uint8Array(1_000).fill(0x30));
@@ -401,4 +401,16 @@ Deno.test("a flight of many records gets to a peer that acknowledges no part of 
   });
   pair.simulation.advance(4_000);
   assertEquals(pair.client.state, "connected");
+});
+
+Deno.test('"subsequent retransmissions SHOULD back off to a smaller record size": a path of 600 bytes', () => {
+  const path = () => [mtu(600), delay(10)];
+  const pair = new DtlsPair({
+    client: { credential: credential(CLIENT_CREDENTIAL, MORE) },
+    server: { clientCertificate: "required", credentials: LARGE.server!.credentials! },
+    toServer: path(),
+    toClient: path(),
+  }).handshake();
+  assertEquals([pair.client.state, pair.server.association!.state], ["connected", "connected"]);
+  assert(pair.elapsedMs < 15_000, `${pair.elapsedMs} ms`);
 });
