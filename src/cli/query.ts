@@ -1,6 +1,7 @@
 // `deno task query`: asks a server one question and prints the answer.
 
 import { connect, type ConnectOptions, type Row, type SqlValue } from "../client/mod.ts";
+import { parseServerUrl } from "../client/options.ts";
 import { formatRows, type OutputFormat } from "./row_format.ts";
 import { defineCommand, parseTimeSpan, runCommand, UsageError, using } from "./usage.ts";
 
@@ -39,6 +40,10 @@ const query = defineCommand({
   },
 }, async ({ options, operands }, output) => {
   const [sql] = operands;
+  checkUrl(options.url);
+  if ((options.cert === undefined) !== (options.key === undefined)) {
+    throw new UsageError("--cert and --key belong together");
+  }
   const params = parseParams(options.param);
   const timeoutMs = parseTimeSpan("timeout", options.timeout);
   const connectOptions: ConnectOptions = {
@@ -56,15 +61,20 @@ const query = defineCommand({
   if (columns.length === 0) output.err(`${changes} row${changes === 1 ? "" : "s"} changed\n`);
 });
 
+function checkUrl(url: string): void {
+  try {
+    parseServerUrl(url);
+  } catch {
+    throw new UsageError(`--url is sqp://host:port, not "${url}"`);
+  }
+}
+
 type CredentialOptions = Readonly<Record<"cert" | "key" | "token", string | undefined>>;
 
 /** The files of a credential: those that were named, else what `serve` made, unless a token stands for them. */
 async function readCredential(
   { cert, key, token }: CredentialOptions,
 ): Promise<Pick<ConnectOptions, "cert" | "key" | "token">> {
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new UsageError("--cert and --key belong together");
-  }
   const hasCertificate = cert !== undefined || token === undefined;
   return {
     ...(token !== undefined && { token: token === "-" ? await readStandardInput() : token }),

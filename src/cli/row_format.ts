@@ -1,4 +1,5 @@
-// Rows as text: an aligned table, JSON lines, or CSV. Written as they come, except that a table looks at its first rows for widths.
+// Rows as text: an aligned table, JSON lines, or CSV. Written as they come, except that a table looks at its first
+// rows for widths.
 
 import type { Column, Row, SqlValue } from "../client/mod.ts";
 

@@ -3,15 +3,15 @@
 import {
   createLogger,
   DEFAULT_DATABASE,
+  DEFAULT_PORT,
   type LogFormat,
   parseListenAddress,
   type Server,
   startServer,
 } from "../server/mod.ts";
 import type { AuthenticationPolicy } from "../server/mod.ts";
-import { defineCommand, parseTimeSpan, runCommand, UsageError } from "./usage.ts";
+import { defineCommand, parseTimeSpan, runCommand, UsageError, using } from "./usage.ts";
 
-const DEFAULT_PORT = 4433;
 const DEFAULT_CERTIFICATES = "certs";
 
 const serve = defineCommand({
@@ -57,6 +57,7 @@ const serve = defineCommand({
   const { hostname, port } = listenAddress(options.listen);
   const log = createLogger(options.log as LogFormat, (line) => output.err(`${line}\n`));
   if (options.keylog !== undefined) {
+    await checkWritable(options.keylog);
     log.warn("secrets of all sessions are written to a file", { file: options.keylog });
   }
   const { server, certificates } = await startServer({
@@ -77,7 +78,7 @@ const serve = defineCommand({
     database: options.database,
     auth: options.auth,
   });
-  output.out(firstQuestion(server.address, options.certs));
+  output.out(firstQuestion(server.address, options.certs, options.auth));
   await stopSignal();
   log.info("draining");
   await server.close();
@@ -92,14 +93,39 @@ function listenAddress(text: string): { hostname: string; port: number } {
   }
 }
 
+/** Throws `CommandError`, which names the file, where it cannot be appended to. */
+async function checkWritable(path: string): Promise<void> {
+  using _file = await using(
+    path,
+    () => Deno.open(path, { append: true, create: true, mode: 0o600 }),
+  );
+}
+
 /** The command that asks the first question, as it can be pasted. */
-function firstQuestion(address: Server["address"], certificates: string): string {
-  const url = address === `127.0.0.1:${DEFAULT_PORT}` ? "" : ` --url sqp://${address}`;
-  const certs = certificates === DEFAULT_CERTIFICATES
-    ? ""
-    : ` --ca ${certificates}/ca.pem --cert ${certificates}/client.pem --key ${certificates}/client.key`;
-  return `\nAsk it something, in another terminal:\n\n  deno task query "select 'hello' as greeting"${url}${certs}\n\n` +
+function firstQuestion(address: Server["address"], certificates: string, auth: string): string {
+  // Who listens on all addresses is asked on the one that its development certificate names.
+  const reachable = address.replace(/^0\.0\.0\.0:/, "127.0.0.1:").replace(/^\[::\]:/, "[::1]:");
+  const isDefault = certificates === DEFAULT_CERTIFICATES;
+  const file = (name: string) => shellWord(`${certificates}/${name}`);
+  const issue = "deno task -q token issue --subject me" +
+    (isDefault ? "" : ` --certs ${shellWord(certificates)}`);
+  const options = [
+    ...(reachable === `127.0.0.1:${DEFAULT_PORT}` ? [] : [`--url sqp://${reachable}`]),
+    ...(isDefault ? [] : [`--ca ${file("ca.pem")}`]),
+    ...(auth === "token"
+      ? [`--token "$(${issue})"`]
+      : isDefault
+      ? []
+      : [`--cert ${file("client.pem")} --key ${file("client.key")}`]),
+  ];
+  const question = ["deno task query \"select 'hello' as greeting\"", ...options].join(" ");
+  return `\nAsk it something, in another terminal:\n\n  ${question}\n\n` +
     `(without Deno installed: npx -y deno@2.9.6 task query ...)\n\n`;
+}
+
+/** A word as a shell takes it whole. */
+function shellWord(text: string): string {
+  return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Resolves when the process is told to stop. */

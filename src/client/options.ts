@@ -1,4 +1,5 @@
-// What a user decides when connecting, and what becomes of it: addresses, credentials and trust, checked before anything is sent.
+// What a user decides when connecting, and what becomes of it: addresses, credentials and trust, checked before
+// anything is sent.
 
 import type { DtlsClientOptions } from "../dtls/options.ts";
 import { serverVerifier } from "../dtls/peer_verifier.ts";
@@ -17,13 +18,8 @@ import {
 import { equalBytes } from "../base/bytes.ts";
 import type { Entropy } from "../base/core.ts";
 import { SqpError } from "../wire/errors.ts";
+import { ALPN_PROTOCOL, DEFAULT_PORT } from "../wire/protocol.ts";
 import type { Credential } from "../wire/handshake_payload.ts";
-
-/** The port of a URL that names none. */
-export const DEFAULT_PORT = 4433;
-
-/** The protocol that ALPN negotiates. */
-export const ALPN_PROTOCOL = "sqp/1";
 
 /** How a client connects. Certificates and keys are PEM texts. */
 export interface ConnectOptions {

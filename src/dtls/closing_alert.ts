@@ -4,9 +4,9 @@ import type { Milliseconds } from "../base/core.ts";
 import { AMPLIFICATION_MAX } from "./limits.ts";
 
 /**
- * RFC 9147 section 5.10: an implementation "which would ordinarily issue an alert SHOULD generate a new alert message if
- * the offending record is received again". Here it is the same bytes again: no key is needed, and no number is used
- * twice.
+ * RFC 9147 section 5.10: an implementation "which would ordinarily issue an alert SHOULD generate a new alert message
+ * if the offending record is received again". Here it is the same bytes again: no key is needed, and no number is
+ * used twice.
  */
 export class ClosingAlert {
   /** When the association forgets its peer. */

@@ -25,10 +25,10 @@ import { transcriptMessage } from "./transcript.ts";
 export const COOKIE_LIFE_MS = 10_000;
 
 /** How long one key makes cookies; cookies of the key before are still accepted. */
-export const COOKIE_KEY_LIFE_MS = 60_000;
+const COOKIE_KEY_LIFE_MS = 60_000;
 
 /** Cookies whose use is remembered, so that each serves one handshake. */
-export const USED_COOKIES_MAX = 16_384;
+const USED_COOKIES_MAX = 16_384;
 
 const COOKIE_KEY_BYTES = 32;
 const COOKIE_MAC_BYTES = 32;

@@ -139,7 +139,10 @@ export class Flight {
     return true;
   }
 
-  /** Makes pending what was last sent before the record at `newest` and not acknowledged. Returns whether anything was. */
+  /**
+   * Makes pending what was last sent before the record at `newest` and is not acknowledged. Returns whether anything
+   * was.
+   */
   #addLost(newest: number): boolean {
     let isAny = false;
     for (const message of this.#messages) {

@@ -8,6 +8,7 @@ import {
   decodeExtension,
   type KeyShare,
   readCodePoints,
+  readConnectionId,
   readKeyShares,
   readProtocolNames,
   readServerName,
@@ -25,6 +26,8 @@ export interface HelloNegotiation {
   readonly signatureSchemes: readonly number[];
   readonly serverName: string | undefined;
   readonly alpn: string | undefined;
+  /** The connection ID that the client wants in records to it; `undefined` where it knows none. */
+  readonly connectionId: Uint8Array | undefined;
 }
 
 /** Negotiates from the server's preferences. Throws `DtlsFault` or `DecodeError` where nothing fits. */
@@ -61,6 +64,7 @@ export function negotiateHello(hello: ClientHello, options: DtlsServerOptions): 
     signatureSchemes,
     serverName: decodeExtension(extensions, ExtensionType.SERVER_NAME, readServerName),
     alpn: negotiateProtocol(hello, options),
+    connectionId: decodeExtension(extensions, ExtensionType.CONNECTION_ID, readConnectionId),
   };
 }
 

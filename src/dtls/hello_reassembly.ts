@@ -42,7 +42,10 @@ export class HelloReassembly {
   /** In the order in which they began, and so in which they expire. */
   readonly #slots = new Map<string, Slot>();
 
-  /** Takes a fragment of a ClientHello, of a datagram of `datagramBytes` bytes; returns the message once it is whole. */
+  /**
+   * Takes a fragment of a ClientHello, that came in a datagram of `datagramBytes` bytes, and returns the message once
+   * it is whole.
+   */
   add(
     fragment: HandshakeFragment,
     datagramBytes: number,

@@ -15,12 +15,10 @@ import { ExtensionType, HandshakeType, ProtocolVersion } from "./code_points.ts"
 import { KEY_EXCHANGE_RANDOMNESS_BYTES } from "./crypto/provider.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import {
-  decodeExtension,
   encodeCodePoints,
   encodeConnectionId,
   encodeKeyShare,
   encodeProtocolNames,
-  readConnectionId,
 } from "./extensions.ts";
 import { type Handshake, type HandshakeIo, scheduleParameters } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
@@ -86,7 +84,7 @@ export function* serverHandshake(
   io.beginFlight();
   io.send(
     HandshakeType.SERVER_HELLO,
-    serverHello(io, options, hello, negotiation, exchange.publicKey),
+    serverHello(io, options, negotiation, exchange.publicKey),
   );
 
   const parameters = scheduleParameters(io.provider, suite);
@@ -137,17 +135,15 @@ export function* serverHandshake(
 function serverHello(
   io: HandshakeIo,
   options: DtlsServerOptions,
-  hello: ClientHello,
-  { suite, group }: HelloNegotiation,
+  { suite, group, connectionId }: HelloNegotiation,
   publicKey: Uint8Array,
 ): Uint8Array {
   const extensions = new Map<number, Uint8Array>();
   extensions.set(ExtensionType.SUPPORTED_VERSIONS, SELECTED_VERSION);
   extensions.set(ExtensionType.KEY_SHARE, encodeKeyShare({ group, publicKey }));
-  const peerId = decodeExtension(hello.extensions, ExtensionType.CONNECTION_ID, readConnectionId);
-  if (peerId !== undefined && options.connectionId !== undefined) {
+  if (connectionId !== undefined && options.connectionId !== undefined) {
     extensions.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId));
-    io.setConnectionIds(options.connectionId, peerId);
+    io.setConnectionIds(options.connectionId, connectionId);
   }
   // RFC 9147 section 5: "DTLS servers MUST NOT echo the "legacy_session_id" value from the client".
   const random = io.entropy(RANDOM_BYTES);

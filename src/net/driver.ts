@@ -3,11 +3,17 @@
 import { type AddressedCore, type Milliseconds, NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 
+/** Datagrams that are received before what they bring about is sent, and before other work of the thread. */
+const RECEIVES_PER_TURN_MAX = 64;
+
 /** Datagrams that are sent before other work of the thread gets its turn. */
 const SENDS_PER_TURN_MAX = 256;
 
 /** Sends that the system has not taken yet. */
 const SENDS_OPEN_MAX = 1_024;
+
+/** Bytes of the largest datagram that UDP over IPv4 carries. */
+const DATAGRAM_BYTES_MAX = 65_507;
 
 /** The longest time that one timer is set for; a later deadline takes several. */
 const TIMER_MS_MAX = 2_147_483_647;
@@ -29,7 +35,10 @@ function parseAddress(address: string): Deno.NetAddr {
   return { transport: "udp", hostname, port: Number(address.slice(colon + 1)) };
 }
 
-/** A core on a socket. After each turn it calls `onTurn`, which drains the core's events and may use the core. */
+/**
+ * A core on a socket. What the socket holds is received before a turn, so that what comes of it is packed together.
+ * In each turn it calls `onTurn`, which drains the core's events and may use the core.
+ */
 export class UdpDriver {
   /** Failures of the socket, which are as good as lost datagrams, by kind. */
   readonly counters: Counters<"received" | "sent" | "receive-failed" | "send-failed"> =
@@ -37,10 +46,12 @@ export class UdpDriver {
   readonly #socket: Deno.DatagramConn;
   readonly #core: AddressedCore;
   readonly #onTurn: (now: Milliseconds) => void;
+  /** Where the system writes each datagram; what is handed on is a copy of its size. */
+  readonly #buffer = new Uint8Array(DATAGRAM_BYTES_MAX);
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAt: Milliseconds = NEVER;
   #openSends = 0;
-  #isTurnDue = false;
+  #nextTurn: ReturnType<typeof setImmediate> | undefined;
   #isClosed = false;
   readonly #done: Promise<void>;
 
@@ -58,9 +69,9 @@ export class UdpDriver {
 
   /** Has a turn run soon: call after using the core from outside. Calls of one moment share a turn. */
   wake(): void {
-    if (this.#isTurnDue || this.#isClosed) return;
-    this.#isTurnDue = true;
-    queueMicrotask(() => this.#turn());
+    if (this.#nextTurn !== undefined || this.#isClosed) return;
+    // Datagrams that the socket holds are received in microtasks, so an immediate comes after all of them.
+    this.#nextTurn = setImmediate(() => this.#turn());
   }
 
   /** Closes the socket and the timer. What the core still has to send is sent before. */
@@ -69,6 +80,7 @@ export class UdpDriver {
       this.#flush(monotonicNow());
       this.#isClosed = true;
       clearTimeout(this.#timer);
+      clearImmediate(this.#nextTurn);
       await this.#sendsDone();
       this.#socket.close();
     }
@@ -76,13 +88,15 @@ export class UdpDriver {
   }
 
   async #receive(): Promise<void> {
-    while (!this.#isClosed) {
+    for (let received = 1; !this.#isClosed; received++) {
       try {
-        const [bytes, from] = await this.#socket.receive();
+        const [bytes, from] = await this.#socket.receive(this.#buffer);
         this.counters.add("received");
         const address = addressText(from as Deno.NetAddr);
-        this.#core.handleDatagram(bytes, address, monotonicNow());
+        this.#core.handleDatagram(bytes.slice(), address, monotonicNow());
         this.wake();
+        // The others of this thread go on only when no microtask is left.
+        if (received % RECEIVES_PER_TURN_MAX === 0) await this.#othersTurn();
       } catch (error) {
         if (this.#isClosed) return;
         // A datagram that the system could not give is a lost one; a closed socket is the end.
@@ -92,8 +106,13 @@ export class UdpDriver {
     }
   }
 
+  /** Resolves after the turn that is due, and whatever else was due before. */
+  #othersTurn(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+
   #turn(): void {
-    this.#isTurnDue = false;
+    this.#nextTurn = undefined;
     if (this.#isClosed) return;
     const now = monotonicNow();
     if (now >= this.#core.pollTimeout()) this.#core.handleTimeout(now);
@@ -127,16 +146,14 @@ export class UdpDriver {
     while (this.#openSends > 0) await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
+  /** Sees to it that a turn comes in time. A timer that is early enough stays: what it finds, it is set again for. */
   #arm(now: Milliseconds): void {
     const at = this.#core.pollTimeout();
-    if (at === this.#timerAt && this.#timer !== undefined) return;
+    if (at >= this.#timerAt) return;
     clearTimeout(this.#timer);
-    this.#timer = undefined;
     this.#timerAt = at;
-    if (at === NEVER) return;
-    const delayMs = Math.min(Math.max(0, at - now), TIMER_MS_MAX);
+    const delayMs = Math.min(Math.max(0, Math.ceil(at - now)), TIMER_MS_MAX);
     this.#timer = setTimeout(() => {
-      this.#timer = undefined;
       this.#timerAt = NEVER;
       this.wake();
     }, delayMs);

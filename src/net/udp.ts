@@ -33,12 +33,16 @@ export async function resolveHost(host: string): Promise<string> {
 /** A socket of this machine's choice to talk to `peer`, an IP address. */
 export function openUdpSocket(peer: string): Deno.DatagramConn {
   const isLoopback = peer === "::1" || peer.startsWith("127.");
-  const any = peer.includes(":") ? "::" : "0.0.0.0";
+  const unspecified = peer.includes(":") ? "::" : "0.0.0.0";
   const loopback = peer.includes(":") ? "::1" : "127.0.0.1";
-  return Deno.listenDatagram({ transport: "udp", hostname: isLoopback ? loopback : any, port: 0 });
+  return Deno.listenDatagram({
+    transport: "udp",
+    hostname: isLoopback ? loopback : unspecified,
+    port: 0,
+  });
 }
 
-/** A server's socket. Throws {@linkcode AddressError} where the address is in use or not this machine's. */
+/** A server's socket. Throws {@linkcode AddressError} where the address cannot be used. */
 export function listenUdp(hostname: string, port: number): Deno.DatagramConn {
   try {
     return Deno.listenDatagram({ transport: "udp", hostname, port });
@@ -50,6 +54,8 @@ export function listenUdp(hostname: string, port: number): Deno.DatagramConn {
     if (error instanceof Deno.errors.AddrNotAvailable) {
       throw new AddressError(`${text} is not an address of this machine`, { cause: error });
     }
-    throw error;
+    if (error instanceof Deno.errors.NotCapable || !(error instanceof Error)) throw error;
+    // A name that cannot be looked up, a port that takes a privilege, no IPv6.
+    throw new AddressError(`${text} cannot be used: ${error.message}`, { cause: error });
   }
 }

@@ -98,7 +98,10 @@ function asDecodeFault(error: unknown): SqpError {
   return new SqpError("malformed_payload", { message: error.message, cause: error });
 }
 
-/** Sends one result: in one Response where it is small, else on a stream, of which the engine computes no more than can wait. */
+/**
+ * Sends one result: in one Response where it is small, else on a stream, of which the engine computes no more than
+ * can wait.
+ */
 class Answer implements ResultSink {
   readonly #responder: Responder;
   #execution: Execution | undefined;

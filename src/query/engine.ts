@@ -1,4 +1,5 @@
-// The engine interface: what runs commands, whichever database is behind it. It is asynchronous and lives outside the pure cores.
+// The engine interface: what runs commands, whichever database is behind it. It is asynchronous and lives outside the
+// pure cores.
 
 import type { SqpError } from "../wire/errors.ts";
 import type { Column } from "../wire/response_payload.ts";
@@ -31,14 +32,16 @@ export interface ResultEnd {
 }
 
 /**
- * Takes a result. `onHead` comes first, unless `onError` comes instead; exactly one of `onEnd` and `onError` comes, and comes last. None is
+ * Takes a result. `onHead` comes first, unless `onError` comes instead; exactly one of `onEnd` and `onError` comes,
+ * and comes last. None is
  * called from inside `execute`, `pull` or `cancel`.
  */
 export interface ResultSink {
   /** The columns of the result, none for a statement without rows. */
   onHead(columns: readonly Column[]): void;
   /**
-   * A page of rows as it stands in a stream, its length before it. With `last`, `onEnd` follows at once. The first page holds at most
+   * A page of rows as it stands in a stream, its length before it. With `last`, `onEnd` follows at once. The first
+   * page holds at most
    * 16 KiB unless its one row is larger; it is the whole result where `last` is set.
    */
   onPage(page: Uint8Array, last: boolean): void;
@@ -50,7 +53,10 @@ export interface ResultSink {
 
 /** A command under way. Both methods are harmless after its end. */
 export interface Execution {
-  /** Asks for more pages. One page, and the end where nothing is left, comes unasked; the engine computes no more than was asked for. */
+  /**
+   * Asks for more pages. One page, and the end where nothing is left, comes unasked; the engine computes no more
+   * than was asked for.
+   */
   pull(pages: number): void;
   /** Ends the command. It still ends with one of `onEnd` and `onError`: a write may have been committed before. */
   cancel(): void;

@@ -1,4 +1,5 @@
-// The server's log: one line for each thing worth knowing, as JSON or as text. No secret, no query, no token ever enters it.
+// The server's log: one line for each thing worth knowing, as JSON or as text. No secret, no query, no token ever
+// enters it.
 
 /** Values of a log line. */
 export type LogFields = Readonly<Record<string, string | number | boolean>>;

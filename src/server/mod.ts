@@ -1,5 +1,6 @@
 // What the commands use of the server.
 
+export { DEFAULT_PORT } from "../wire/protocol.ts";
 export { AddressError } from "../net/udp.ts";
 export { type AuthenticationPolicy } from "./authenticator.ts";
 export { createLogger, type LogFormat } from "./log.ts";

@@ -7,10 +7,11 @@ import type { DtlsServerOptions } from "../dtls/options.ts";
 import { clientVerifier } from "../dtls/peer_verifier.ts";
 import { addressText, monotonicNow, UdpDriver } from "../net/driver.ts";
 import { listenUdp } from "../net/udp.ts";
-import type { Engine } from "../query/engine.ts";
+import type { Engine, EngineStatus } from "../query/engine.ts";
 import { SESSION_SETTINGS } from "../session/limits.ts";
 import type { Permission } from "../session/permissions.ts";
 import { DEFAULT_SESSION_LIMITS } from "../wire/handshake_payload.ts";
+import { ALPN_PROTOCOL } from "../wire/protocol.ts";
 import { type AuthenticationPolicy, Authenticator } from "./authenticator.ts";
 import { ServerEndpoint } from "./endpoint.ts";
 import { SERVER_LIMITS, type ServerLimits } from "./limits.ts";
@@ -20,7 +21,6 @@ import { createTokenCheck } from "./token_check.ts";
 import { FILE_CHECK_MS, TrustFiles, type TrustPaths } from "./trust_files.ts";
 
 const AGENT = "sqp-deno/0.1.0";
-const ALPN_PROTOCOL = "sqp/1";
 
 /** How often a draining server looks whether it is done. */
 const DRAIN_CHECK_MS = 20;
@@ -60,6 +60,7 @@ export class Server implements AsyncDisposable {
     this.#socket = socket;
     const now = monotonicNow;
     const wake = () => this.#driver.wake();
+    const { engine, log } = config;
     this.#endpoint = new ServerEndpoint({
       dtls: dtlsOptions(config, files),
       session: {
@@ -69,8 +70,9 @@ export class Server implements AsyncDisposable {
         agent: AGENT,
       },
       ...(config.limits !== undefined && { limits: config.limits }),
+      onHandshakeFailed: (address, reason, { message }) =>
+        log.info("handshake failed", { address, reason, error: message }),
     }, now());
-    const { engine, log } = config;
     const authenticator = new Authenticator({
       policy: config.policy,
       certificatePermissions: config.certificatePermissions,
@@ -113,12 +115,22 @@ export class Server implements AsyncDisposable {
 
   /** Counts of what was dropped and what happened, for operators and tests. */
   counters(): Readonly<Record<string, Readonly<Record<string, number>>>> {
+    const { association, gate, transport } = this.#endpoint.drops();
     return {
       socket: this.#driver.counters.snapshot(),
       endpoint: this.#endpoint.counters.snapshot(),
+      handshakeFailures: this.#endpoint.handshakeFailures.snapshot(),
       dtlsDrops: this.#endpoint.dtlsDrops,
+      associationDrops: association,
+      gateDrops: gate,
+      transportDrops: transport,
       engine: this.#config.engine.status().counters,
     };
+  }
+
+  /** What the database is doing now. */
+  get engineStatus(): EngineStatus {
+    return this.#config.engine.status();
   }
 
   /** How many associations there are. */

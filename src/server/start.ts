@@ -1,8 +1,10 @@
 // Starts a server from what an operator says: addresses, folders and files, with everything made that is missing.
 
 import { AddressError } from "../net/udp.ts";
-import { openSqliteEngine } from "../query/sqlite/sqlite_engine.ts";
+import type { Engine } from "../query/engine.ts";
+import { openSqliteEngine } from "../query/mod.ts";
 import { type Permission, PERMISSIONS } from "../session/permissions.ts";
+import { SqpError } from "../wire/errors.ts";
 import type { AuthenticationPolicy } from "./authenticator.ts";
 import {
   type DevelopmentCertificates,
@@ -60,43 +62,64 @@ export async function startServer(settings: ServerSettings): Promise<StartedServ
       tokenPrivateKeyPath(settings.certificates),
     );
   }
-  const keyLog = settings.keyLogFile === undefined
+  const onKeyLogLine = settings.keyLogFile === undefined
     ? undefined
-    : await Deno.open(settings.keyLogFile, { append: true, create: true, mode: 0o600 });
+    : keyLogWriter(settings.keyLogFile, settings.log);
+  if (settings.database === DEFAULT_DATABASE) await Deno.mkdir("data", { recursive: true });
+  const engine = await openDatabase(settings.database);
   try {
-    if (settings.database === DEFAULT_DATABASE) await Deno.mkdir("data", { recursive: true });
-    const engine = await openSqliteEngine({ database: settings.database });
-    try {
-      const server = await Server.start({
-        hostname: settings.hostname,
-        port: settings.port,
-        engine,
-        trust: {
-          ...certificates,
-          ...(acceptsTokens && { tokenKeys: tokenPublicKeyPath(settings.certificates) }),
-        },
-        tokens: {
-          issuer: settings.tokenIssuer ?? DEFAULT_TOKEN_ISSUER,
-          audience: settings.tokenAudience ?? DEFAULT_TOKEN_AUDIENCE,
-        },
-        policy: settings.policy,
-        certificatePermissions: settings.certificatePermissions ??
-          PERMISSIONS.filter((permission) => permission !== "admin"),
-        log: settings.log,
-        ...(keyLog !== undefined && {
-          onKeyLogLine: (line) => keyLog.writeSync(new TextEncoder().encode(`${line}\n`)),
-        }),
-        ...(settings.drainMs !== undefined && { limits: { drainMs: settings.drainMs } }),
-      });
-      return { server, certificates: { ...certificates, made } };
-    } catch (error) {
-      await engine.close();
-      throw error;
-    }
+    const server = await Server.start({
+      hostname: settings.hostname,
+      port: settings.port,
+      engine,
+      trust: {
+        ...certificates,
+        ...(acceptsTokens && { tokenKeys: tokenPublicKeyPath(settings.certificates) }),
+      },
+      tokens: {
+        issuer: settings.tokenIssuer ?? DEFAULT_TOKEN_ISSUER,
+        audience: settings.tokenAudience ?? DEFAULT_TOKEN_AUDIENCE,
+      },
+      policy: settings.policy,
+      certificatePermissions: settings.certificatePermissions ??
+        PERMISSIONS.filter((permission) => permission !== "admin"),
+      log: settings.log,
+      ...(onKeyLogLine !== undefined && { onKeyLogLine }),
+      ...(settings.drainMs !== undefined && { limits: { drainMs: settings.drainMs } }),
+    });
+    return { server, certificates: { ...certificates, made } };
   } catch (error) {
-    keyLog?.close();
+    await engine.close();
     throw error;
   }
+}
+
+/** Opens the database. Throws `SqpError` whose text names the file. */
+async function openDatabase(database: string): Promise<Engine> {
+  try {
+    return await openSqliteEngine({ database });
+  } catch (error) {
+    if (!(error instanceof SqpError) || error.message.includes(database)) throw error;
+    const message = `${database}: ${error.message}`;
+    throw new SqpError({ ...error.toPayload(), message }, { cause: error });
+  }
+}
+
+/**
+ * Appends lines to a file that only its owner can read, opened for each line. Throws what the system says where it
+ * cannot be written.
+ */
+function keyLogWriter(path: string, log: Logger): (line: string) => void {
+  const append = (text: string) =>
+    Deno.writeTextFileSync(path, text, { append: true, create: true, mode: 0o600 });
+  append("");
+  return (line) => {
+    try {
+      append(`${line}\n`);
+    } catch (error) {
+      log.error("secrets not written", { file: path, error: String(error) });
+    }
+  };
 }
 
 /** Reads `host:port`, `[host]:port`, `host` or `:port`. Throws {@linkcode AddressError}. */

@@ -1,4 +1,5 @@
-// A server's certificates as files: read at the start, and again when they change, so that a revocation needs no restart.
+// A server's certificates as files: read at the start, and again when they change, so that a revocation needs no
+// restart.
 
 import type { CryptoProvider } from "../dtls/crypto/provider.ts";
 import type { Credential } from "../dtls/options.ts";

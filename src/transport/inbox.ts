@@ -121,6 +121,11 @@ export class Inbox {
   handle(frame: Frame, packetNumber: number): void {
     const { type, requestId } = frame;
     this.#checkSender(frame);
+    // With a time to drain it says one thing and without another, and both may come: the session takes each as often
+    // as it likes.
+    if (type === MessageType.TERMINATION) {
+      return this.#deliver({ type, requestId, payload: frame.payload, chargedBytes: 0 });
+    }
     // Only the newest Move counts: it is sent again like everything, and may be overtaken.
     if (type === MessageType.MOVE) {
       if (packetNumber < this.#newestMove) return this.#drops.add("message seen");
@@ -129,9 +134,7 @@ export class Inbox {
     }
     const request = requestId === 0 ? this.#session : this.#find(requestId);
     if (request === undefined) return this.#drops.add("request finished");
-    // A Termination may come twice: one that announces the end, and the end.
-    const isSeen = (request.delivered & (1 << type)) !== 0 && type !== MessageType.TERMINATION;
-    if (isSeen) return this.#drops.add("message seen");
+    if ((request.delivered & (1 << type)) !== 0) return this.#drops.add("message seen");
     const message = this.#assemble(request, frame);
     if (message === undefined) return;
     this.#accept(request, message);

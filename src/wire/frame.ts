@@ -5,7 +5,7 @@ import { type CodePoint, isCodePoint } from "../base/code_points.ts";
 import { DecodeError } from "../base/byte_reader.ts";
 
 /** The only version of the frame header. */
-export const WIRE_VERSION = 1;
+const WIRE_VERSION = 1;
 
 /** Bytes of a frame header. */
 export const HEADER_BYTES = 24;

@@ -22,7 +22,8 @@ interface Work {
 }
 
 /**
- * A database in memory behind the {@linkcode Engine} interface. All callers must have the same permissions: each set has a connection of
+ * A database in memory behind the {@linkcode Engine} interface. All callers must have the same permissions: each set
+ * has a connection of
  * its own, and a database in memory belongs to its connection. Deadlines are not kept.
  */
 export class InProcessEngine implements Engine {

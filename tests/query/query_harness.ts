@@ -1,5 +1,6 @@
 // What the query tests share: permissions, a statement run to its end, an engine asked like a function.
 
+import { canUseFiles } from "../harness/folder.ts";
 import type {
   Engine,
   ExecuteCommand,
@@ -24,10 +25,41 @@ export const ALL: readonly Permission[] = ["read", "write", "schema"];
 export const ENDLESS =
   "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) SELECT count(*) FROM c";
 
-/** Whether the tests that start engine processes can run. */
-export const CANNOT_RUN_PROCESSES = (["run", "read", "write"] as const).some((name) =>
-  Deno.permissions.querySync({ name }).state !== "granted"
-);
+function granted(permission: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.querySync(permission).state === "granted";
+}
+
+/** Whether tests that start engine processes lack a permission. */
+export const CANNOT_RUN_PROCESSES = !granted({ name: "run", command: Deno.execPath() }) ||
+  !granted({ name: "read", path: "." }) || !canUseFiles();
+
+/** Whether tests that kill processes by their number lack a permission; Deno.kill asks for the one to run anything. */
+export const CANNOT_KILL = CANNOT_RUN_PROCESSES || !granted({ name: "run", command: "kill" });
+
+/** Whether tests that make symbolic links lack a permission; Deno.symlink asks for the one to write anywhere. */
+export const CANNOT_LINK = CANNOT_RUN_PROCESSES || !granted({ name: "run", command: "ln" });
+
+/** Makes a symbolic link. */
+export function makeLink(target: string, path: string): void {
+  new Deno.Command("ln", { args: ["-s", target, path] }).outputSync();
+}
+
+/** Kills a process that a test's engine started. One that is gone already is no error. */
+export function killProcess(pid: number): void {
+  new Deno.Command("kill", { args: ["-9", String(pid)], stderr: "null" }).outputSync();
+}
+
+/** Whether what the system tells of other processes can be read; Deno asks for every permission. */
+export const CAN_READ_PROC = !CANNOT_RUN_PROCESSES && Deno.build.os === "linux" && canReadProc();
+
+function canReadProc(): boolean {
+  try {
+    Deno.readTextFileSync(`/proc/${Deno.ppid}/status`);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** A whole result. */
 export interface Result {

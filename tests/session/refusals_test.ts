@@ -1,4 +1,5 @@
-// Clients that are not let in: each gets its own error or alert, and nothing of theirs is parsed but the HandshakeRequest.
+// Clients that are not let in: each gets its own error or alert, and nothing of theirs is parsed but the
+// HandshakeRequest.
 
 import { assertEquals } from "@std/assert";
 import { codePointName } from "../../src/base/code_points.ts";

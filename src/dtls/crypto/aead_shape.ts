@@ -9,7 +9,7 @@ export const TAG_BYTES = 16;
 export const NONCE_BYTES = 12;
 
 /** Bytes of ciphertext that a record number's mask is made from (RFC 9147 section 4.2.3). */
-export const SAMPLE_BYTES = 16;
+const SAMPLE_BYTES = 16;
 
 /** Bytes of the AEADs' keys, and of the record number keys that belong to them. */
 export const AEAD_KEY_BYTES: Readonly<Record<AeadName, number>> = {

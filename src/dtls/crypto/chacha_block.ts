@@ -45,7 +45,10 @@ export class ChaChaBlock {
     for (let i = 0; i < 8; i++) this.#state[4 + i] = littleEndianWord(key, 4 * i);
   }
 
-  /** The block of 64 bytes for 16 bytes of block counter (4 bytes, little-endian) and nonce, valid until the next call. */
+  /**
+   * The block of 64 bytes for 16 bytes of block counter (4 bytes, little-endian) and nonce, valid until the next
+   * call.
+   */
   block(counterAndNonce: Uint8Array): Uint8Array {
     const state = this.#state;
     for (let i = 0; i < 4; i++) state[12 + i] = littleEndianWord(counterAndNonce, 4 * i);

@@ -1,4 +1,5 @@
-// What the providers throw when they are given keys that they cannot use, or used wrongly: local faults, never a peer's.
+// What the providers throw when they are given keys that they cannot use, or used wrongly: local faults, never a
+// peer's.
 
 /** A private key is of a kind that the provider does not support, or cannot be used with the scheme asked for. */
 export class UnsupportedKeyError extends TypeError {

@@ -1,4 +1,5 @@
-// The authorizer of one connection: decides each action by the connection's permissions and remembers what a statement does.
+// The authorizer of one connection: decides each action by the connection's permissions and remembers what a
+// statement does.
 
 import { SqpError } from "../../wire/errors.ts";
 import {
@@ -20,7 +21,10 @@ const SQLITE_DENY = 1;
 export interface StatementEffects {
   /** It changes the database. */
   writes: boolean;
-  /** It changes the schema, SQLite's own tables or a number in the header: what rows that takes is nobody's business. */
+  /**
+   * It changes the schema, SQLite's own tables or a number in the header: what rows that takes is nobody's
+   * business.
+   */
   changesSchema: boolean;
   /** It inserts rows itself, apart from what triggers do. */
   inserts: boolean;
@@ -29,7 +33,8 @@ export interface StatementEffects {
 }
 
 /**
- * One per connection. SQLite asks when a statement is prepared, when it is prepared again because the schema changed, and for the inner
+ * One per connection. SQLite asks when a statement is prepared, when it is prepared again because the schema changed,
+ * and for the inner
  * statements of virtual tables while a statement runs.
  */
 export class Authorizer {

@@ -1,4 +1,5 @@
-// How parameters are bound: which value of SQP is stored as what, and which value belongs to which parameter of a statement.
+// How parameters are bound: which value of SQP is stored as what, and which value belongs to which parameter of a
+// statement.
 
 import { SqpError } from "../../wire/errors.ts";
 import type { DecodedParams } from "../../wire/params.ts";
@@ -11,11 +12,13 @@ const YEAR_MIN = 0;
 const YEAR_MAX = 9999;
 
 /**
- * What SQLite stores for a value. A boolean is 0 or 1; a timestamp is text, ISO 8601 in UTC with six digits of a second, such as
- * `2026-01-31T09:05:00.000250Z`, which SQLite's date functions read. Throws {@linkcode SqpError} `parameter_range` for what SQLite would store
+ * What SQLite stores for a value. A boolean is 0 or 1; a timestamp is text, ISO 8601 in UTC with six digits of a
+ * second, such as
+ * `2026-01-31T09:05:00.000250Z`, which SQLite's date functions read. Throws {@linkcode SqpError} `parameter_range`
+ * for what SQLite would store
  * as something else: NaN (it becomes NULL), text with U+0000 (its functions end there), years outside 0 to 9999.
  */
-export function toSqliteValue(value: SqlValue, label: string): SqliteValue {
+function toSqliteValue(value: SqlValue, label: string): SqliteValue {
   switch (typeof value) {
     case "boolean":
       return value ? 1n : 0n;
@@ -55,7 +58,10 @@ export class BindingPlan {
   /** Names as node:sqlite wants them, with their prefix, by the name without it. */
   readonly #names: ReadonlyMap<string, string>;
 
-  /** Throws {@linkcode SqpError} `parameter_name` for a statement that mixes both kinds or has one name with two prefixes. */
+  /**
+   * Throws {@linkcode SqpError} `parameter_name` for a statement that mixes both kinds or has one name with two
+   * prefixes.
+   */
   constructor(sql: string) {
     const tokens = scanParameters(sql);
     this.#positionCount = positionCount(tokens);

@@ -17,7 +17,8 @@ import { isBlank } from "./sql_scanner.ts";
 import { type ErrorPhase, fromSqlite, fromStepText } from "./sqlite_errors.ts";
 
 /**
- * Reads go to connections that SQLite opened read-only, writes to those of the writer. `single` is the one connection of a database in
+ * Reads go to connections that SQLite opened read-only, writes to those of the writer. `single` is the one connection
+ * of a database in
  * memory, for simulations: it does both.
  */
 export type ConnectionRole = "reader" | "writer" | "single";
@@ -46,13 +47,15 @@ export interface HandedOff {
 /** SQLite's own counters of a connection. They keep their values over statements that change nothing. */
 export interface ConnectionCounts {
   readonly changes: number;
-  readonly totalChanges: bigint;
   readonly lastInsertRowid: bigint;
 }
 
 const HAND_OFF: HandedOff = { kind: "handOff" };
 
-/** A connection. Statements are authorized when they are prepared, so neither it nor its cache is shared between permission sets. */
+/**
+ * A connection. Statements are authorized when they are prepared, so neither it nor its cache is shared between
+ * permission sets.
+ */
 export class SqliteConnection {
   readonly #database: NodeDatabase;
   readonly #authorizer: Authorizer;
@@ -76,7 +79,8 @@ export class SqliteConnection {
   }
 
   /**
-   * Prepares a statement or takes it from the cache. Throws {@linkcode SqpError}: `syntax`, `empty_statement`, `multiple_statements`,
+   * Prepares a statement or takes it from the cache. Throws {@linkcode SqpError}: `syntax`, `empty_statement`,
+   * `multiple_statements`,
    * `permission_denied`, `statement_not_allowed`, and what SQLite says.
    */
   prepare(sql: string): PreparedStatement | HandedOff {
@@ -160,12 +164,18 @@ export class SqliteConnection {
     });
   }
 
-  /** The error of SQP for what a call on this connection threw; what the authorizer refused comes before what SQLite says of it. */
+  /**
+   * The error of SQP for what a call on this connection threw; what the authorizer refused comes before what SQLite
+   * says of it.
+   */
   errorOf(error: unknown, phase: ErrorPhase = "step"): SqpError {
     return this.#authorizer.takeRefusal() ?? fromSqlite(error, phase);
   }
 
-  /** The error that ended an `iterate()` in silence, `undefined` where the last step succeeded. Call it right after the end. */
+  /**
+   * The error that ended an `iterate()` in silence, `undefined` where the last step succeeded. Call it right after
+   * the end.
+   */
   silentError(): SqpError | undefined {
     const text = lastErrorText(this.#database);
     if (text === undefined) return undefined;
@@ -176,12 +186,11 @@ export class SqliteConnection {
   counts(): ConnectionCounts {
     return this.#authorizer.trusted(() => {
       this.#counts ??= this.#database.prepare(
-        "SELECT changes(), total_changes(), last_insert_rowid()",
+        "SELECT changes(), last_insert_rowid()",
       );
-      const [changes, totalChanges, lastInsertRowid] = this.#counts.get()! as bigint[];
+      const [changes, lastInsertRowid] = this.#counts.get()! as bigint[];
       return {
         changes: Number(changes!),
-        totalChanges: totalChanges!,
         lastInsertRowid: lastInsertRowid!,
       };
     });
@@ -222,7 +231,10 @@ export class SqliteConnection {
     this.#control("RELEASE sqp");
   }
 
-  /** Undoes what came after the savepoint, where SQLite has not undone the whole transaction. Throws {@linkcode SqpError}. */
+  /**
+   * Undoes what came after the savepoint, where SQLite has not undone the whole transaction. Throws {@linkcode
+   * SqpError}.
+   */
   rollbackToSavepoint(): void {
     if (!this.inTransaction) return;
     this.#control("ROLLBACK TO sqp");

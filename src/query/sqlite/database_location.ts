@@ -13,7 +13,8 @@ export interface DatabaseLocation {
 }
 
 /**
- * Finds the file of a database. Throws {@linkcode SqpError} `database_io` where its folder does not exist or it is a folder itself, and
+ * Finds the file of a database. Throws {@linkcode SqpError} `database_io` where its folder does not exist or it is a
+ * folder itself, and
  * `bad_configuration` for a path that cannot be passed on.
  */
 export async function locateDatabase(

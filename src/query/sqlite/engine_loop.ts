@@ -1,4 +1,5 @@
-// What an engine process does with its messages. It runs one thing at a time and computes no page that was not asked for.
+// What an engine process does with its messages. It runs one thing at a time and computes no page that was not asked
+// for.
 
 import { SqpError } from "../../wire/errors.ts";
 import type { ResultPart, RunningStatement } from "./running_statement.ts";

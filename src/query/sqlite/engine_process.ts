@@ -1,4 +1,5 @@
-// Entry of an engine process. Its main thread only watches whether the server is still there, and ends the process when it is not, even in
+// Entry of an engine process. Its main thread only watches whether the server is still there, and ends the process
+// when it is not, even in
 // the middle of a statement that never yields; the statements run in a Worker.
 
 /** How often the server is looked for. */

@@ -1,4 +1,5 @@
-// The working thread of an engine process: reads messages from the process's standard input, answers on its standard output. Reads block,
+// The working thread of an engine process: reads messages from the process's standard input, answers on its standard
+// output. Reads block,
 // because nothing is to be done in between, and a blocking read wakes up five times as fast as the event loop.
 
 import { EngineLoop } from "./engine_loop.ts";

@@ -1,4 +1,5 @@
-// The messages between the server and its engine processes: u32 length of what follows, u8 type, u32 number of the command, body.
+// The messages between the server and its engine processes: u32 length of what follows, u8 type, u32 number of the
+// command, body.
 
 import { ByteReader } from "../../base/byte_reader.ts";
 import { ByteWriter } from "../../base/byte_writer.ts";
@@ -42,7 +43,10 @@ export type MessageKind = typeof MessageKind[keyof typeof MessageKind];
 /** Bytes of a message before its body. */
 const HEADER_BYTES = 9;
 
-/** The longest message: a page of one row of 1 MiB, or a command with 1 MiB of SQL text and as much of parameters, with room. */
+/**
+ * The longest message: a page of one row of 1 MiB, or a command with 1 MiB of SQL text and as much of parameters,
+ * with room.
+ */
 const MESSAGE_BYTES_MAX = 8 * 1024 * 1024;
 
 /** What a process is for. */
@@ -159,7 +163,10 @@ export class MessageSplitter {
     return messages;
   }
 
-  /** Bytes that the first message needs, as far as its length is known. Large messages are joined once, not with every read. */
+  /**
+   * Bytes that the first message needs, as far as its length is known. Large messages are joined once, not with
+   * every read.
+   */
   #neededBytes(): number {
     const first = this.#parts[0]!;
     if (first.length < 4) return HEADER_BYTES;

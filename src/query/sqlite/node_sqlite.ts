@@ -70,8 +70,10 @@ const REFUSED_NAME = "x".repeat(256);
 const NO_ERROR = "not an error";
 
 /**
- * The text of the connection's last error, or `undefined` where its last call succeeded. This is how a stream proves that it is whole:
- * `iterate()` ends in silence when a step fails (tried on Deno 2.9.6), but a call that SQLite refuses before it does anything reports the
+ * The text of the connection's last error, or `undefined` where its last call succeeded. This is how a stream proves
+ * that it is whole:
+ * `iterate()` ends in silence when a step fails (tried on Deno 2.9.6), but a call that SQLite refuses before it does
+ * anything reports the
  * connection's last error as its own.
  */
 export function lastErrorText(database: NodeDatabase): string | undefined {

@@ -44,7 +44,10 @@ const WRITING: Need = { anyOf: WRITE, writes: true };
 const CHANGING_SCHEMA: Need = { anyOf: SCHEMA, writes: true };
 const REFUSED: Need = { anyOf: NEVER, writes: false };
 
-/** SQLite's authorizer action codes, in its order, and what each needs; those that depend on their arguments come below. */
+/**
+ * SQLite's authorizer action codes, in its order, and what each needs; those that depend on their arguments come
+ * below.
+ */
 const ACTIONS: readonly (readonly [number, string, Need])[] = [
   [1, "CREATE INDEX", CHANGING_SCHEMA],
   [2, "CREATE TABLE", CHANGING_SCHEMA],

@@ -1,4 +1,5 @@
-// The server's end of one engine process: starts it, gathers messages into writes, cuts what it answers into messages, sees it end.
+// The server's end of one engine process: starts it, gathers messages into writes, cuts what it answers into
+// messages, sees it end.
 
 import type { SqpError } from "../../wire/errors.ts";
 import {

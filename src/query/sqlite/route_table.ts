@@ -1,4 +1,5 @@
-// Which SQL texts are known to write. It saves a way through a reader; what a text may do is decided where it is prepared.
+// Which SQL texts are known to write. It saves a way through a reader; what a text may do is decided where it is
+// prepared.
 
 import type { ProcessRole } from "./ipc.ts";
 

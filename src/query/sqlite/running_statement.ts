@@ -16,7 +16,10 @@ export interface RunningStatement {
   readonly columns: readonly Column[];
   /** It cannot run for long. */
   readonly short: boolean;
-  /** Runs until the next page is full or the statement is at its end. Throws {@linkcode SqpError}; then it is closed. */
+  /**
+   * Runs until the next page is full or the statement is at its end. Throws {@linkcode SqpError}; then it is
+   * closed.
+   */
   next(): ResultPart;
   /** Ends it early. Harmless after its end. */
   close(): void;

@@ -1,7 +1,7 @@
 // How SQLite is opened, and the limits of this engine with their defaults, in one table.
 
 /** Limits of the SQLite engine. Sizes are bytes and times milliseconds. */
-export const SQLITE_LIMITS = {
+const SQLITE_LIMITS = {
   /** The largest text, blob or row that SQLite computes with. Larger: `engine_limit`. */
   valueBytesMax: 16 * 1024 * 1024,
   /** The longest SQL text. */
@@ -14,9 +14,15 @@ export const SQLITE_LIMITS = {
   cachedStatementsMax: 256,
   /** Texts longer than this are not kept prepared. */
   cachedSqlCharactersMax: 16 * 1024,
-  /** Runs of one prepared statement before it is prepared anew: node:sqlite keeps some bytes of every `iterate()` until then. */
+  /**
+   * Runs of one prepared statement before it is prepared anew: node:sqlite keeps some bytes of every `iterate()`
+   * until then.
+   */
   statementUsesMax: 10_000,
-  /** Rows that a write returns, encoded; they are held until the write is committed. Larger: `row_too_large`, and nothing is written. */
+  /**
+   * Rows that a write returns, encoded; they are held until the write is committed. Larger: `row_too_large`, and
+   * nothing is written.
+   */
   returningBytesMax: 4 * 1024 * 1024,
   /** The first page of a result, so that a small result fits its Response. */
   firstPageBytesMax: 16 * 1024,
@@ -28,7 +34,8 @@ export const SQLITE_LIMITS = {
 export type SqliteLimits = { readonly [Name in keyof typeof SQLITE_LIMITS]: number };
 
 /**
- * When a commit is on the disk. `full`: before it is acknowledged, so that a loss of power loses no acknowledged write. `normal`: at the next
+ * When a commit is on the disk. `full`: before it is acknowledged, so that a loss of power loses no acknowledged
+ * write. `normal`: at the next
  * checkpoint; killing processes loses nothing, a loss of power may lose the last commits, never the consistency.
  */
 export type Synchronous = "full" | "normal";

@@ -1,4 +1,5 @@
-// A scanner for SQLite's tokens. It never decides what a statement may do: it finds where text is blank and which parameters there are.
+// A scanner for SQLite's tokens. It never decides what a statement may do: it finds where text is blank and which
+// parameters there are.
 
 /** A parameter of a statement, as its text names it. */
 export type ParameterToken =
@@ -42,7 +43,10 @@ export function scanParameters(sql: string): ParameterToken[] {
   return found;
 }
 
-/** The end of the white space or comment at `at`; `at` itself where there is none. A comment may be open at the end of the text. */
+/**
+ * The end of the white space or comment at `at`; `at` itself where there is none. A comment may be open at the end
+ * of the text.
+ */
 function skipBlank(sql: string, at: number): number {
   switch (sql[at]) {
     case " ":

@@ -6,7 +6,7 @@ import { SqpError } from "../../wire/errors.ts";
 import type { Engine, EngineStatus, ExecuteCommand, Execution, ResultSink } from "../engine.ts";
 import { type DatabaseLocation, locateDatabase } from "./database_location.ts";
 import type { OpenMessage, ProcessRole } from "./ipc.ts";
-import { Job } from "./job.ts";
+import { endError, type EndReason, Job, type JobProcess } from "./job.ts";
 import { SCHEMA, WRITE } from "./permissions.ts";
 import { POOL_LIMITS, type PoolLimits } from "./pool_limits.ts";
 import { RouteTable } from "./route_table.ts";
@@ -26,13 +26,16 @@ export interface SqliteDatabase extends Engine {
 
 /** How a SQLite database is opened. */
 export interface SqliteEngineOptions {
-  /** A file, which is made where there is none, or `:memory:` for a private temporary one that is removed at the end. */
+  /**
+   * A file, which is made where there is none, or `:memory:` for a private temporary one that is removed at the
+   * end.
+   */
   readonly database: string;
   /** Where the folder of a temporary database is made; the system's folder for temporary files by default. */
   readonly temporaryFolder?: string;
   /** `full` by default. */
   readonly synchronous?: Synchronous;
-  /** Limits of SQLite that differ from {@linkcode SQLITE_LIMITS}. */
+  /** Limits of SQLite that differ from the defaults. */
   readonly limits?: Partial<SqliteLimits>;
   /** Limits of the processes that differ from {@linkcode POOL_LIMITS}. */
   readonly pool?: Partial<PoolLimits>;
@@ -49,7 +52,10 @@ type CounterName =
   | "deadlines"
   | "cancelled";
 
-/** Opens a SQLite database and starts its processes. Throws {@linkcode SqpError}: `not_a_database`, `database_io`, `bad_configuration`. */
+/**
+ * Opens a SQLite database and starts its processes. Throws {@linkcode SqpError}: `not_a_database`, `database_io`,
+ * `bad_configuration`.
+ */
 export async function openSqliteEngine(options: SqliteEngineOptions): Promise<SqliteDatabase> {
   const location = await locateDatabase(options.database, options.temporaryFolder);
   const engine = new SqliteEngine(location, options);
@@ -264,7 +270,8 @@ class SqliteEngine implements SqliteDatabase {
   }
 
   /**
-   * Looks for readers that stand in one statement. What they wrote may lie unread when this thread itself was busy, so it takes two looks
+   * Looks for readers that stand in one statement. What they wrote may lie unread when this thread itself was busy,
+   * so it takes two looks
    * at which nothing had come, with a turn of the event loop in between.
    */
   #findStuck(nowMs: number): void {
@@ -303,7 +310,7 @@ class SqliteEngine implements SqliteDatabase {
 
   // Ends before their time.
 
-  #end(job: Job, why: "cancelled" | "deadline" | "stall"): void {
+  #end(job: Job, why: EndReason): void {
     if (job.answered || job.ending !== undefined) return;
     this.#counters.add(why === "cancelled" ? "cancelled" : "deadlines");
     const error = endError(why);
@@ -328,11 +335,8 @@ class SqliteEngine implements SqliteDatabase {
     else this.#dismiss(job, job.ending!);
   }
 
-  #kill(slot: EngineSlot): void {
-    if (slot.retired) return;
-    slot.retired = true;
-    this.#counters.add("killed");
-    slot.process.kill();
+  #kill(slot: JobProcess): void {
+    if (slot.kill()) this.#counters.add("killed");
   }
 
   // Processes.
@@ -430,9 +434,8 @@ class SqliteEngine implements SqliteDatabase {
       });
     }
     if (job.attempts < this.#limits.attemptsMax) return undefined;
-    return new SqpError("engine_failure", {
-      message: `The engine process ended ${job.attempts} times with this command.`,
-    });
+    const message = `The engine process ended ${job.attempts} times before it ran the command.`;
+    return new SqpError("engine_not_run", { message, retry: "no" });
   }
 
   status(): EngineStatus {
@@ -488,10 +491,4 @@ class SqliteEngine implements SqliteDatabase {
     await Promise.all(slots.map(({ process }) => process.finished));
     clearTimeout(killer);
   }
-}
-
-function endError(why: "cancelled" | "deadline" | "stall"): SqpError {
-  if (why === "cancelled") return new SqpError("cancelled");
-  if (why === "deadline") return new SqpError("deadline_exceeded");
-  return new SqpError("deadline_exceeded", { message: "The result was not read for too long." });
 }

@@ -3,7 +3,10 @@
 import type { ErrorName } from "../../wire/error_codes.ts";
 import { SqpError } from "../../wire/errors.ts";
 
-/** SQLite's primary result codes in its order, each with the text that SQLite has for it and the error of SQP that it is. */
+/**
+ * SQLite's primary result codes in its order, each with the text that SQLite has for it and the error of SQP that
+ * it is.
+ */
 const PRIMARY_CODES: readonly (readonly [number, string, string, ErrorName])[] = [
   [1, "SQLITE_ERROR", "SQL logic error", "value_error"],
   [2, "SQLITE_INTERNAL", "", "engine_failure"],
@@ -53,9 +56,6 @@ const BY_CODE = new Map(PRIMARY_CODES.map(([code, name, , error]) => [code, { na
 const BY_EXTENDED = new Map(EXTENDED_CODES.map(([code, name, error]) => [code, { name, error }]));
 const BY_TEXT = new Map(PRIMARY_CODES.map(([code, , text]) => [text, code]));
 
-/** SQLITE_AUTH: the authorizer refused; what it refused is known better there. */
-export const SQLITE_AUTH = 23;
-
 /** Where an error came from: SQLite's code 1 means a faulty text at preparation, and a faulty value afterwards. */
 export type ErrorPhase = "open" | "prepare" | "step";
 
@@ -74,7 +74,10 @@ export function fromSqlite(error: unknown, phase: ErrorPhase): SqpError {
   return fromCode(code, text, phase);
 }
 
-/** The error of SQP for the text of a step's error whose code is lost: SQLite's own texts tell it, any other is a function's. */
+/**
+ * The error of SQP for the text of a step's error whose code is lost: SQLite's own texts tell it, any other is a
+ * function's.
+ */
 export function fromStepText(text: string): SqpError {
   return fromCode(BY_TEXT.get(text) ?? 1, text, "step");
 }

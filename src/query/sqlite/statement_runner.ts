@@ -1,4 +1,5 @@
-// Runs one statement after the other and cuts their rows into pages. It knows nothing of processes: the engine process and simulations
+// Runs one statement after the other and cuts their rows into pages. It knows nothing of processes: the engine
+// process and simulations
 // share it.
 
 import { DecodeError } from "../../base/byte_reader.ts";
@@ -26,7 +27,8 @@ export class StatementRunner {
   readonly #connections = new Map<PermissionMask, SqliteConnection>();
 
   /**
-   * Opens the database. `clockMs` tells the time for {@linkcode SqliteSettings.limits} `pageMsMax`. Throws {@linkcode SqpError}, among them
+   * Opens the database. `clockMs` tells the time for {@linkcode SqliteSettings.limits} `pageMsMax`. Throws {@linkcode
+   * SqpError}, among them
    * `not_a_database` and `database_io`.
    */
   constructor(settings: SqliteSettings, role: ConnectionRole, clockMs: () => number) {
@@ -51,7 +53,8 @@ export class StatementRunner {
   }
 
   /**
-   * Prepares and binds a statement without running it. A reader hands off what would write. Throws {@linkcode SqpError}.
+   * Prepares and binds a statement without running it. A reader hands off what would write. Throws {@linkcode
+   * SqpError}.
    */
   start(request: StatementRequest): ShortRead | StreamedRead | WriteStatement | HandedOff {
     const connection = this.#connection(request.permissions);

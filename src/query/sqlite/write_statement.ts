@@ -9,7 +9,8 @@ import type { ConnectionCounts, PreparedStatement, SqliteConnection } from "./co
 import { NO_WRITE, type ResultPart, type RunningStatement } from "./running_statement.ts";
 
 /**
- * A write. Its rows are held until it is committed: SQLite would commit it when the last row was read, and a reader may be slow. Nothing is
+ * A write. Its rows are held until it is committed: SQLite would commit it when the last row was read, and a reader
+ * may be slow. Nothing is
  * known of it outside before the commit.
  */
 export class WriteStatement implements RunningStatement {
@@ -110,7 +111,8 @@ export class WriteStatement implements RunningStatement {
   }
 
   /**
-   * A silent error has lost its code, and a constraint's matters. SQLite has undone the statement, so a second attempt inside the same
+   * A silent error has lost its code, and a constraint's matters. SQLite has undone the statement, so a second
+   * attempt inside the same
    * savepoint fails in the same way, this time aloud; should it succeed, it is rolled back with the savepoint.
    */
   #exactError(silent: SqpError): SqpError {
@@ -124,11 +126,10 @@ export class WriteStatement implements RunningStatement {
   }
 
   #endAfter(before: ConnectionCounts, rowCount: number): ResultEnd {
-    const { inserts, updates, changesSchema } = this.#prepared.effects;
-    if (changesSchema) return { ...NO_WRITE, rowCount };
-    const after = this.connection.counts();
+    const { writes, inserts, updates, changesSchema } = this.#prepared.effects;
     // After a statement that changes no rows, SQLite still tells the counts of the one before.
-    if (after.totalChanges === before.totalChanges) return { ...NO_WRITE, rowCount };
+    if (!writes || changesSchema) return { ...NO_WRITE, rowCount };
+    const after = this.connection.counts();
     // An upsert that updated leaves the row id of an earlier statement.
     const inserted = inserts && after.changes > 0 &&
       !(updates && after.lastInsertRowid === before.lastInsertRowid);
@@ -168,8 +169,10 @@ const NO_HOOKS: WriteGroupHooks = {
 };
 
 /**
- * Runs writes of one connection in order and commits as many together as it may. A write that fails is undone by SQLite and the others go
- * on, each as if it were alone. (With one exception: a constraint that is deferred is checked when the group is committed.) Where a group
+ * Runs writes of one connection in order and commits as many together as it may. A write that fails is undone by
+ * SQLite and the others go
+ * on, each as if it were alone. (With one exception: a constraint that is deferred is checked when the group is
+ * committed.) Where a group
  * cannot be committed, each of its writes runs alone.
  */
 export function runWriteGroup(writes: readonly WriteStatement[], hooks: WriteGroupHooks): void {

@@ -1,0 +1,46 @@
+// `deno task bench [SECTION ...]`: what the protocol and its parts cost on this machine. All sections by default.
+
+// deno-lint-ignore-file no-console -- printing is what it is for
+
+import { benchConnects } from "./bench/connects.ts";
+import { benchHandshakes } from "./bench/handshakes.ts";
+import type { Table } from "./bench/measure.ts";
+import { benchMemoryQueries } from "./bench/memory_queries.ts";
+import { benchQueries, benchSockets, benchStream, benchWrites } from "./bench/queries.ts";
+import { benchRecords } from "./bench/records.ts";
+
+/** Sections in the order in which they run; each takes 15 s at most. */
+const SECTIONS: Readonly<Record<string, () => Table | Promise<Table>>> = {
+  records: benchRecords,
+  handshakes: benchHandshakes,
+  connects: benchConnects,
+  memory: benchMemoryQueries,
+  sockets: benchSockets,
+  queries: benchQueries,
+  stream: benchStream,
+  writes: benchWrites,
+};
+
+function printTable({ title, columns, rows }: Table): void {
+  const lines = [columns, ...rows];
+  const widths = columns.map((_, at) => Math.max(...lines.map((line) => line[at]!.length)));
+  console.log(`\n${title}`);
+  for (const line of lines) {
+    const cells = line.map((cell, at) =>
+      at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!)
+    );
+    console.log(`  ${cells.join("  ")}`);
+  }
+}
+
+const names = Deno.args.length > 0 ? Deno.args : Object.keys(SECTIONS);
+const unknown = names.find((name) => !Object.hasOwn(SECTIONS, name));
+if (unknown !== undefined) {
+  console.error(`bench: no section "${unknown}"; there are ${Object.keys(SECTIONS).join(", ")}`);
+  Deno.exit(2);
+}
+const { arch, os } = Deno.build;
+console.log(
+  `Deno ${Deno.version.deno}, V8 ${Deno.version.v8}, ${os} ${arch}, ${navigator.hardwareConcurrency} cores`,
+);
+for (const name of names) printTable(await SECTIONS[name]!());
