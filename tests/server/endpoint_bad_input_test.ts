@@ -1,4 +1,4 @@
-// Bad input, before and after the handshake, against a server's endpoint and a client: damaged, cut and invented datagrams.
+// Bad input before and after the handshake: damaged, cut and invented datagrams, against a server and a client.
 
 import { assert, assertEquals } from "@std/assert";
 import { delay, type LinkNode } from "../harness/link.ts";
@@ -196,7 +196,7 @@ Deno.test("damaged flights of a client's handshake are dropped and counted, and 
   pair.finish();
 });
 
-Deno.test("whatever a stranger makes of a ClientHello never throws, draws at most three times its size, and keeps nothing", () => {
+Deno.test("what a stranger makes of a ClientHello never throws, draws three times its size at most, keeps nothing", () => {
   const tapped = new Tapped("toServer");
   const { pair, client } = tapped;
   pair.settle();

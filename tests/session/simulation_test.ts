@@ -157,7 +157,7 @@ for (const first of [1, 26, 51, 76]) {
   });
 }
 
-Deno.test("where the network ends for good, each request has ended one way or the other, and no write happened twice", () => {
+Deno.test("where the network ends for good, every request ends, and no write happens twice", () => {
   forEachSeed(30, (seed) => {
     const pair = new SqpPair({ seed, clients: [] });
     const from = pair.now + pair.random.integer(100, 5_000);
