@@ -448,6 +448,18 @@ Deno.test("a close over a lossy network ends in order", () => {
   });
 });
 
+Deno.test("a close that nobody hears waits for its time, and for nothing else", () => {
+  const pair = new SqpPair({ clients: [] });
+  const dark = [outage(pair.now + 8_000, Infinity), delay(10)];
+  const client = pair.addClient({ toServer: dark, toClient: dark });
+  pair.advance(9_000);
+  client.close(pair.now);
+  // Past the time at which a sign of life would have been asked for.
+  pair.runUntilIdle();
+  assertEquals(client.ended?.codeName, "closed");
+  pair.checkReleased();
+});
+
 Deno.test("requests are refused once a session has ended", () => {
   const pair = connected();
   pair.finish();
