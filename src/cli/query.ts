@@ -41,6 +41,9 @@ const query = defineCommand({
 }, async ({ options, operands }, output) => {
   const [sql] = operands;
   checkUrl(options.url);
+  if ((options.cert === undefined) !== (options.key === undefined)) {
+    throw new UsageError("--cert and --key belong together");
+  }
   const params = parseParams(options.param);
   const timeoutMs = parseTimeSpan("timeout", options.timeout);
   const connectOptions: ConnectOptions = {
@@ -72,9 +75,6 @@ type CredentialOptions = Readonly<Record<"cert" | "key" | "token", string | unde
 async function readCredential(
   { cert, key, token }: CredentialOptions,
 ): Promise<Pick<ConnectOptions, "cert" | "key" | "token">> {
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new UsageError("--cert and --key belong together");
-  }
   const hasCertificate = cert !== undefined || token === undefined;
   return {
     ...(token !== undefined && { token: token === "-" ? await readStandardInput() : token }),

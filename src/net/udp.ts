@@ -33,9 +33,13 @@ export async function resolveHost(host: string): Promise<string> {
 /** A socket of this machine's choice to talk to `peer`, an IP address. */
 export function openUdpSocket(peer: string): Deno.DatagramConn {
   const isLoopback = peer === "::1" || peer.startsWith("127.");
-  const any = peer.includes(":") ? "::" : "0.0.0.0";
+  const unspecified = peer.includes(":") ? "::" : "0.0.0.0";
   const loopback = peer.includes(":") ? "::1" : "127.0.0.1";
-  return Deno.listenDatagram({ transport: "udp", hostname: isLoopback ? loopback : any, port: 0 });
+  return Deno.listenDatagram({
+    transport: "udp",
+    hostname: isLoopback ? loopback : unspecified,
+    port: 0,
+  });
 }
 
 /** A server's socket. Throws {@linkcode AddressError} where the address cannot be used. */

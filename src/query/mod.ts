@@ -7,8 +7,8 @@ export {
   type SqliteDatabase,
   type SqliteEngineOptions,
 } from "./sqlite/sqlite_engine.ts";
-export { POOL_LIMITS, type PoolLimits } from "./sqlite/pool_limits.ts";
-export { SQLITE_LIMITS, type SqliteLimits, type Synchronous } from "./sqlite/settings.ts";
+export type { PoolLimits } from "./sqlite/pool_limits.ts";
+export type { SqliteLimits, Synchronous } from "./sqlite/settings.ts";
 export type { Column } from "../wire/response_payload.ts";
 export * from "../wire/errors.ts";
 export * from "../wire/error_codes.ts";

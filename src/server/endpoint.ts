@@ -7,6 +7,9 @@ import { Queue } from "../base/queue.ts";
 import { DtlsEndpoint, type EndpointAssociation, type EndpointLimits } from "../dtls/endpoint.ts";
 import type { DtlsServerOptions } from "../dtls/options.ts";
 import type { Principal } from "../session/permissions.ts";
+import { type AssociationError, DtlsAlertError } from "../dtls/errors.ts";
+import { codePointName } from "../base/code_points.ts";
+import { AlertDescription } from "../dtls/code_points.ts";
 import type {
   ServerSession,
   ServerSessionEvent,
@@ -22,6 +25,8 @@ export interface ServerEndpointOptions {
   readonly session: ServerSessionOptions;
   readonly limits?: Partial<ServerLimits>;
   readonly dtlsLimits?: Partial<EndpointLimits>;
+  /** Told of each handshake of the security layer that comes to nothing, with the reason under which it is counted. */
+  readonly onHandshakeFailed?: (address: string, reason: string, error: AssociationError) => void;
 }
 
 /** One client: its association, and its session once there is one. */
@@ -42,6 +47,8 @@ interface Client extends EndpointClient {
   isReady: boolean;
   /** Whether its association was seen connected. */
   isConnected: boolean;
+  /** Whether it was told that its handshake came to nothing. */
+  isFailureTold: boolean;
   /** Whether its session counts against the limits. */
   isCounted: boolean;
 }
@@ -56,6 +63,10 @@ export class ServerEndpoint implements AddressedCore {
   /** Counts of what happened to clients. */
   readonly counters: Counters<"connected" | "admitted" | "refused" | "ended" | "replaced"> =
     new Counters();
+  /** Handshakes of the security layer that came to nothing, by reason: a fault of the client, or `alert-` and its alert. */
+  readonly handshakeFailures: Counters<string> = new Counters();
+  /** What was dropped in layers of clients that are gone. */
+  readonly #pastDrops = noDrops();
   readonly #options: ServerEndpointOptions;
   readonly #limits: ServerLimits;
   readonly #dtls: DtlsEndpoint;
@@ -80,6 +91,18 @@ export class ServerEndpoint implements AddressedCore {
     return this.#dtls.drops.snapshot();
   }
 
+  /** What each layer of all clients has dropped, by reason, those that are gone included. */
+  drops(): Readonly<Record<Layer, Readonly<Record<string, number>>>> {
+    const sum = noDrops();
+    for (const layer of LAYERS) addCounts(sum[layer], this.#pastDrops[layer]);
+    for (const client of this.#clients.values()) addDrops(sum, client);
+    return {
+      association: sum.association.snapshot(),
+      gate: sum.gate.snapshot(),
+      transport: sum.transport.snapshot(),
+    };
+  }
+
   /** How many associations there are, those in a handshake and those that linger included. */
   get clientCount(): number {
     return this.#clients.size;
@@ -96,7 +119,15 @@ export class ServerEndpoint implements AddressedCore {
     let client = this.#clients.get(entry);
     if (client === undefined) {
       const stack = new ServerStack(entry.association, this.#options.session, now);
-      client = { address, stack, entry, isReady: false, isConnected: false, isCounted: false };
+      client = {
+        address,
+        stack,
+        entry,
+        isReady: false,
+        isConnected: false,
+        isFailureTold: false,
+        isCounted: false,
+      };
       this.#clients.set(entry, client);
       this.#removeReplaced(now);
     }
@@ -217,6 +248,13 @@ export class ServerEndpoint implements AddressedCore {
   }
 
   #takeEvents(client: Client): void {
+    const { handshakeError } = client.stack;
+    if (handshakeError !== undefined && !client.isFailureTold) {
+      client.isFailureTold = true;
+      const reason = handshakeFailureReason(handshakeError);
+      this.handshakeFailures.add(reason);
+      this.#options.onHandshakeFailed?.(client.address, reason, handshakeError);
+    }
     for (let event; (event = client.stack.pollEvent()) !== undefined;) {
       if (event.kind === "ended") this.#uncount(client);
       this.#events.push({ client, event });
@@ -259,7 +297,7 @@ export class ServerEndpoint implements AddressedCore {
 
   #remove(client: Client): void {
     this.#dtls.remove(client.entry);
-    this.#clients.delete(client.entry);
+    if (this.#clients.delete(client.entry)) addDrops(this.#pastDrops, client);
     this.#deadlines.clear(client);
   }
 
@@ -270,6 +308,34 @@ export class ServerEndpoint implements AddressedCore {
     }
     this.#dtls.destroy();
   }
+}
+
+/** Layers of one client, each with its own count of drops. */
+const LAYERS = ["association", "gate", "transport"] as const;
+type Layer = typeof LAYERS[number];
+
+/** Counts of what was dropped, by layer. */
+type ClientDrops = Readonly<Record<Layer, Counters<string>>>;
+
+function noDrops(): ClientDrops {
+  return { association: new Counters(), gate: new Counters(), transport: new Counters() };
+}
+
+function addDrops(sum: ClientDrops, { stack }: EndpointClient): void {
+  addCounts(sum.association, stack.association.drops);
+  if (stack.gate !== undefined) addCounts(sum.gate, stack.gate.drops);
+  if (stack.transport !== undefined) addCounts(sum.transport, stack.transport.drops);
+}
+
+function addCounts(sum: Counters<string>, part: { snapshot(): Record<string, number> }): void {
+  for (const [name, added] of Object.entries(part.snapshot())) sum.add(name, added);
+}
+
+/** Why a handshake came to nothing, in a word. */
+function handshakeFailureReason(error: AssociationError): string {
+  return error instanceof DtlsAlertError
+    ? `alert-${codePointName(AlertDescription, error.description).toLowerCase()}`
+    : error.reason;
 }
 
 function count(counts: Map<string, number>, key: string, change: number): void {

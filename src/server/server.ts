@@ -60,6 +60,7 @@ export class Server implements AsyncDisposable {
     this.#socket = socket;
     const now = monotonicNow;
     const wake = () => this.#driver.wake();
+    const { engine, log } = config;
     this.#endpoint = new ServerEndpoint({
       dtls: dtlsOptions(config, files),
       session: {
@@ -69,8 +70,9 @@ export class Server implements AsyncDisposable {
         agent: AGENT,
       },
       ...(config.limits !== undefined && { limits: config.limits }),
+      onHandshakeFailed: (address, reason, { message }) =>
+        log.info("handshake failed", { address, reason, error: message }),
     }, now());
-    const { engine, log } = config;
     const authenticator = new Authenticator({
       policy: config.policy,
       certificatePermissions: config.certificatePermissions,
@@ -113,10 +115,15 @@ export class Server implements AsyncDisposable {
 
   /** Counts of what was dropped and what happened, for operators and tests. */
   counters(): Readonly<Record<string, Readonly<Record<string, number>>>> {
+    const { association, gate, transport } = this.#endpoint.drops();
     return {
       socket: this.#driver.counters.snapshot(),
       endpoint: this.#endpoint.counters.snapshot(),
+      handshakeFailures: this.#endpoint.handshakeFailures.snapshot(),
       dtlsDrops: this.#endpoint.dtlsDrops,
+      associationDrops: association,
+      gateDrops: gate,
+      transportDrops: transport,
       engine: this.#config.engine.status().counters,
     };
   }

@@ -2,7 +2,7 @@
 
 import { AddressError } from "../net/udp.ts";
 import type { Engine } from "../query/engine.ts";
-import { openSqliteEngine } from "../query/sqlite/sqlite_engine.ts";
+import { openSqliteEngine } from "../query/mod.ts";
 import { type Permission, PERMISSIONS } from "../session/permissions.ts";
 import { SqpError } from "../wire/errors.ts";
 import type { AuthenticationPolicy } from "./authenticator.ts";

@@ -8,9 +8,9 @@ import type { TransportEvent } from "../transport/events.ts";
 import { TransportLimitError } from "../transport/fault.ts";
 import type { Transport } from "../transport/transport.ts";
 import { decodeError } from "../wire/error_payload.ts";
-import type { ErrorName } from "../wire/error_codes.ts";
 import { SqpError } from "../wire/errors.ts";
 import { MessageType } from "../wire/frame.ts";
+import { LIMITS } from "../wire/limits.ts";
 import {
   type Credential,
   decodeHandshakeResponse,
@@ -26,7 +26,7 @@ import {
   type Termination,
 } from "../wire/termination_payload.ts";
 import { decodeResponse } from "../wire/response_payload.ts";
-import { faultError, faultTermination } from "./faults.ts";
+import { faultError, faultTermination, terminationError } from "./faults.ts";
 import type { SessionSettings } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
 
@@ -95,6 +95,7 @@ export class ClientSession {
   #queuedBytes = 0;
   #earlyBytes = 0;
   #openMax: number;
+  #serverMessageBytes: number = LIMITS.messageBytesMax;
   #state: State = "handshaking";
   /** Why the server ends the session, from its Error. */
   #refusal: SqpError | undefined;
@@ -141,7 +142,7 @@ export class ClientSession {
   query(payload: Uint8Array): number {
     if (this.#state === "draining") throw new SqpError("draining");
     if (this.#state === "closing" || this.#state === "closed") throw new SqpError("closed");
-    if (payload.length > this.#options.limits.messageBytes) throw new SqpError("message_too_large");
+    if (payload.length > this.#serverMessageBytes) throw new SqpError("message_too_large");
     const { queuedRequestsMax, queuedBytesMax } = this.#options.settings;
     const isFull = this.#queued.length >= queuedRequestsMax ||
       this.#queuedBytes + payload.length > queuedBytesMax;
@@ -173,7 +174,11 @@ export class ClientSession {
         this.#transport.sendMessage(MessageType.QUERY, requestId, payload);
       } catch (error) {
         if (!(error instanceof TransportLimitError)) throw error;
-        const refused = new SqpError("message_too_large", { message: error.message, cause: error });
+        const isTooLarge = payload.length > this.#serverMessageBytes;
+        const refused = new SqpError(isTooLarge ? "message_too_large" : "overloaded", {
+          message: error.message,
+          cause: error,
+        });
         this.#events.push({ kind: "failed", requestId, error: refused });
         continue;
       }
@@ -379,6 +384,9 @@ export class ClientSession {
     this.#deadlines.clear("handshake");
     const { limits } = response;
     const { openRequestsMax, heartbeatMsMin } = this.#options.settings;
+    // More than all the credit that the server gives at once cannot be sent.
+    const credit = Math.max(limits.sessionCredit, LIMITS.sessionCreditInitialClient);
+    this.#serverMessageBytes = Math.min(limits.messageBytes, credit);
     this.#openMax = Math.min(limits.openRequests, openRequestsMax);
     // Silence is broken before the server takes it for death, and not taken for death before the server breaks it.
     const own = this.#options.limits;
@@ -483,16 +491,4 @@ export class ClientSession {
     this.#deadlines.clearAll();
     this.#state = "closed";
   }
-}
-
-const TERMINATION_ERRORS: Readonly<Record<string, ErrorName>> = {
-  draining: "shutting_down",
-  shutdown: "shutting_down",
-  idle: "idle_timeout",
-  fault: "protocol_violation",
-  overloaded: "overloaded",
-};
-
-function terminationError({ reason, message }: Termination): SqpError {
-  return new SqpError(TERMINATION_ERRORS[reason] ?? "session_closed", { message });
 }

@@ -5,7 +5,7 @@ import { TransportFault, TransportFaultCode } from "../transport/fault.ts";
 import type { ErrorName } from "../wire/error_codes.ts";
 import { encodeError } from "../wire/error_payload.ts";
 import { SqpError } from "../wire/errors.ts";
-import { encodeTermination } from "../wire/termination_payload.ts";
+import { encodeTermination, type Termination } from "../wire/termination_payload.ts";
 import { clipText } from "../wire/text_length.ts";
 
 const BY_CODE: Readonly<Record<TransportFaultCode, ErrorName>> = {
@@ -40,4 +40,17 @@ export function encodeErrorWithin(error: SqpError, bytesMax: number): Uint8Array
   const textBytes = new TextEncoder().encode(payload.message).length;
   const room = Math.max(0, textBytes - (encoded.length - bytesMax));
   return encodeError({ ...payload, message: clipText(payload.message, room) });
+}
+
+const TERMINATION_ERRORS: Readonly<Record<string, ErrorName>> = {
+  draining: "shutting_down",
+  shutdown: "shutting_down",
+  idle: "idle_timeout",
+  fault: "protocol_violation",
+  overloaded: "overloaded",
+};
+
+/** The error that a client sees for the Termination of its server. */
+export function terminationError({ reason, message }: Termination): SqpError {
+  return new SqpError(TERMINATION_ERRORS[reason] ?? "session_closed", { message });
 }

@@ -160,10 +160,7 @@ export class ServerSession {
     if (this.isEnding) return this.#onEventOfEnd(event);
     switch (event.kind) {
       case "message":
-        return this.#guard(
-          () => this.#onMessage(event.type, event.requestId, event.payload, now),
-          now,
-        );
+        return this.#guard(() => this.#onMessage(event.type, event.requestId, event.payload, now));
       case "stream-writable":
         if (!this.#requests.has(event.requestId)) return;
         this.#events.push({
@@ -193,12 +190,12 @@ export class ServerSession {
   }
 
   /** A payload that cannot be read is a fault of the client, and fatal to the session. */
-  #guard(step: () => void, now: Milliseconds): void {
+  #guard(step: () => void): void {
     try {
       step();
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      this.#end("fault", faultError(error), now);
+      this.#endAtOnce("fault", faultError(error));
     }
   }
 
@@ -390,7 +387,8 @@ export class ServerSession {
     const refusal = this.#send(MessageType.ERROR, requestId, encodeError(error.toPayload()));
     if (refusal === undefined) return this.#finish(requestId);
     // Every client takes an Error: it is this side's buffer that is full.
-    this.#giveUp(refusal);
+    const message = "Answers are not acknowledged.";
+    this.#endAtOnce("overloaded", new SqpError("overloaded", { message, cause: refusal }));
   }
 
   /** Sends an answer. Returns why it cannot be sent, if so. */
@@ -447,10 +445,9 @@ export class ServerSession {
     this.#finishWith(error);
   }
 
-  /** The client does not take its answers: it is told so once, without waiting for it. */
-  #giveUp(cause: TransportLimitError): void {
-    const error = new SqpError("overloaded", { message: "Answers are not acknowledged.", cause });
-    this.#sayWhy("overloaded", error);
+  /** Ends the session with a client that is told why once, and not waited for. */
+  #endAtOnce(reason: TerminationReason, error: SqpError): void {
+    this.#sayWhy(reason, error);
     this.#finishWith(error);
   }
 

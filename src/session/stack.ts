@@ -286,6 +286,7 @@ export class ServerStack implements Core<ServerSessionEvent> {
   #transport: Transport | undefined;
   #gate: Gate | undefined;
   #session: ServerSession | undefined;
+  #handshakeError: AssociationError | undefined;
   #isConnected = false;
   readonly #rtt = new HandshakeRtt();
   readonly #out = new Outgoing();
@@ -319,6 +320,11 @@ export class ServerStack implements Core<ServerSessionEvent> {
   /** Whether the association has completed its handshake. */
   get isConnected(): boolean {
     return this.#isConnected;
+  }
+
+  /** Why the handshake of the security layer came to nothing, where it did: then there never was a session. */
+  get handshakeError(): AssociationError | undefined {
+    return this.#handshakeError;
   }
 
   /** Whether nothing is left: not even an alert that may have to be sent again. */
@@ -407,7 +413,9 @@ export class ServerStack implements Core<ServerSessionEvent> {
         this.#session?.onHeard(now);
         return this.#gate?.handlePacket(event.bytes, now);
       case "closed":
+        return this.#abort(now);
       case "failed":
+        if (this.#session === undefined) this.#handshakeError = event.error;
         return this.#abort(now);
     }
   }

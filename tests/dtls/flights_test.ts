@@ -159,7 +159,9 @@ Deno.test(
       pair.simulation.advance(20);
       pair.simulation.inject("b", noise);
       const piece = handshakeMessage(HandshakeType.SERVER_HELLO, 0, new Uint8Array(100), 0, 50);
-      pair.simulation.inject("b", plaintextRecord(ContentType.HANDSHAKE, piece, i));
+      pair.simulation.inject("b", plaintextRecord(ContentType.HANDSHAKE, piece, 2 * i));
+      const late = handshakeMessage(HandshakeType.SERVER_HELLO, 0, new Uint8Array(100), 70, 30);
+      pair.simulation.inject("b", plaintextRecord(ContentType.HANDSHAKE, late, 2 * i + 1));
     }
     pair.simulation.advance(900);
     assertEquals(pair.sentBy("client").length, 2);
@@ -188,15 +190,65 @@ Deno.test("a forged plaintext ACK stops no retransmission of protected messages"
 });
 
 Deno.test("forged empty ACKs bring a flight once for each timeout, not once each", () => {
-  const pair = waitingServer({ ...LARGE });
+  const pair = waitingServer(LARGE);
   const before = pair.sentBy("server").length;
   for (let i = 0; i < 100; i++) {
-    pair.simulation.inject("a", plaintextRecord(ContentType.ACK, encodeAck([]), 10 + i));
+    const ack = plaintextRecord(ContentType.ACK, encodeAck([]), 10 + i);
+    pair.server.handleDatagram(ack, pair.simulation.now);
     pair.simulation.advance(1);
   }
-  // The first hundred from the outside fill the gap that the link loses; these come after it.
-  assert(pair.sentBy("server").length - before <= 5);
+  assertEquals(pair.sentBy("server").length - before, 5, "the five datagrams of the flight");
 });
+
+Deno.test("the second ClientHello again brings the flight again, once in a quarter of the timeout", () => {
+  const pair = waitingServer(LARGE);
+  const before = pair.sentBy("server").length;
+  const hello = pair.sentBy("client")[1]!;
+  for (let i = 0; i < 60; i++) {
+    pair.server.handleDatagram(hello, pair.simulation.now);
+    pair.simulation.advance(10);
+  }
+  assertEquals(pair.sentBy("server").length - before, 2 * 5);
+});
+
+Deno.test("an ACK without news sends nothing", () => {
+  const pair = waitingServer(LARGE);
+  const kit = pair.kit("client", 2);
+  const content = encodeAck([{ epoch: 0, recordNumber: 1 }, { epoch: 2, recordNumber: 0 }]);
+  const counts = [10, 11, 12].map((number) => {
+    pair.simulation.advance(260);
+    const before = pair.sentBy("server").length;
+    const form = { epoch: 2, number, type: ContentType.ACK, content };
+    pair.server.handleDatagram(kit.seal(form), pair.simulation.now);
+    pair.simulation.settle();
+    return pair.sentBy("server").length - before;
+  });
+  assertEquals(counts, [4, 0, 0]);
+});
+
+Deno.test("an ACK lists no more records than its datagram holds", () => {
+  const limits = { ...SECOND, datagramBytesMax: 300 };
+  const server = { limits, credentials: [credential(SERVER_CREDENTIAL, MORE)] };
+  const toClient = losing(2, 6, 14);
+  const pair = new DtlsPair({ client: { limits }, server, toClient }).handshake();
+  assertEquals([pair.client.state, pair.server.association!.state], ["connected", "connected"]);
+  const acks = pair.sentBy("client").filter((_, i) => i > 1).map((bytes) => bytes.length);
+  assert(Math.max(...acks) > 250 && Math.max(...acks) <= 300);
+});
+
+Deno.test(
+  '"the receipt of any record responding to a given flight MUST be taken as an implicit acknowledgement"',
+  () => {
+    const pair = waitingServer({ client: { connectionId: null, limits: SECOND } });
+    const piece = handshakeMessage(HandshakeType.FINISHED, 2, new Uint8Array(32), 0, 10);
+    const form = { epoch: 2, number: 9, type: ContentType.HANDSHAKE, content: piece };
+    const at = pair.simulation.now;
+    pair.server.handleDatagram(pair.kit("client", 2).seal(form), at);
+    pair.simulation.advance(30_000);
+    const lines = since(pair, at + 1).filter((line) => line.includes(" S | "));
+    assertEquals(lines, ["49 S | 3:0 ACK 2:9"]);
+  },
+);
 
 Deno.test(
   '"If any element of record_numbers in the ACK references an epoch that is higher [...] the ' +
@@ -285,16 +337,22 @@ Deno.test("a close_notify that was lost is said again for what the peer still se
   pair.client.close(pair.simulation.now);
   pair.simulation.advance(100);
   assertEquals(pair.server.association!.state, "connected");
-  const before = pair.sentBy("client").length;
   const datagrams = Array.from(
     { length: 8 },
     () => pair.server.association!.sealApplicationData(new Uint8Array(30)),
   );
-  for (const datagram of datagrams) pair.client.handleDatagram(datagram, pair.simulation.now);
-  pair.simulation.advance(1);
-  // One byte is answered with nothing: the alert is longer than three.
-  pair.client.handleDatagram(new Uint8Array(1), pair.simulation.now);
-  assertEquals(pair.sentBy("client").length, before + 1);
+  let answers = 0;
+  for (const datagram of datagrams) {
+    // One byte is answered with nothing: the alert is longer than three.
+    pair.client.handleDatagram(new Uint8Array(1), pair.simulation.now);
+    assertEquals(pair.client.pollTransmit(pair.simulation.now), undefined);
+    pair.client.handleDatagram(datagram, pair.simulation.now);
+    const answer = pair.client.pollTransmit(pair.simulation.now);
+    if (answer === undefined) continue;
+    answers++;
+    if (answers === 5) pair.simulation.inject("a", answer);
+  }
+  assertEquals(answers, 5);
   pair.settle();
   assertEquals(pair.serverEvents.at(-1), { kind: "closed" });
 });

@@ -28,101 +28,14 @@ import {
   P256_SERVER_CREDENTIAL,
   SERVER_CREDENTIAL,
 } from "../harness/credentials.ts";
-import { DtlsPair, type PairOptions, SERVER_DEFAULTS } from "../harness/dtls_pair.ts";
-import {
-  describeRecord,
-  handshakeMessage,
-  plaintextRecord,
-  type SeenRecord,
-} from "../harness/dtls_records.ts";
+import { DtlsPair, SERVER_DEFAULTS } from "../harness/dtls_pair.ts";
+import { describeRecord, handshakeMessage, plaintextRecord } from "../harness/dtls_records.ts";
+import { editedHello, MUTUAL, Scripted } from "../harness/dtls_scripted.ts";
 import { delay, duplicate, jitter, type LinkNode, loss } from "../harness/link.ts";
 import { Random } from "../harness/random.ts";
 import { forEachSeed } from "../harness/simulation.ts";
 
-const { HANDSHAKE, ALERT, ACK, APPLICATION_DATA, CHANGE_CIPHER_SPEC } = ContentType;
-const MUTUAL: PairOptions = {
-  client: { credential: credential(CLIENT_CREDENTIAL), connectionId: null },
-  server: { clientCertificate: "required" },
-};
-
-/** The handshake messages in records, whole ones. */
-function messagesOf(records: readonly SeenRecord[]): { type: number; body: Uint8Array }[] {
-  return records.filter(({ type }) => type === HANDSHAKE).flatMap(({ content }) => {
-    const reader = new ByteReader(content);
-    const messages = [];
-    while (reader.remaining > 0) messages.push(readHandshakeFragment(reader));
-    return messages;
-  });
-}
-
-/** One end in the middle of a handshake, its peer played by the test. */
-class Scripted {
-  readonly pair: DtlsPair;
-  readonly end: DtlsAssociation;
-  readonly from: "client" | "server";
-  /** What the real peer would have sent next. */
-  readonly messages: { type: number; body: Uint8Array }[];
-  nextSeq: number;
-  #nextNumber = 100;
-
-  /** With the peer in `from`: the other end has keys of epoch 2 and waits for the first message in them. */
-  constructor(from: "client" | "server", options: PairOptions = MUTUAL) {
-    let sent = 0;
-    // Of the server's flight the ServerHello gets through, of the client's nothing.
-    const firstRecord: LinkNode = (passage) => {
-      const isFlight = sent++ >= 1;
-      if (!isFlight || sent > 2) return isFlight ? [] : [passage];
-      const lengthBytes = passage.bytes[11]! << 8 | passage.bytes[12]!;
-      return [{ ...passage, bytes: passage.bytes.subarray(0, 13 + lengthBytes) }];
-    };
-    let sentByClient = 0;
-    const noFlight: LinkNode = (passage) => sentByClient++ >= 2 ? [] : [passage];
-    const links = from === "server"
-      ? { toClient: [firstRecord, delay(10)] }
-      : { toServer: [noFlight, delay(10)] };
-    this.pair = new DtlsPair({ ...options, ...links });
-    this.pair.simulation.advance(45);
-    this.from = from;
-    this.end = from === "server" ? this.pair.client : this.pair.server.association!;
-    assertEquals(this.end.state, "handshaking");
-    const flight = this.pair.sent.filter((one) => one.from === from).slice(
-      from === "server" ? 1 : 2,
-    );
-    const records = flight.flatMap(({ bytes }) => this.pair.see(from, bytes));
-    this.messages = messagesOf(records).filter(({ type }) => type !== HandshakeType.SERVER_HELLO);
-    this.nextSeq = 2;
-  }
-
-  /** Sends a record with any content in an epoch. */
-  record(type: number, content: Uint8Array, epoch: 2 | 3 = 2): void {
-    const connectionId = this.end.receiveConnectionId;
-    const form = { epoch, number: this.#nextNumber++, type, content, connectionId };
-    this.end.handleDatagram(this.pair.kit(this.from, epoch).seal(form), this.pair.simulation.now);
-    this.pair.simulation.settle();
-  }
-
-  /** Sends messages, each in a record, with the next numbers. */
-  say(...messages: { type: number; body: Uint8Array }[]): this {
-    for (const { type, body } of messages) {
-      this.record(HANDSHAKE, handshakeMessage(type, this.nextSeq++, body));
-    }
-    return this;
-  }
-
-  /** The real message of a type. */
-  real(type: number): { type: number; body: Uint8Array } {
-    return this.messages.find((message) => message.type === type)!;
-  }
-
-  /** The alert that the end sent, or its state where it sent none. */
-  get outcome(): string | number {
-    const by = this.from === "server" ? "client" : "server";
-    const alert = this.pair.sentBy(by).flatMap((bytes) => this.pair.see(by, bytes))
-      .findLast(({ type }) => type === ALERT);
-    return alert === undefined ? this.end.state : alert.content[1]!;
-  }
-}
-
+const { HANDSHAKE, ACK, APPLICATION_DATA, CHANGE_CIPHER_SPEC } = ContentType;
 const { UNEXPECTED_MESSAGE, DECRYPT_ERROR, ILLEGAL_PARAMETER, DECODE_ERROR } = AlertDescription;
 
 /** A ClientHello as the default client sends it, to be changed. */
@@ -419,8 +332,7 @@ Deno.test(
       assertEquals(script(all[from]), "connected");
       for (let at = 0; at < all[from].length; at++) {
         const without = all[from].toSpliced(at, 1);
-        // Without the request, which may be left out, the signature is over another transcript; the last may be to
-        // come.
+        // Without the request, which may be left out, the signature is over another transcript; the last may come yet.
         const outcome = script(without);
         const isRequest = all[from][at] === CERTIFICATE_REQUEST;
         if (at === all[from].length - 1) assertEquals(outcome, "handshaking");
@@ -519,21 +431,13 @@ Deno.test("client random of zeros (CVE-2020-11501)", () => {
 Deno.test("(EC)DHE dropped; no key_share after HelloRetryRequest (CVE-2025-11935, CVE-2026-3230)", () => {
   // The server: a second ClientHello without a share, or with none for a common group.
   for (const share of [undefined, new Uint8Array([0, 0])]) {
-    const edit: LinkNode = (passage) => {
-      if (passage.bytes[18] !== 1) return [passage];
-      const { body } = readHandshakeFragment(new ByteReader(passage.bytes.subarray(13)));
+    const edit = editedHello(HandshakeType.CLIENT_HELLO, 1, (body) => {
       const hello = decodeClientHello(body);
       const extensions = new Map(hello.extensions);
       if (share === undefined) extensions.delete(ExtensionType.KEY_SHARE);
       else extensions.set(ExtensionType.KEY_SHARE, share);
-      const edited = encodeClientHello(hello.random, hello.cipherSuites, extensions);
-      const bytes = plaintextRecord(
-        HANDSHAKE,
-        handshakeMessage(HandshakeType.CLIENT_HELLO, 1, edited),
-        1,
-      );
-      return [{ ...passage, bytes }];
-    };
+      return encodeClientHello(hello.random, hello.cipherSuites, extensions);
+    });
     const pair = new DtlsPair({ toServer: [edit, delay(10)] });
     pair.settle();
     const last = pair.clientEvents.at(-1);
@@ -542,24 +446,16 @@ Deno.test("(EC)DHE dropped; no key_share after HelloRetryRequest (CVE-2025-11935
   }
   // The client: a ServerHello without a share, and one for a group that was not offered.
   for (const group of [undefined, 0x0018]) {
-    const edit: LinkNode = (passage) => {
-      if (passage.bytes[13] !== HandshakeType.SERVER_HELLO || passage.bytes[18] !== 1) {
-        return [passage];
-      }
-      const { body } = readHandshakeFragment(new ByteReader(passage.bytes.subarray(13)));
-      const head = body.subarray(0, 38);
+    const edit = editedHello(HandshakeType.SERVER_HELLO, 1, (body) => {
       const extensions = new Map<number, Uint8Array>([[43, new Uint8Array([0xfe, 0xfc])]]);
       if (group !== undefined) {
-        extensions.set(
-          51,
-          new ByteWriter().u16(group).opaque(2, new Uint8Array(97).fill(4)).finish(),
-        );
+        const share = new ByteWriter().u16(group).opaque(2, new Uint8Array(97).fill(4));
+        extensions.set(51, share.finish());
       }
-      const writer = new ByteWriter().bytes(head);
+      const writer = new ByteWriter().bytes(body.subarray(0, 38));
       writeExtensions(writer, extensions);
-      const message = handshakeMessage(HandshakeType.SERVER_HELLO, 1, writer.finish());
-      return [{ ...passage, bytes: plaintextRecord(HANDSHAKE, message, 1) }];
-    };
+      return writer.finish();
+    });
     const pair = new DtlsPair({ toClient: [edit, delay(10)] });
     pair.simulation.advance(100);
     const last = pair.clientEvents.at(-1);

@@ -1,5 +1,4 @@
-// Records: the replay window, numbers cut to 8 or 16 bits, headers of every form, and what is none (RFC 9147 section
-// 4).
+// Records: the replay window, cut numbers, headers of every form, and what is no record (RFC 9147 section 4).
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as fc from "fast-check";

@@ -47,6 +47,21 @@ export class TemporaryFolder implements AsyncDisposable {
   }
 }
 
+/** Whether nothing is forbidden to this user, so that a refusal of the system cannot be tested. */
+export function isSuperuser(): boolean {
+  const path = Deno.makeTempFileSync({ prefix: "sqp-test-" });
+  try {
+    Deno.chmodSync(path, 0o000);
+    Deno.readTextFileSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.PermissionDenied) return false;
+    throw error;
+  } finally {
+    Deno.removeSync(path);
+  }
+}
+
 /** A line of a server's log. */
 export interface LogLine {
   readonly level: "info" | "warn" | "error";
@@ -111,6 +126,11 @@ export class LiveServer implements AsyncDisposable {
 
   connect(options: Partial<ConnectOptions> = {}): Promise<Client> {
     return connect(this.url, { ...this.options, ...options });
+  }
+
+  /** Connects by way of another address, a relay's. */
+  connectTo(url: string): Promise<Client> {
+    return connect(url, this.options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -125,6 +125,7 @@ export class SqpPair {
   onDatagram: (from: "client" | "server", bytes: Uint8Array, address: string) => void = () => {};
   readonly #options: SqpPairOptions;
   readonly #places = new Map<string, Place>();
+  readonly #parties: Party[] = [];
   #actions: Action[] = [];
   #nextHost = 1;
 
@@ -194,6 +195,7 @@ export class SqpPair {
   /** Adds anything else at an address. What was at that address before is gone. */
   addParty(party: Party, links: Pick<SqpClientOptions, "toServer" | "toClient"> = {}): void {
     const { toServer, toClient } = this.#options;
+    this.#parties.push(party);
     this.#places.set(party.address, {
       party,
       toServer: new Link(this.random.fork(), links.toServer ?? toServer?.() ?? [delay(10)]),
@@ -381,7 +383,9 @@ export class SqpPair {
       endpointClients: this.endpoint.clientCount,
       endpointTimer: this.endpoint.pollTimeout(),
       running: this.engine.runningCount,
-      clientBuffers: this.clients.map(({ stack }) => stack.transport?.bufferedBytes ?? 0),
+      clientBuffers: this.clients.map(({ isGone, stack }) =>
+        isGone ? 0 : stack.transport?.bufferedBytes ?? 0
+      ),
       clientTimers: this.clients.map((one) => one.isGone ? NEVER : one.pollTimeout()),
       open: this.clients.map((one) => one.isGone || one.stack.isClosed),
     };
@@ -398,7 +402,7 @@ export class SqpPair {
   /** Ends everything at once, so that no key is left when a test is over. */
   close(now: Milliseconds): void {
     this.endpoint.destroy(now);
-    for (const { party } of this.#places.values()) party.destroy(now);
+    for (const party of this.#parties) party.destroy(now);
   }
 }
 

@@ -112,7 +112,8 @@ const statement = fc.oneof(
     ),
   fc.tuple(expression, column, expression)
     .map(([e, group, having]) =>
-      `SELECT count(*), total(${e}), min(${e}), group_concat(${group}) FROM d GROUP BY ${group} HAVING ${having} ORDER BY 1, 2, 3, 4`
+      `SELECT count(*), total(${e}), min(${e}), group_concat(${group}) FROM d ` +
+      `GROUP BY ${group} HAVING ${having} ORDER BY 1, 2, 3, 4`
     ),
   fc.tuple(column, expression, expression)
     .map(([c, e, where]) =>

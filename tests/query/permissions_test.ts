@@ -7,7 +7,7 @@ import { needOf, permissionMask, READ, SCHEMA, WRITE } from "../../src/query/sql
 import { sqliteSettings } from "../../src/query/sqlite/settings.ts";
 import { errorOf, MemoryDatabase } from "./query_harness.ts";
 
-Deno.test("text that no permission allows: ATTACH, transactions, extensions, pragmas that write, temporary objects", () => {
+Deno.test("text that no permission allows: ATTACH, transactions, extensions, writing pragmas, temporary tables", () => {
   const texts = [
     "ATTACH ':memory:' AS other",
     "ATTACH 'file:/etc/passwd?mode=ro' AS other",

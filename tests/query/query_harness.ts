@@ -1,5 +1,6 @@
 // What the query tests share: permissions, a statement run to its end, an engine asked like a function.
 
+import { canUseFiles } from "../harness/folder.ts";
 import type {
   Engine,
   ExecuteCommand,
@@ -30,10 +31,23 @@ function granted(permission: Deno.PermissionDescriptor): boolean {
 
 /** Whether tests that start engine processes lack a permission. */
 export const CANNOT_RUN_PROCESSES = !granted({ name: "run", command: Deno.execPath() }) ||
-  !granted({ name: "read" }) || !granted({ name: "write" });
+  !granted({ name: "read", path: "." }) || !canUseFiles();
 
-/** Whether tests that kill processes by their number lack a permission: Deno asks for the one to run anything. */
-export const CANNOT_KILL = CANNOT_RUN_PROCESSES || !granted({ name: "run" });
+/** Whether tests that kill processes by their number lack a permission; Deno.kill asks for the one to run anything. */
+export const CANNOT_KILL = CANNOT_RUN_PROCESSES || !granted({ name: "run", command: "kill" });
+
+/** Whether tests that make symbolic links lack a permission; Deno.symlink asks for the one to write anywhere. */
+export const CANNOT_LINK = CANNOT_RUN_PROCESSES || !granted({ name: "run", command: "ln" });
+
+/** Makes a symbolic link. */
+export function makeLink(target: string, path: string): void {
+  new Deno.Command("ln", { args: ["-s", target, path] }).outputSync();
+}
+
+/** Kills a process that a test's engine started. One that is gone already is no error. */
+export function killProcess(pid: number): void {
+  new Deno.Command("kill", { args: ["-9", String(pid)], stderr: "null" }).outputSync();
+}
 
 /** Whether what the system tells of other processes can be read; Deno asks for every permission. */
 export const CAN_READ_PROC = !CANNOT_RUN_PROCESSES && Deno.build.os === "linux" && canReadProc();

@@ -24,10 +24,13 @@ const INSTRUCTIONS_MAX = 2_000;
 
 /** Operations that never jump. What is not named here is taken to jump to its second operand. */
 const STRAIGHT = new Set(
-  ("Add Affinity AggFinal AggInverse AggStep AggStep1 And BitAnd BitNot BitOr Blob Cast Close CollSeq Column Concat Copy Count " +
-    "Divide DeferredSeek Explain Function IdxRowid Int64 IntCopy Integer MakeRecord Move Multiply Noop Not Null NullRow Offset " +
-    "OpenRead Or PureFunc Real RealAffinity Remainder ResultRow Rowid SCopy ShiftLeft ShiftRight String String8 Subtract Transaction " +
-    "Variable VColumn VOpen ZeroOrNull").split(" "),
+  `
+    Add Affinity AggFinal AggInverse AggStep AggStep1 And BitAnd BitNot BitOr Blob Cast Close
+    CollSeq Column Concat Copy Count Divide DeferredSeek Explain Function IdxRowid Int64 IntCopy
+    Integer MakeRecord Move Multiply Noop Not Null NullRow Offset OpenRead Or PureFunc Real
+    RealAffinity Remainder ResultRow Rowid SCopy ShiftLeft ShiftRight String String8 Subtract
+    Transaction Variable VColumn VOpen ZeroOrNull
+  `.trim().split(/\s+/),
 );
 
 /** Operations that jump to where a register says, or run another program. */

@@ -4,7 +4,26 @@ import { SqpError } from "../../wire/errors.ts";
 import type { ExecuteCommand, ResultSink } from "../engine.ts";
 import { type PermissionMask, permissionMask } from "./permissions.ts";
 import type { ProcessRole } from "./ipc.ts";
-import type { EngineSlot } from "./slot.ts";
+
+/** What a job asks of the process that has it. */
+export interface JobProcess {
+  pull(job: Job, pages: number): void;
+  cancel(job: Job): void;
+  /** Whether the job is what the process is at, rather than waiting behind another. */
+  isRunning(job: Job): boolean;
+  /** Kills the process. Returns whether nobody had before. */
+  kill(): boolean;
+}
+
+/** Why a job is ended before its time. */
+export type EndReason = "cancelled" | "deadline" | "stall";
+
+/** What its sink is told. */
+export function endError(why: EndReason): SqpError {
+  if (why === "cancelled") return new SqpError("cancelled");
+  if (why === "deadline") return new SqpError("deadline_exceeded");
+  return new SqpError("deadline_exceeded", { message: "The result was not read for too long." });
+}
 
 /** A command and where it stands. */
 export class Job {
@@ -14,7 +33,7 @@ export class Job {
   readonly sink: ResultSink;
   route: ProcessRole = "reader";
   /** The process that has it, `undefined` while it waits for one. */
-  slot: EngineSlot | undefined;
+  slot: JobProcess | undefined;
   /** Its number in that process; each attempt has its own. */
   attemptId = 0;
   attempts = 0;

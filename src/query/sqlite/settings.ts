@@ -1,7 +1,7 @@
 // How SQLite is opened, and the limits of this engine with their defaults, in one table.
 
 /** Limits of the SQLite engine. Sizes are bytes and times milliseconds. */
-export const SQLITE_LIMITS = {
+const SQLITE_LIMITS = {
   /** The largest text, blob or row that SQLite computes with. Larger: `engine_limit`. */
   valueBytesMax: 16 * 1024 * 1024,
   /** The longest SQL text. */

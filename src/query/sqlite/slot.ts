@@ -10,7 +10,7 @@ import {
   readError,
   readHead,
 } from "./ipc.ts";
-import type { Job } from "./job.ts";
+import type { Job, JobProcess } from "./job.ts";
 import { EngineProcess } from "./process_host.ts";
 
 /** What the slot's owner hears. */
@@ -35,7 +35,7 @@ interface Attempt {
 }
 
 /** One engine process with its jobs. When the process is gone, so is the slot: its owner makes another. */
-export class EngineSlot {
+export class EngineSlot implements JobProcess {
   readonly role: ProcessRole;
   readonly process: EngineProcess;
   /** By the number that they have in this process, cancelled ones until the process has let go of them. */
@@ -121,6 +121,13 @@ export class EngineSlot {
   }
 
   /** Tells the process to let go of a job; it answers. */
+  kill(): boolean {
+    if (this.retired) return false;
+    this.retired = true;
+    this.process.kill();
+    return true;
+  }
+
   cancel(job: Job): void {
     this.process.send((out) => out.bare(MessageKind.CANCEL, job.attemptId));
   }

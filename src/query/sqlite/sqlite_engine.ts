@@ -6,7 +6,7 @@ import { SqpError } from "../../wire/errors.ts";
 import type { Engine, EngineStatus, ExecuteCommand, Execution, ResultSink } from "../engine.ts";
 import { type DatabaseLocation, locateDatabase } from "./database_location.ts";
 import type { OpenMessage, ProcessRole } from "./ipc.ts";
-import { Job } from "./job.ts";
+import { endError, type EndReason, Job, type JobProcess } from "./job.ts";
 import { SCHEMA, WRITE } from "./permissions.ts";
 import { POOL_LIMITS, type PoolLimits } from "./pool_limits.ts";
 import { RouteTable } from "./route_table.ts";
@@ -35,7 +35,7 @@ export interface SqliteEngineOptions {
   readonly temporaryFolder?: string;
   /** `full` by default. */
   readonly synchronous?: Synchronous;
-  /** Limits of SQLite that differ from {@linkcode SQLITE_LIMITS}. */
+  /** Limits of SQLite that differ from the defaults. */
   readonly limits?: Partial<SqliteLimits>;
   /** Limits of the processes that differ from {@linkcode POOL_LIMITS}. */
   readonly pool?: Partial<PoolLimits>;
@@ -310,7 +310,7 @@ class SqliteEngine implements SqliteDatabase {
 
   // Ends before their time.
 
-  #end(job: Job, why: "cancelled" | "deadline" | "stall"): void {
+  #end(job: Job, why: EndReason): void {
     if (job.answered || job.ending !== undefined) return;
     this.#counters.add(why === "cancelled" ? "cancelled" : "deadlines");
     const error = endError(why);
@@ -335,11 +335,8 @@ class SqliteEngine implements SqliteDatabase {
     else this.#dismiss(job, job.ending!);
   }
 
-  #kill(slot: EngineSlot): void {
-    if (slot.retired) return;
-    slot.retired = true;
-    this.#counters.add("killed");
-    slot.process.kill();
+  #kill(slot: JobProcess): void {
+    if (slot.kill()) this.#counters.add("killed");
   }
 
   // Processes.
@@ -494,10 +491,4 @@ class SqliteEngine implements SqliteDatabase {
     await Promise.all(slots.map(({ process }) => process.finished));
     clearTimeout(killer);
   }
-}
-
-function endError(why: "cancelled" | "deadline" | "stall"): SqpError {
-  if (why === "cancelled") return new SqpError("cancelled");
-  if (why === "deadline") return new SqpError("deadline_exceeded");
-  return new SqpError("deadline_exceeded", { message: "The result was not read for too long." });
 }

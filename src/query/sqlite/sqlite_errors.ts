@@ -56,9 +56,6 @@ const BY_CODE = new Map(PRIMARY_CODES.map(([code, name, , error]) => [code, { na
 const BY_EXTENDED = new Map(EXTENDED_CODES.map(([code, name, error]) => [code, { name, error }]));
 const BY_TEXT = new Map(PRIMARY_CODES.map(([code, , text]) => [text, code]));
 
-/** SQLITE_AUTH: the authorizer refused; what it refused is known better there. */
-export const SQLITE_AUTH = 23;
-
 /** Where an error came from: SQLite's code 1 means a faulty text at preparation, and a faulty value afterwards. */
 export type ErrorPhase = "open" | "prepare" | "step";
 
