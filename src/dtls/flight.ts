@@ -160,6 +160,15 @@ export class Flight {
     return isAny;
   }
 
+  /**
+   * Goes on with a transmission that its limit of records had stopped. Returns whether there was one: a peer that
+   * acknowledges no part of a flight would otherwise get the same first records each time.
+   */
+  goOn(): boolean {
+    this.#recordsLeft = this.#limits.recordsPerTransmissionMax;
+    return this.hasPending;
+  }
+
   /** Whether anything of it was sent more than once for want of an answer. */
   get wasSentAgain(): boolean {
     return this.#wasSentAgain;

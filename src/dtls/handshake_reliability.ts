@@ -324,7 +324,7 @@ export class HandshakeReliability {
 
   #onRetransmitTimeout(): void {
     const flight = this.#flight;
-    if (flight === undefined) return;
+    if (flight === undefined || flight.goOn()) return;
     if (flight.retransmissions >= this.#limits.retransmissionsMax) {
       throw new DtlsError("handshake-timeout", "the peer does not answer");
     }

@@ -374,3 +374,15 @@ Deno.test("a fatal alert that was lost is sent again for a retransmitted flight"
   assertEquals(last.error.message, "the peer sent the alert internal_error");
   assertEquals(pair.serverEvents.map(({ kind }) => kind), ["failed"]);
 });
+
+Deno.test("a flight of many records gets to a peer that acknowledges no part of it", () => {
+  const more = Array.from({ length: 20 }, () => new Uint8Array(1_000).fill(0x30));
+  const limits = { certificateChainMax: 30 };
+  const pair = new DtlsPair({
+    client: { limits },
+    server: { credentials: [credential(SERVER_CREDENTIAL, more)] },
+    toServer: [lossOf((index) => index >= 2), delay(10)],
+  });
+  pair.simulation.advance(4_000);
+  assertEquals(pair.client.state, "connected");
+});

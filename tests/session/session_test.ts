@@ -55,6 +55,17 @@ Deno.test("the handshake tells principal, permissions, session id, secret and th
   pair.finish();
 });
 
+Deno.test("a session ends with its token, and says so", () => {
+  const pair = connected({ clients: [tokenClient("good:somebody:60000"), {}] });
+  const [client, other] = pair.clients;
+  pair.advance(59_000);
+  assertEquals(client!.ended, undefined);
+  pair.advance(5_000);
+  assertEquals(client!.ended?.codeName, "token_expired");
+  assertEquals(other!.ended, undefined);
+  pair.finish();
+});
+
 Deno.test("sessions have ids and secrets of their own", () => {
   const pair = connected({ clients: [{}, {}, {}] });
   const told = pair.clients.map(({ events: [ready] }) =>
