@@ -17,7 +17,7 @@ const SINGLE_ROWS = 4_000;
 /** Statements that are under way at one time. */
 const IN_FLIGHT = 32;
 
-/** What a server may hold more at one point of a stream than at another, garbage collected: a small part of what it sends. */
+/** What a server may hold more at one point of a stream than at another: a small part of what it sends. */
 const HELD_BYTES_MAX = 3 * 2 ** 20;
 
 const QUESTIONS: readonly (readonly [string, SqlValue[]])[] = [

@@ -1,5 +1,5 @@
 // A server in a process of its own that says how much memory it and its engine take whenever it is asked.
-// Its argument is a folder. It prints its address, then a line of JSON for each line of its standard input, until that ends.
+// Its argument is a folder. It prints its address, then its memory as JSON for each line that it reads.
 
 import { createLogger, startServer } from "../../src/server/mod.ts";
 
