@@ -196,7 +196,7 @@ Deno.test("damaged flights of a client's handshake are dropped and counted, and 
   pair.finish();
 });
 
-Deno.test("what a stranger makes of a ClientHello never throws, draws three times its size at most, keeps nothing", () => {
+Deno.test("what a stranger makes of a ClientHello never throws, draws three times its size at most", () => {
   const tapped = new Tapped("toServer");
   const { pair, client } = tapped;
   pair.settle();
