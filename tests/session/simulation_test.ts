@@ -18,16 +18,16 @@ import type { Asked, TestClient } from "../harness/sqp_client.ts";
 import { streamRow } from "../harness/sqp_engine.ts";
 import { SqpPair, tokenClient } from "../harness/sqp_pair.ts";
 
-/** 20 % loss, and corruption, duplication and reordering besides, on a link of 800 kB a second. */
+/** 20 % each of loss, corruption, duplication and reordering, on a link of 800 kB a second. */
 function trouble(): LinkNode[] {
   return [
     loss(0.2),
-    corrupt(0.05),
+    corrupt(0.2),
     rate(800_000, 60_000),
-    duplicate(0.1, 60),
+    duplicate(0.2, 60),
     delay(15),
     jitter(10),
-    reorder(0.1, 40),
+    reorder(0.2, 40),
   ];
 }
 
@@ -152,8 +152,8 @@ for (const first of [1, 26, 51, 76]) {
     if (queries < 1_000) return;
     assert(right >= 0.99 * queries, `${right} of ${queries}: ${JSON.stringify([...failed])}`);
     const share = (name: string) => (network.get(name) ?? 0) / network.get("sent")!;
-    assert(share("lost") > 0.18 && share("corrupted") > 0.03);
-    assert(share("duplicated") > 0.05 && share("delayed") > 0.05);
+    assert(share("lost") > 0.18 && share("corrupted") > 0.14);
+    assert(share("duplicated") > 0.1 && share("delayed") > 0.1);
   });
 }
 
