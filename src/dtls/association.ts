@@ -8,7 +8,7 @@ import { Queue } from "../base/queue.ts";
 import { clientHandshake } from "./client_handshake.ts";
 import type { SuiteParameters } from "./cipher_suites.ts";
 import { ClosingAlert } from "./closing_alert.ts";
-import { AlertDescription, AlertLevel, ContentType, type HandshakeType } from "./code_points.ts";
+import { AlertDescription, AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
 import type { CryptoProvider } from "./crypto/provider.ts";
 import {
   alertFor,
@@ -26,6 +26,7 @@ import {
   type HandshakeResult,
   scheduleParameters,
 } from "./handshake.ts";
+import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
 import { exportKeyingMaterial, trafficKeys } from "./key_schedule.ts";
 import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
@@ -55,7 +56,8 @@ export type AssociationState = "handshaking" | "connected" | "closing" | "closed
 interface Start {
   readonly handshake: (io: HandshakeIo) => Handshake;
   readonly isClient: boolean;
-  readonly nextReceiveSeq: number;
+  /** What a server has received; a client nothing. */
+  readonly received?: HandshakeMessage;
   readonly nextSendSeq: number;
   readonly nextPlaintextNumber: number;
 }
@@ -98,9 +100,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#reliability = new HandshakeReliability(
       this.#limits,
       this.drops,
-      start.nextReceiveSeq,
       start.nextSendSeq,
-      !start.isClient,
+      start.received,
     );
     this.#guard(() => {
       this.#handshake = start.handshake(this.#handshakeIo());
@@ -114,7 +115,6 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     return new DtlsAssociation(options, {
       handshake,
       isClient: true,
-      nextReceiveSeq: 0,
       nextSendSeq: 0,
       nextPlaintextNumber: 0,
     }, now);
@@ -127,10 +127,11 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     now: Milliseconds,
   ): DtlsAssociation {
     const handshake = (io: HandshakeIo) => serverHandshake(io, options, accepted);
+    const { messageSeq, body } = accepted;
     return new DtlsAssociation(options, {
       handshake,
       isClient: false,
-      nextReceiveSeq: accepted.messageSeq + 1,
+      received: { type: HandshakeType.CLIENT_HELLO, messageSeq, body },
       nextSendSeq: accepted.retry === undefined ? 0 : 1,
       nextPlaintextNumber: accepted.recordNumber,
     }, now);

@@ -100,7 +100,6 @@ export class CookieExchange {
     if (content === undefined || message.messageSeq !== 1) {
       throw new DtlsFault("illegal-parameter", "the cookie is not valid, or no longer");
     }
-    if (!this.#use(cookie, now)) return { kind: "used" };
     if (
       content.suite !== negotiation.suite.suite ||
       (content.group !== 0 && content.group !== negotiation.share?.group) ||
@@ -111,6 +110,7 @@ export class CookieExchange {
         "the ClientHello changed after the HelloRetryRequest",
       );
     }
+    if (!this.#use(cookie, now)) return { kind: "used" };
     const helloRetryRequest = retryBody(content.suite, content.group, cookie);
     const retry = { clientHelloHash: content.clientHelloHash, helloRetryRequest };
     return { kind: "accepted", accepted: { hello, ...message, retry } };

@@ -99,10 +99,19 @@ export class HandshakeAssembler {
   readonly #limits: DtlsLimits;
   readonly #partial = new Map<number, PartialMessage>();
   #nextReceiveSeq: number;
+  /** The last message that was handed out. */
+  #latest: PartialMessage | undefined;
 
-  constructor(limits: DtlsLimits, nextReceiveSeq = 0) {
+  /** Begins with the message of a number, or after one that came in epoch 0 on another way. */
+  constructor(limits: DtlsLimits, begin: number | HandshakeMessage = 0) {
     this.#limits = limits;
-    this.#nextReceiveSeq = nextReceiveSeq;
+    if (typeof begin === "number") {
+      this.#nextReceiveSeq = begin;
+      return;
+    }
+    this.#nextReceiveSeq = begin.messageSeq + 1;
+    this.#latest = { type: begin.type, epoch: 0, body: begin.body, received: new RangeSet() };
+    this.#latest.received.addRange(0, begin.body.length);
   }
 
   /** The number of the next message to be handed out. */
@@ -187,12 +196,18 @@ export class HandshakeAssembler {
     }
     this.#partial.delete(messageSeq);
     this.#nextReceiveSeq = messageSeq + 1;
+    this.#latest = partial;
     return { type: partial.type, messageSeq, body: partial.body, epoch: partial.epoch };
   }
 
-  /** Whether all messages up to `messageSeq` were handed out, and this is the last of them. */
-  isLatest(messageSeq: number): boolean {
-    return messageSeq === this.#nextReceiveSeq - 1;
+  /**
+   * Whether a fragment is the end of the last message that was handed out, byte for byte: in epoch 0 only who has seen
+   * the message can make it.
+   */
+  isEndOfLatest(fragment: HandshakeFragment, epoch: number): boolean {
+    const { messageSeq, offset, body, messageBytes } = fragment;
+    return messageSeq === this.#nextReceiveSeq - 1 && offset + body.length === messageBytes &&
+      this.#latest !== undefined && fits(this.#latest, fragment, epoch);
   }
 
   /**

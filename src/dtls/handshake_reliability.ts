@@ -52,19 +52,19 @@ export class HandshakeReliability {
   /** An answer to retransmissions is worth sending again only after this. */
   #quietUntil: Milliseconds = 0;
 
+  /** `received` is the ClientHello that a server has accepted. */
   constructor(
     limits: DtlsLimits,
     drops: Counters<DtlsDropReason>,
-    nextReceiveSeq: number,
     nextSendSeq: number,
-    isVersionKnown: boolean,
+    received: HandshakeMessage | undefined,
   ) {
     this.#limits = limits;
     this.#drops = drops;
-    this.#assembler = new HandshakeAssembler(limits, nextReceiveSeq);
+    this.#assembler = new HandshakeAssembler(limits, received);
     this.#acks = new AckList(limits.ackedRecordsMax);
     this.#nextSendSeq = nextSendSeq;
-    this.#isVersionKnown = isVersionKnown;
+    this.#isVersionKnown = received !== undefined;
     this.#firstTimeoutMs = limits.initialTimeoutMs;
     this.#timeoutMs = limits.initialTimeoutMs;
   }
@@ -117,7 +117,7 @@ export class HandshakeReliability {
         this.#drops.add("discarded-message");
         isAnyDiscarded = true;
       } else if (outcome === "duplicate") {
-        isKept = this.#onDuplicate(fragment, now) || isKept;
+        isKept = this.#onDuplicate(fragment, record.epoch, now) || isKept;
       } else {
         isKept = true;
         if (outcome === "out-of-order") this.#askForAck();
@@ -154,7 +154,7 @@ export class HandshakeReliability {
   }
 
   /** A message that was complete before. Returns whether its record is to be acknowledged again. */
-  #onDuplicate(fragment: HandshakeFragment, now: Milliseconds): boolean {
+  #onDuplicate(fragment: HandshakeFragment, epoch: number, now: Milliseconds): boolean {
     this.#drops.add("duplicate-message");
     // RFC 9147 section 7: for post-handshake messages, and section 5.8.1 for the client's last flight, what arrives
     // again is acknowledged again.
@@ -165,13 +165,9 @@ export class HandshakeReliability {
     // RFC 9147 section 5.8.1: "The implementation reads a retransmitted flight from the peer when none of the
     // messages that it sent in response to that flight have been acknowledged: [...] it retransmits the flight".
     // The last piece of the peer's flight stands for all of it, so that one flight draws one answer.
-    const isLastPiece = this.#assembler.isLatest(fragment.messageSeq) &&
-      fragment.offset + fragment.body.length === fragment.messageBytes;
     const flight = this.#flight;
-    if (flight === undefined || flight.isPartlyAcked || !isLastPiece || now < this.#quietUntil) {
-      return false;
-    }
-    this.#sendAgain(flight);
+    if (flight === undefined || flight.isPartlyAcked || now < this.#quietUntil) return false;
+    if (this.#assembler.isEndOfLatest(fragment, epoch)) this.#sendAgain(flight);
     return false;
   }
 

@@ -209,6 +209,15 @@ Deno.test("a second ClientHello that is not the first with what may change ends 
   assert(isAlert(lab.receive(changed(lab.secondHello("a"), (hello) => hello, 0), "a")));
 });
 
+Deno.test("a second ClientHello that is refused does not use up the cookie", () => {
+  const lab = new Lab();
+  const second = lab.secondHello("a");
+  const forged = changed(second, (hello) => ({ ...hello, random: new Uint8Array(32) }));
+  assert(isAlert(lab.receive(forged, "a")));
+  lab.receive(second, "a");
+  assertEquals(lab.endpoint.associationCount, 1);
+});
+
 Deno.test("what may change may: the order of extensions, padding, the key share for a group that was asked for", () => {
   for (
     const change of [

@@ -211,6 +211,22 @@ Deno.test("the second ClientHello again brings the flight again, once in a quart
   assertEquals(pair.sentBy("server").length - before, 2 * 5);
 });
 
+Deno.test("what only looks like the second ClientHello again brings nothing", () => {
+  const pair = waitingServer(LARGE);
+  pair.simulation.advance(300);
+  const before = pair.sentBy("server").length;
+  const { CLIENT_HELLO, SERVER_HELLO } = HandshakeType;
+  const server = pair.server.association!;
+  for (
+    const [type, length] of [[SERVER_HELLO, 0], [CLIENT_HELLO, 0], [CLIENT_HELLO, 150]] as const
+  ) {
+    const forged = handshakeMessage(type, 1, new Uint8Array(length));
+    server.handleDatagram(plaintextRecord(ContentType.HANDSHAKE, forged, 30), pair.simulation.now);
+    pair.simulation.advance(1);
+  }
+  assertEquals(pair.sentBy("server").length, before);
+});
+
 Deno.test("an ACK without news sends nothing", () => {
   const pair = waitingServer(LARGE);
   const kit = pair.kit("client", 2);
