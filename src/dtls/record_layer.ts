@@ -134,7 +134,7 @@ export class RecordLayer {
    */
   openDatagram(datagram: Uint8Array, onRecord: (record: OpenedRecord) => void): void {
     let at = 0;
-    while (at < datagram.length) {
+    do {
       const record = readRecord(datagram, at, this.receiveConnectionId.length);
       if (record === undefined) return this.#drops.add("malformed-record");
       at = record.end;
@@ -150,7 +150,7 @@ export class RecordLayer {
       }
       const opened = this.#open(record);
       if (opened !== undefined) onRecord(opened);
-    }
+    } while (at < datagram.length);
   }
 
   #open(record: CiphertextRecord): OpenedRecord | undefined {

@@ -130,7 +130,7 @@ export class UdpDriver {
       this.#send(datagram.bytes, parseAddress(datagram.address));
     }
     // More is left: others of this thread go first.
-    setTimeout(() => this.wake(), 0);
+    this.wake();
   }
 
   #send(bytes: Uint8Array, to: Deno.NetAddr): void {

@@ -63,7 +63,7 @@ export class ServerEndpoint implements AddressedCore {
   /** Counts of what happened to clients. */
   readonly counters: Counters<"connected" | "admitted" | "refused" | "ended" | "replaced"> =
     new Counters();
-  /** Handshakes of the security layer that came to nothing, by reason: a fault of the client, or `alert-` and its alert. */
+  /** Handshakes of the security layer that came to nothing: by a fault's reason, or by `alert-` and the alert. */
   readonly handshakeFailures: Counters<string> = new Counters();
   /** What was dropped in layers of clients that are gone. */
   readonly #pastDrops = noDrops();

@@ -33,12 +33,14 @@ export class Connecting {
     const isSame = failure !== undefined && failure === this.#lastFailure;
     this.#sameFailures = isSame ? this.#sameFailures + 1 : 1;
     this.#lastFailure = failure;
-    const { associationAttemptsMax, associationPauseMs, sameFailuresMax } = this.#settings;
+    const { associationAttemptsMax, associationPauseMs, associationPauseMsMax, sameFailuresMax } =
+      this.#settings;
     const isFinal = this.#attempts >= associationAttemptsMax ||
       this.#sameFailures >= sameFailuresMax;
     if (isFinal) return false;
     // What the server still sends to this one is to have arrived before the next one begins.
-    this.#nextAt = now + associationPauseMs * 2 ** (this.#attempts - 1);
+    const pauseMs = associationPauseMs * 2 ** (this.#attempts - 1);
+    this.#nextAt = now + Math.min(pauseMs, associationPauseMsMax);
     this.#attemptUntil = NEVER;
     return true;
   }
@@ -52,14 +54,16 @@ export class Connecting {
   onTimeout(now: Milliseconds, isVouchedFor: boolean): "wait" | "begin" | "fail" {
     if (now >= this.#until) return "fail";
     if (now < this.#attemptUntil && now < this.#nextAt) return "wait";
-    const { associationAttemptsMax, associationAttemptMs } = this.#settings;
+    const { associationAttemptsMax, associationAttemptMs, associationAttemptMsMax } =
+      this.#settings;
     const isGivenTime = this.#nextAt === NEVER && isVouchedFor;
     if (isGivenTime || this.#attempts >= associationAttemptsMax) {
       this.#attemptUntil = NEVER;
       return "wait";
     }
     this.#nextAt = NEVER;
-    this.#attemptUntil = now + associationAttemptMs * 2 ** this.#attempts++;
+    const attemptMs = associationAttemptMs * 2 ** this.#attempts++;
+    this.#attemptUntil = now + Math.min(attemptMs, associationAttemptMsMax);
     return "begin";
   }
 }

@@ -24,8 +24,12 @@ export interface SessionSettings {
   readonly associationAttemptsMax: number;
   /** ... the time after which the first one is given up, where each later one takes twice as long ... */
   readonly associationAttemptMs: number;
-  /** ... and the time from the failure of the first one to the next, which doubles in the same way. */
+  /** ... up to this ... */
+  readonly associationAttemptMsMax: number;
+  /** ... and the time from the failure of the first one to the next, which doubles in the same way ... */
   readonly associationPauseMs: number;
+  /** ... up to this. */
+  readonly associationPauseMsMax: number;
   /** So many failures of the same kind in a row are no noise. */
   readonly sameFailuresMax: number;
   /** Records that the keys of a handshake do not open, before one does, after which the keys count as spoilt. */
@@ -43,9 +47,11 @@ export const SESSION_SETTINGS: SessionSettings = {
   unackedAnswersMax: 4_096,
   heartbeatMsMin: 250,
   handshakeMsMax: 30_000,
-  associationAttemptsMax: 8,
+  associationAttemptsMax: 16,
   associationAttemptMs: 5_000,
+  associationAttemptMsMax: 8_000,
   associationPauseMs: 100,
+  associationPauseMsMax: 1_600,
   sameFailuresMax: 3,
   unopenedRecordsMax: 4,
 };

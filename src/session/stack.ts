@@ -2,7 +2,7 @@
 
 import { type Core, type Milliseconds, NEVER } from "../base/core.ts";
 import { DtlsAssociation, type DtlsEvent } from "../dtls/association.ts";
-import type { AssociationError } from "../dtls/errors.ts";
+import type { AssociationError, FaultReason } from "../dtls/errors.ts";
 import { DtlsAlertError, DtlsError, DtlsFault } from "../dtls/errors.ts";
 import type { DtlsClientOptions } from "../dtls/options.ts";
 import { codePointName } from "../base/code_points.ts";
@@ -217,7 +217,7 @@ export class ClientStack implements Core<ClientSessionEvent> {
       case "failed": {
         const error = associationError(event.error);
         const isDoubtful = this.#isConnecting && !this.#association.hasOpenedRecord;
-        const refusal = isRestartWanted(event.error) ? undefined : error.message;
+        const refusal = isLikelyNoise(event.error) ? undefined : error.message;
         if (!isDoubtful || !this.#connecting.giveUp(refusal, now)) {
           return this.#fail(error, now);
         }
@@ -238,12 +238,28 @@ export class ClientStack implements Core<ClientSessionEvent> {
 }
 
 /**
- * RFC 9147 section 5.1: a server "MUST terminate the handshake with an "illegal_parameter" alert. This allows the
- * client to restart the connection from scratch without a cookie."
+ * Alerts that say of a ClientHello that it is malformed: those of a damaged one. RFC 9147 section 5.1 wants
+ * "illegal_parameter" for a cookie, which "allows the client to restart the connection from scratch without a cookie."
  */
-function isRestartWanted(error: AssociationError): boolean {
-  return error instanceof DtlsAlertError &&
-    error.description === AlertDescription.ILLEGAL_PARAMETER;
+const NOISE_ALERTS: ReadonlySet<number> = new Set([
+  AlertDescription.UNEXPECTED_MESSAGE,
+  AlertDescription.ILLEGAL_PARAMETER,
+  AlertDescription.DECODE_ERROR,
+  AlertDescription.UNSUPPORTED_EXTENSION,
+]);
+
+/** What this side finds wrong with a ServerHello that was damaged. */
+const NOISE_FAULTS: ReadonlySet<FaultReason> = new Set<FaultReason>([
+  "unexpected-message",
+  "illegal-parameter",
+  "decode-error",
+  "unsupported-extension",
+]);
+
+/** Whether a failure before anything was authenticated looks like damage on the way rather than like a refusal. */
+function isLikelyNoise(error: AssociationError): boolean {
+  if (error instanceof DtlsAlertError) return NOISE_ALERTS.has(error.description);
+  return error instanceof DtlsFault && NOISE_FAULTS.has(error.reason);
 }
 
 /** The error that a client sees for the end of its association. */

@@ -1,4 +1,4 @@
-// A client below the public one, for what that one would never do: a key that is not the certificate's, queries before it is let in.
+// A client below the public one, for what that one would never do: a foreign key, queries before it is let in.
 
 import { connect, type ConnectOptions, SqpError } from "../../src/client/mod.ts";
 import { clientDtlsOptions, sessionCredential } from "../../src/client/options.ts";
@@ -21,7 +21,8 @@ export interface RawClientOptions extends ConnectOptions {
 }
 
 /**
- * Opens a session with the server on a port of this machine, and collects its events until it has ended or `isEnough` says so.
+ * Opens a session with the server on a port of this machine, and collects its events until it has ended or
+ * `isEnough` says so.
  */
 export async function runRawClient(
   port: number,

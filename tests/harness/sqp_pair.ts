@@ -57,7 +57,7 @@ export interface SqpPairOptions {
 /** What a client has unless a test says otherwise: a certificate of the CA, which is also its credential. */
 export interface SqpClientOptions {
   readonly address?: string;
-  /** `token`: `good:NAME` is let in as NAME, `bad:ERROR` refused with that error. */
+  /** `token`: `good:NAME` is let in as NAME (`good:NAME:MS` for so long), `bad:ERROR` refused with that error. */
   readonly credential?: Credential | null;
   readonly dtls?: Partial<DtlsClientOptions>;
   readonly limits?: Partial<SessionLimits>;
@@ -293,9 +293,10 @@ export class SqpPair {
       const kind = asked?.type === "unknown" ? "credential_kind_refused" : "no_credential";
       return endpoint.refuse(client, new SqpError(kind), this.now);
     }
-    const [verdict, name] = asked.token.split(":");
+    const [verdict, name, lifeMs] = asked.token.split(":");
+    const expiry = lifeMs === undefined ? {} : { expiresAt: this.now + Number(lifeMs) };
     this.after(this.#options.tokenCheckMs ?? 20, () => {
-      if (verdict === "good") endpoint.admit(client, principal(name!), this.now);
+      if (verdict === "good") endpoint.admit(client, { ...principal(name!), ...expiry }, this.now);
       else endpoint.refuse(client, new SqpError(name as ErrorName), this.now);
     });
   }

@@ -13,7 +13,7 @@ import { authorityOf, clientOptions } from "../harness/issued.ts";
 import { LiveServer, liveTest } from "../harness/live_server.ts";
 import { UdpRelay } from "../harness/udp_relay.ts";
 
-/** The shortest piece of a secret that counts as found. In a capture of 1 MiB, a random one would turn up once in 2^44 times. */
+/** The shortest piece of a secret that counts as found: by chance it is in one of 2^44 captures of 1 MiB. */
 const PIECE_BYTES = 8;
 
 const SQL = "select :marked || ' comes back as a result' as a_column_with_a_name, line from texts";

@@ -42,6 +42,10 @@ Deno.test("past sessionsPerHostMax only that host is refused, whatever its ports
   const clients = ["[::1]:1", "[::1]:2", "[::1]:3", "10.0.0.1:1"].map(at);
   const pair = new SqpPair({ endpointLimits: { sessionsPerHostMax: 2 }, clients }).connect();
   assertEquals(outcomes(pair), ["in", "in", "too_many_sessions", "in"]);
+  pair.clients[1]!.close(pair.now);
+  pair.advance(100);
+  pair.addClient(at("[::1]:4"));
+  assert(pair.connect().clients[4]!.isReady);
   pair.finish();
 });
 

@@ -1,4 +1,4 @@
-// Bad input at the socket of a running server: it serves others on, answers at most three times what it got, and counts what it drops.
+// Bad input at the socket of a running server: it serves others on, and answers at most three times what it got.
 
 import { assert, assertEquals } from "@std/assert";
 import type { Client } from "../../src/client/mod.ts";

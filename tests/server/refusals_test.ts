@@ -1,4 +1,4 @@
-// Who is not let in, over sockets: each with its own error or alert, and nothing of theirs parsed but the HandshakeRequest.
+// Who is not let in, over sockets: each with its own error or alert, and nothing parsed but the HandshakeRequest.
 
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
 import { codePointName } from "../../src/base/code_points.ts";

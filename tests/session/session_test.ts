@@ -55,6 +55,17 @@ Deno.test("the handshake tells principal, permissions, session id, secret and th
   pair.finish();
 });
 
+Deno.test("a session ends with its token, and says so", () => {
+  const pair = connected({ clients: [tokenClient("good:somebody:60000"), {}] });
+  const [client, other] = pair.clients;
+  pair.advance(59_000);
+  assertEquals(client!.ended, undefined);
+  pair.advance(5_000);
+  assertEquals(client!.ended?.codeName, "token_expired");
+  assertEquals(other!.ended, undefined);
+  pair.finish();
+});
+
 Deno.test("sessions have ids and secrets of their own", () => {
   const pair = connected({ clients: [{}, {}, {}] });
   const told = pair.clients.map(({ events: [ready] }) =>
@@ -446,6 +457,18 @@ Deno.test("a close over a lossy network ends in order", () => {
     pair.advance(pair.random.integer(0, 2_000));
     pair.finish();
   });
+});
+
+Deno.test("a close that nobody hears waits for its time, and for nothing else", () => {
+  const pair = new SqpPair({ clients: [] });
+  const dark = [outage(pair.now + 8_000, Infinity), delay(10)];
+  const client = pair.addClient({ toServer: dark, toClient: dark });
+  pair.advance(9_000);
+  client.close(pair.now);
+  // Past the time at which a sign of life would have been asked for.
+  pair.runUntilIdle();
+  assertEquals(client.ended?.codeName, "closed");
+  pair.checkReleased();
 });
 
 Deno.test("requests are refused once a session has ended", () => {

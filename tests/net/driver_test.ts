@@ -1,0 +1,81 @@
+// The driver's turns, on a socket that is always ready: what is received together, and that nobody starves.
+
+import { assert, assertEquals } from "@std/assert";
+import { type AddressedDatagram, NEVER } from "../../src/base/core.ts";
+import { UdpDriver } from "../../src/net/driver.ts";
+
+const PEER: Deno.NetAddr = { transport: "udp", hostname: "192.0.2.1", port: 50_000 };
+
+/** Gives out `waiting` datagrams without a pause, then waits until it is closed. */
+class ReadySocket {
+  waiting: number;
+  readonly sent: Uint8Array[] = [];
+  readonly #closed = Promise.withResolvers<never>();
+
+  constructor(waiting: number) {
+    this.waiting = waiting;
+    // Nobody may be receiving when it is closed.
+    this.#closed.promise.catch(() => {});
+  }
+
+  receive(buffer: Uint8Array): Promise<[Uint8Array, Deno.Addr]> {
+    if (this.waiting === 0) return this.#closed.promise;
+    this.waiting--;
+    buffer[0] = this.waiting;
+    return Promise.resolve([buffer.subarray(0, 1), PEER]);
+  }
+
+  send(bytes: Uint8Array): Promise<number> {
+    this.sent.push(bytes);
+    return Promise.resolve(bytes.length);
+  }
+
+  close(): void {
+    this.#closed.reject(new Deno.errors.BadResource("closed"));
+  }
+}
+
+/** Sends back what it received, and notes how much each turn found. */
+class Echo {
+  readonly socket: ReadySocket;
+  readonly driver: UdpDriver;
+  readonly receivedByTurn: number[] = [];
+  readonly #waiting: AddressedDatagram[] = [];
+
+  constructor(datagrams: number) {
+    this.socket = new ReadySocket(datagrams);
+    const core = {
+      handleDatagram: (bytes: Uint8Array, address: string) =>
+        void this.#waiting.push({ bytes, address }),
+      handleTimeout: () => {},
+      pollTransmit: () => this.#waiting.shift(),
+      pollTimeout: () => NEVER,
+    };
+    this.driver = new UdpDriver(
+      this.socket as unknown as Deno.DatagramConn,
+      core,
+      () => void this.receivedByTurn.push(this.#waiting.length),
+    );
+  }
+}
+
+/** Lets everything that is due in this thread happen. */
+const timePasses = () => new Promise((resolve) => setTimeout(resolve, 0));
+
+Deno.test("what the socket holds is received before a turn, and each datagram keeps its bytes", async () => {
+  const echo = new Echo(10);
+  await timePasses();
+  assertEquals(echo.receivedByTurn[0], 10);
+  assertEquals(echo.socket.sent.map(([first]) => first), [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+  await echo.driver.close();
+});
+
+Deno.test("a flood leaves turns to the driver and to the rest of the thread", async () => {
+  const flood = 200_000;
+  const echo = new Echo(flood);
+  await timePasses();
+  assert(echo.socket.waiting > 0, "nothing else ran before the flood was over");
+  assert(Math.max(...echo.receivedByTurn) <= 64);
+  echo.socket.waiting = 0;
+  await echo.driver.close();
+});
