@@ -89,20 +89,24 @@ export class UdpDriver {
 
   async #receive(): Promise<void> {
     for (let received = 1; !this.#isClosed; received++) {
+      let datagram: [Uint8Array, Deno.Addr];
       try {
-        const [bytes, from] = await this.#socket.receive(this.#buffer);
-        this.counters.add("received");
-        const address = addressText(from as Deno.NetAddr);
-        this.#core.handleDatagram(bytes.slice(), address, monotonicNow());
-        this.wake();
-        // The others of this thread go on only when no microtask is left.
-        if (received % RECEIVES_PER_TURN_MAX === 0) await this.#othersTurn();
+        datagram = await this.#socket.receive(this.#buffer);
       } catch (error) {
-        if (this.#isClosed) return;
         // A datagram that the system could not give is a lost one; a closed socket is the end.
-        if (error instanceof Deno.errors.BadResource) return;
+        if (this.#isClosed || error instanceof Deno.errors.BadResource) return;
         this.counters.add("receive-failed");
+        await this.#othersTurn();
+        continue;
       }
+      const [bytes, from] = datagram;
+      this.counters.add("received");
+      // A core never throws. If it does all the same that is a defect, and not to be hidden.
+      const address = addressText(from as Deno.NetAddr);
+      this.#core.handleDatagram(bytes.slice(), address, monotonicNow());
+      this.wake();
+      // The others of this thread go on only when no microtask is left.
+      if (received % RECEIVES_PER_TURN_MAX === 0) await this.#othersTurn();
     }
   }
 

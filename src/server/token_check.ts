@@ -46,7 +46,7 @@ export function createTokenCheck({ keys, issuer, audience, now }: TokenCheckOpti
     } catch (error) {
       if (!(error instanceof TokenFault)) throw error;
       throw new SqpError(ERRORS[error.reason], {
-        message: `The token is refused: ${error.message}.`,
+        message: `The token is refused: ${error.detail}.`,
         cause: error,
       });
     }

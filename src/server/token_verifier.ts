@@ -31,11 +31,14 @@ export class TokenFault extends Error {
   override readonly name = "TokenFault";
   /** Why. */
   readonly reason: TokenFaultReason;
+  /** What exactly, for a person. */
+  readonly detail: string;
 
   /** A fault of this reason, with a detail for a person. */
   constructor(reason: TokenFaultReason, detail: string) {
     super(`${reason}: ${detail}`);
     this.reason = reason;
+    this.detail = detail;
   }
 }
 
