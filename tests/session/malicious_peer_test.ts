@@ -260,14 +260,14 @@ Deno.test("every single-bit flip and truncation of a client's packets, sealed ag
   again();
   for (const frames of shapes) {
     const length = peer.packet(...frames).length;
-    for (let bit = 0; bit < 8 * length; bit += 7) {
+    for (let bit = 0; bit < 8 * length; bit++) {
       const packet = peer.packet(...frames);
       packet[bit >>> 3]! ^= 1 << (bit & 7);
       peer.writePacket(packet);
       pair.advance(25);
       if (peer.isEnded) again();
     }
-    for (let cut = 0; cut < length; cut += 11) {
+    for (let cut = 0; cut < length; cut++) {
       peer.writePacket(peer.packet(...frames).slice(0, cut));
       pair.advance(25);
       if (peer.isEnded) again();
