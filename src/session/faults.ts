@@ -3,10 +3,8 @@
 import { DecodeError } from "../base/byte_reader.ts";
 import { TransportFault, TransportFaultCode } from "../transport/fault.ts";
 import type { ErrorName } from "../wire/error_codes.ts";
-import { encodeError } from "../wire/error_payload.ts";
 import { SqpError } from "../wire/errors.ts";
 import { encodeTermination, type Termination } from "../wire/termination_payload.ts";
-import { clipText } from "../wire/text_length.ts";
 
 const BY_CODE: Readonly<Record<TransportFaultCode, ErrorName>> = {
   [TransportFaultCode.MALFORMED]: "malformed_packet",
@@ -30,16 +28,6 @@ export function faultError(fault: TransportFault | DecodeError): SqpError {
 /** The Termination that tells the peer of its fault. */
 export function faultTermination({ codeName, message }: SqpError): Uint8Array {
   return encodeTermination({ reason: "fault", message: `${codeName}: ${message}`, drainMs: 0 });
-}
-
-/** An Error payload of at most `bytesMax` bytes: where it is longer, its text is cut. */
-export function encodeErrorWithin(error: SqpError, bytesMax: number): Uint8Array {
-  const payload = error.toPayload();
-  const encoded = encodeError(payload);
-  if (encoded.length <= bytesMax) return encoded;
-  const textBytes = new TextEncoder().encode(payload.message).length;
-  const room = Math.max(0, textBytes - (encoded.length - bytesMax));
-  return encodeError({ ...payload, message: clipText(payload.message, room) });
 }
 
 const TERMINATION_ERRORS: Readonly<Record<string, ErrorName>> = {

@@ -4,7 +4,6 @@ import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import { type Entropy, type Milliseconds, NEVER } from "../base/core.ts";
 import { Deadlines } from "../base/deadlines.ts";
 import { Queue } from "../base/queue.ts";
-import { STREAM_ERROR_BYTES_MAX } from "../transport/limits.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { TransportEvent } from "../transport/events.ts";
 import { TransportLimitError } from "../transport/fault.ts";
@@ -28,7 +27,7 @@ import {
   type Termination,
   type TerminationReason,
 } from "../wire/termination_payload.ts";
-import { encodeErrorWithin, faultError, faultTermination } from "./faults.ts";
+import { faultError, faultTermination } from "./faults.ts";
 import type { Gate } from "./gate.ts";
 import type { SessionSettings } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
@@ -332,7 +331,7 @@ export class ServerSession {
     const streamId = this.#requests.get(requestId);
     if (streamId === undefined) return;
     if (streamId === 0) return this.#answerError(requestId, error);
-    this.#transport.abortStream(streamId, encodeErrorWithin(error, STREAM_ERROR_BYTES_MAX));
+    this.#transport.abortStream(streamId, encodeError(error.toPayload()));
     this.#finish(requestId);
   }
 
