@@ -84,6 +84,9 @@ export type NamedGroup = CodePoint<typeof NamedGroup>;
 
 /** Signature schemes (RFC 8446 section 4.2.3). */
 export const SignatureScheme = {
+  RSA_PKCS1_SHA256: 0x0401,
+  RSA_PKCS1_SHA384: 0x0501,
+  RSA_PKCS1_SHA512: 0x0601,
   ECDSA_SECP256R1_SHA256: 0x0403,
   ECDSA_SECP384R1_SHA384: 0x0503,
   RSA_PSS_RSAE_SHA256: 0x0804,

@@ -19,15 +19,16 @@ export interface ChosenCredential {
   readonly scheme: SignatureScheme;
 }
 
-/** The first credential with a scheme among those that the peer verifies. */
+/** The first credential with a scheme of this version among those that the peer verifies. */
 export function chooseCredential(
   credentials: readonly Credential[],
   peerSchemes: readonly number[],
+  version: "1.3" | "1.2" = "1.3",
 ): ChosenCredential | undefined {
   for (const credential of credentials) {
     for (const name of credential.key.schemes) {
-      const scheme = signatureScheme(name);
-      if (peerSchemes.includes(scheme)) return { credential, scheme };
+      const scheme = signatureScheme(name, version);
+      if (scheme !== undefined && peerSchemes.includes(scheme)) return { credential, scheme };
     }
   }
   return undefined;
