@@ -89,6 +89,7 @@ export type LocalReason =
   | "replaced"
   | "record-too-large"
   | "key-exhausted"
+  | "queue-full"
   | "forgery-limit"
   | "bad-option"
   | "internal";

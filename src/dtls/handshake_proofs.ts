@@ -62,7 +62,7 @@ export function* receiveCertificateVerify(
   if (!io.provider.verify(name, publicKey, content, signature)) {
     throw new DtlsFault("bad-signature", "the CertificateVerify is not the certificate's");
   }
-  io.transcript.add(message.type, message.body);
+  io.transcript.add(message);
 }
 
 /** Sends this side's Finished. */
@@ -89,5 +89,5 @@ export function* receiveFinished(
   if (!equalSecrets(message.body, expected)) {
     throw new DtlsFault("bad-finished", "the Finished does not match the handshake");
   }
-  io.transcript.add(message.type, message.body);
+  io.transcript.add(message);
 }

@@ -31,6 +31,7 @@ export {
   type DtlsClientOptions,
   type DtlsOptions,
   type DtlsServerOptions,
+  type DtlsVersion,
   type KeyLog,
   type PeerVerifier,
   type VerifiedPeer,
@@ -38,8 +39,8 @@ export {
 export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";
 export { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 export type { DtlsDropReason } from "./record_layer.ts";
-export type { AcceptedHello } from "./server_handshake.ts";
-export { keyLogLine } from "./key_log.ts";
+export type { AcceptedHello } from "./server_hello.ts";
+export { type KeyLogLabel, keyLogLine } from "./key_log.ts";
 export type { AddressedDatagram, Core, Entropy, Milliseconds } from "../base/core.ts";
 export { Counters } from "../base/counters.ts";
 export type { CodePoint } from "../base/code_points.ts";
@@ -64,7 +65,6 @@ export {
   type ProviderName,
 } from "./crypto/composed.ts";
 export type { KeyKind } from "./crypto/der.ts";
-export type { KeyLogLabel } from "./handshake.ts";
 export type { ClientHello } from "./hello_messages.ts";
 export type { Extensions } from "./extensions.ts";
 export * from "./x509/mod.ts";

@@ -1,9 +1,9 @@
 // What the users of an association decide: credentials, trust, and what is offered.
 
 import type { Entropy, Milliseconds } from "../base/core.ts";
-import { CipherSuite, NamedGroup } from "./code_points.ts";
+import { CipherSuite, NamedGroup, type SignatureScheme } from "./code_points.ts";
 import type { CryptoProvider, SigningKey } from "./crypto/provider.ts";
-import type { KeyLogLabel } from "./handshake.ts";
+import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
 
 /** A certificate chain and the key of its leaf. */
@@ -29,6 +29,12 @@ export type PeerVerifier = (chain: readonly Uint8Array[], now: Milliseconds) => 
 /** Takes the secrets of handshakes, in the terms of SSLKEYLOGFILE. */
 export type KeyLog = (label: KeyLogLabel, clientRandom: Uint8Array, secret: Uint8Array) => void;
 
+/** A version, as people write it. */
+export type DtlsVersion = "1.3" | "1.2";
+
+/** The versions that are offered and accepted by default. */
+export const DEFAULT_VERSIONS: readonly DtlsVersion[] = ["1.3"];
+
 /** Options of both ends. */
 export interface DtlsOptions {
   /** Where the cryptographic primitives come from. */
@@ -37,10 +43,14 @@ export interface DtlsOptions {
   readonly entropy: Entropy;
   /** Defaults: `DTLS_LIMITS`. */
   readonly limits?: Partial<DtlsLimits>;
-  /** Cipher suites, best first. Default: `DEFAULT_CIPHER_SUITES`. */
+  /** Versions that are offered or accepted. Default: `DEFAULT_VERSIONS`. */
+  readonly versions?: readonly DtlsVersion[];
+  /** Cipher suites of all these versions, best first. Default: `DEFAULT_CIPHER_SUITES`. */
   readonly cipherSuites?: readonly CipherSuite[];
   /** Groups, best first. Default: `DEFAULT_GROUPS`. */
   readonly groups?: readonly NamedGroup[];
+  /** Signature schemes that are verified, best first. Default: `SIGNATURE_SCHEMES`. */
+  readonly signatureSchemes?: readonly SignatureScheme[];
   /** Protocols for ALPN, best first. Default: none. */
   readonly alpn?: readonly string[];
   /** Whether the handshake fails where ALPN chooses no protocol. Default: no. */
