@@ -96,6 +96,11 @@ export function groupName(group: number): GroupName | undefined {
   return GROUPS.find(([codePoint]) => codePoint === group)?.[1];
 }
 
+/** The group of a provider's name, `undefined` where it names none. */
+export function groupNumber(name: string): NamedGroup | undefined {
+  return GROUPS.find(([, groupName]) => groupName === name)?.[0];
+}
+
 type SchemeTable = readonly (readonly [SignatureScheme, SignatureName])[];
 
 /** What each code point names in each version, best first. */

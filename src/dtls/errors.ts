@@ -24,6 +24,7 @@ const ALERTS = {
   "bad-signature": AlertDescription.DECRYPT_ERROR,
   "bad-finished": AlertDescription.DECRYPT_ERROR,
   "unsupported-version": AlertDescription.PROTOCOL_VERSION,
+  "inappropriate-fallback": AlertDescription.INAPPROPRIATE_FALLBACK,
   "missing-extension": AlertDescription.MISSING_EXTENSION,
   "unsupported-extension": AlertDescription.UNSUPPORTED_EXTENSION,
   "unrecognized-name": AlertDescription.UNRECOGNIZED_NAME,
@@ -47,6 +48,7 @@ export type FaultReason =
   | "bad-signature"
   | "bad-finished"
   | "unsupported-version"
+  | "inappropriate-fallback"
   | "missing-extension"
   | "unsupported-extension"
   | "unrecognized-name"

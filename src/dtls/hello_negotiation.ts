@@ -109,7 +109,8 @@ function negotiateGroup(
   return { group, share: undefined };
 }
 
-function negotiateProtocol(
+/** The protocol that ALPN chooses, the server's best. Throws `DtlsFault` where there is none in common. */
+export function negotiateProtocol(
   { extensions }: ClientHello,
   options: DtlsServerOptions,
 ): string | undefined {

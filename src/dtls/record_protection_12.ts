@@ -5,11 +5,8 @@ import { NONCE_BYTES, type SuiteParameters } from "./cipher_suites.ts";
 import { ContentType, ProtocolVersion } from "./code_points.ts";
 import type { Aead } from "./crypto/provider.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
-import {
-  PLAINTEXT_HEADER_BYTES,
-  type PlaintextRecord,
-  RECORD_CONTENT_BYTES_MAX,
-} from "./record.ts";
+import { PLAINTEXT_HEADER_BYTES, type RawRecord, RECORD_CONTENT_BYTES_MAX } from "./record.ts";
+import type { OpenResult, RecordOpener, RecordSealer } from "./record_protection.ts";
 import { ReplayWindow } from "./replay_window.ts";
 
 /** The cipher of one direction, and the secret bytes of its nonces. */
@@ -120,7 +117,7 @@ function setUint48(view: DataView, offset: number, value: number): void {
 }
 
 /** Seals the records that this side sends in an epoch of DTLS 1.2. */
-export class RecordSealer12 {
+export class RecordSealer12 implements RecordSealer {
   readonly epoch: number;
   readonly #protection: Protection;
   readonly #sealedRecordsMax: number;
@@ -135,22 +132,16 @@ export class RecordSealer12 {
     this.#connectionId = connectionId;
   }
 
-  /** The number that the next record will have. */
   get nextRecordNumber(): number {
     return this.#nextRecordNumber;
   }
 
-  /** Bytes that a record is longer than its content. */
   get overheadBytes(): number {
     const idBytes = this.#connectionId.length;
     const { explicitBytes, aead } = this.#protection;
     return PLAINTEXT_HEADER_BYTES + idBytes + explicitBytes + (idBytes > 0 ? 1 : 0) + aead.tagBytes;
   }
 
-  /**
-   * Writes a record at `start` of `datagram` and returns where it ends. Throws {@linkcode DtlsError}
-   * (`key-exhausted`) where the key has sealed as many records as it may.
-   */
   seal(datagram: Uint8Array, start: number, type: number, content: Uint8Array): number {
     const recordNumber = this.#nextRecordNumber;
     if (recordNumber >= this.#sealedRecordsMax) {
@@ -181,24 +172,13 @@ export class RecordSealer12 {
     return end;
   }
 
-  /** Zeroes the keys. */
   destroy(): void {
     this.#protection.destroy();
   }
 }
 
-/** What opening a record can come to; everything but `opened` is noise, counted under its name. */
-export type OpenResult12 =
-  | {
-    readonly kind: "opened";
-    readonly recordNumber: number;
-    readonly type: number;
-    readonly content: Uint8Array;
-  }
-  | { readonly kind: "bad-tag" | "replay" | "too-old" };
-
 /** Opens the records that the peer sends in an epoch of DTLS 1.2. */
-export class RecordOpener12 {
+export class RecordOpener12 implements RecordOpener {
   readonly epoch: number;
   readonly #protection: Protection;
   readonly #window: ReplayWindow;
@@ -222,7 +202,6 @@ export class RecordOpener12 {
       : FORGED_RECORDS_MAX_CHACHA;
   }
 
-  /** The record number after the largest that was opened. */
   get nextRecordNumber(): number {
     return this.#window.next;
   }
@@ -232,11 +211,16 @@ export class RecordOpener12 {
     return this.#forgedRecords >= this.#forgedRecordsMax;
   }
 
-  /**
-   * Opens a record that has this side's connection ID. The window moves only where it opened. Throws
-   * {@linkcode DtlsFault} for an authenticated record that is malformed.
-   */
-  open({ type, recordNumber, content }: PlaintextRecord): OpenResult12 {
+  /** RFC 9146 section 3: "a check MUST be made to determine whether a non-zero-length CID is expected". */
+  accepts(record: RawRecord): boolean {
+    return record.kind === "plaintext" && record.epoch === this.epoch &&
+      record.version === ProtocolVersion.DTLS_1_2 &&
+      (record.type === ContentType.TLS12_CID) === this.#hasId;
+  }
+
+  open(record: RawRecord): OpenResult {
+    if (record.kind !== "plaintext") return { kind: "bad-tag" };
+    const { type, recordNumber, content } = record;
     const check = this.#window.check(recordNumber);
     if (check !== "new") return { kind: check };
     const plaintext = this.#decrypt(type, recordNumber, content);
@@ -264,7 +248,6 @@ export class RecordOpener12 {
     return aead.open(nonce, additionalData, protectedBytes.subarray(explicitBytes));
   }
 
-  /** Zeroes the keys. */
   destroy(): void {
     this.#protection.destroy();
   }
