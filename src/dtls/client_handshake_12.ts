@@ -80,7 +80,8 @@ export function* clientHandshake12(
   if (request !== undefined) {
     io.send(HandshakeType.CERTIFICATE, encodeCertificate12(credential?.credential.chain ?? []));
   }
-  const exchange = startKeyExchange(io, share.group);
+  const exchange = offer.exchanges.get(share.group) ?? startKeyExchange(io, share.group);
+  offer.exchanges.clear();
   const premasterSecret = exchange.sharedSecret(share.publicKey);
   if (premasterSecret === undefined) {
     throw new DtlsFault("illegal-parameter", "the server's key share is not a valid public value");

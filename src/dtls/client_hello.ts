@@ -1,11 +1,10 @@
 // What a client offers: its ClientHello, and what a HelloRetryRequest changes in it (RFC 8446 section 4.1.2).
 
 import { EMPTY_BYTES } from "../base/bytes.ts";
-import { codePointName } from "../base/code_points.ts";
-import { groupName, SIGNATURE_SCHEMES } from "./cipher_suites.ts";
-import { ExtensionType, NamedGroup } from "./code_points.ts";
-import { KEY_EXCHANGE_RANDOMNESS_BYTES, type KeyExchange } from "./crypto/provider.ts";
-import { DtlsError, DtlsFault } from "./errors.ts";
+import { SIGNATURE_SCHEMES, SIGNATURE_SCHEMES_12, suiteParameters } from "./cipher_suites.ts";
+import { ExtensionType } from "./code_points.ts";
+import type { KeyExchange } from "./crypto/provider.ts";
+import { DtlsFault } from "./errors.ts";
 import {
   encodeCodePoints,
   encodeConnectionId,
@@ -15,7 +14,9 @@ import {
   encodeServerName,
 } from "./extensions.ts";
 import type { HandshakeIo } from "./handshake.ts";
+import { EC_POINT_FORMATS, RENEGOTIATION_INFO } from "./handshake_messages_12.ts";
 import { encodeClientHello, RANDOM_BYTES } from "./hello_messages.ts";
+import { startKeyExchange } from "./key_share.ts";
 import {
   DEFAULT_CIPHER_SUITES,
   DEFAULT_GROUPS,
@@ -41,19 +42,19 @@ export class ClientOffer {
   constructor(io: HandshakeIo, options: DtlsClientOptions) {
     this.#io = io;
     this.versions = options.versions ?? DEFAULT_VERSIONS;
-    this.signatureSchemes = options.signatureSchemes ?? SIGNATURE_SCHEMES;
+    const is12Offered = this.versions.includes("1.2");
+    this.signatureSchemes = options.signatureSchemes ??
+      (is12Offered ? SIGNATURE_SCHEMES_12 : SIGNATURE_SCHEMES);
     this.random = io.entropy(RANDOM_BYTES);
-    this.cipherSuites = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
+    this.cipherSuites = (options.cipherSuites ?? DEFAULT_CIPHER_SUITES).filter((suite) => {
+      const version = suiteParameters(suite)?.version;
+      return version !== undefined && this.versions.includes(version);
+    });
     this.groups = options.groups ?? DEFAULT_GROUPS;
-    for (const group of options.keyShareGroups ?? this.groups.slice(0, 1)) {
-      this.#startExchange(group);
-    }
     const set = this.extensions;
     if (options.serverName !== undefined) {
       set.set(ExtensionType.SERVER_NAME, encodeServerName(options.serverName));
     }
-    const versions = this.versions.map((version) => VERSION_NUMBERS[version]);
-    set.set(ExtensionType.SUPPORTED_VERSIONS, encodeCodePoints(versions, 1));
     set.set(ExtensionType.SUPPORTED_GROUPS, encodeCodePoints(this.groups, 2));
     set.set(ExtensionType.SIGNATURE_ALGORITHMS, encodeCodePoints(this.signatureSchemes, 2));
     if (options.alpn !== undefined && options.alpn.length > 0) {
@@ -67,20 +68,23 @@ export class ClientOffer {
       // "connection_id" extension".
       set.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId ?? EMPTY_BYTES));
     }
+    if (is12Offered) {
+      set.set(ExtensionType.EXTENDED_MASTER_SECRET, EMPTY_BYTES);
+      set.set(ExtensionType.RENEGOTIATION_INFO, RENEGOTIATION_INFO);
+      set.set(ExtensionType.EC_POINT_FORMATS, EC_POINT_FORMATS);
+    }
+    if (this.versions.includes("1.3")) this.#offer13(options.keyShareGroups);
+  }
+
+  #offer13(keyShareGroups = this.groups.slice(0, 1)): void {
+    const versions = this.versions.map((version) => VERSION_NUMBERS[version]);
+    this.extensions.set(ExtensionType.SUPPORTED_VERSIONS, encodeCodePoints(versions, 1));
+    for (const group of keyShareGroups) this.#startExchange(group);
     this.#setKeyShares();
   }
 
   #startExchange(group: number): void {
-    const name = groupName(group);
-    if (name === undefined) {
-      throw new DtlsError(
-        "bad-option",
-        `the group ${codePointName(NamedGroup, group)} is not implemented`,
-      );
-    }
-    const randomness = this.#io.entropy(KEY_EXCHANGE_RANDOMNESS_BYTES);
-    this.exchanges.set(group, this.#io.provider.keyExchange(name, randomness));
-    randomness.fill(0);
+    this.exchanges.set(group, startKeyExchange(this.#io, group));
   }
 
   #setKeyShares(): void {

@@ -10,9 +10,8 @@ import {
   encodeCertificateRequest,
   encodeEncryptedExtensions,
 } from "./certificate_messages.ts";
-import { groupName, SIGNATURE_SCHEMES } from "./cipher_suites.ts";
+import { SIGNATURE_SCHEMES } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
-import { KEY_EXCHANGE_RANDOMNESS_BYTES } from "./crypto/provider.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import {
   encodeCodePoints,
@@ -33,6 +32,7 @@ import { encodeServerHello, RANDOM_BYTES } from "./hello_messages.ts";
 import { type HelloNegotiation, negotiateHello } from "./hello_negotiation.ts";
 import { EarlySecret } from "./key_schedule.ts";
 import { SELECTED_VERSION } from "./hello_retry.ts";
+import { startKeyExchange } from "./key_share.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
@@ -63,11 +63,7 @@ export function* serverHandshake13(
   const { messageSeq, body } = accepted;
   io.transcript.add({ type: HandshakeType.CLIENT_HELLO, messageSeq, body });
 
-  const group = groupName(share.group);
-  if (group === undefined) throw new DtlsError("bad-option", "a group that is not implemented");
-  const randomness = io.entropy(KEY_EXCHANGE_RANDOMNESS_BYTES);
-  const exchange = io.provider.keyExchange(group, randomness);
-  randomness.fill(0);
+  const exchange = startKeyExchange(io, share.group);
   const sharedSecret = exchange.sharedSecret(share.publicKey);
   if (sharedSecret === undefined) {
     throw new DtlsFault("illegal-parameter", "the client's key share is not a valid public value");
