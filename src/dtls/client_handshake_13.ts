@@ -8,7 +8,6 @@
 //   5. [Certificate, CertificateVerify], Finished ->
 //   6.                         <- ACK
 
-import { EMPTY_BYTES } from "../base/bytes.ts";
 import {
   type CertificateRequest,
   decodeCertificate,
@@ -27,13 +26,10 @@ import { ExtensionType, HandshakeType, ProtocolVersion } from "./code_points.ts"
 import { DtlsFault } from "./errors.ts";
 import {
   decodeExtension,
-  extensionName,
   type Extensions,
   readCodePoints,
-  readConnectionId,
   readCookie,
   readKeyShare,
-  readProtocolNames,
   requireExtension,
 } from "./extensions.ts";
 import {

@@ -76,7 +76,7 @@ export class ClientOffer {
     if (this.versions.includes("1.3")) this.#offer13(options.keyShareGroups);
   }
 
-  #offer13(keyShareGroups = this.groups.slice(0, 1)): void {
+  #offer13(keyShareGroups: readonly number[] = this.groups.slice(0, 1)): void {
     const versions = this.versions.map((version) => VERSION_NUMBERS[version]);
     this.extensions.set(ExtensionType.SUPPORTED_VERSIONS, encodeCodePoints(versions, 1));
     for (const group of keyShareGroups) this.#startExchange(group);

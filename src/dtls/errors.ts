@@ -3,6 +3,7 @@
 import { DecodeError } from "../base/byte_reader.ts";
 import { codePointName } from "../base/code_points.ts";
 import { AlertDescription } from "./code_points.ts";
+import type { DtlsVersion } from "./options.ts";
 
 /**
  * Every way in which a peer can break the protocol or fail to be acceptable, with the alert that the RFC names
@@ -113,9 +114,19 @@ export class DtlsError extends Error {
 /** Any error that ends an association. */
 export type AssociationError = DtlsFault | DtlsAlertError | DtlsError;
 
+/** Alerts that DTLS 1.2 does not have: RFC 5246 section 7.2.2 leaves it with handshake_failure. */
+const NEWER_ALERTS: readonly AlertDescription[] = [
+  AlertDescription.MISSING_EXTENSION,
+  AlertDescription.CERTIFICATE_REQUIRED,
+];
+
 /** The alert that tells the peer of an error: the one place that chooses it. */
-export function alertFor(error: unknown): AlertDescription {
-  if (error instanceof DtlsFault) return ALERTS[error.reason];
+export function alertFor(error: unknown, version?: DtlsVersion): AlertDescription {
+  if (error instanceof DtlsFault) {
+    const alert = ALERTS[error.reason];
+    const isNewer = version === "1.2" && NEWER_ALERTS.includes(alert);
+    return isNewer ? AlertDescription.HANDSHAKE_FAILURE : alert;
+  }
   // RFC 8446 section 6.2: "decode_error: A message could not be decoded because some field was out of the
   // specified range or the length of the message was incorrect."
   if (error instanceof DecodeError) return AlertDescription.DECODE_ERROR;

@@ -5,6 +5,9 @@ import { ContentType, ProtocolVersion } from "./code_points.ts";
 /** Bytes of a DTLSPlaintext header. */
 export const PLAINTEXT_HEADER_BYTES = 13;
 
+/** RFC 9146 section 4: where the connection ID is in a record of type tls12_cid. */
+const LEGACY_ID_OFFSET = 11;
+
 /** RFC 8446 section 5.1: "The length MUST NOT exceed 2^14 bytes." */
 export const RECORD_CONTENT_BYTES_MAX: number = 2 ** 14;
 
@@ -67,10 +70,12 @@ export function datagramConnectionId(
   connectionIdBytes: number,
 ): Uint8Array | undefined {
   const first = datagram[0];
-  if (first === undefined || !isUnifiedHeader(first)) return undefined;
-  if ((first & UnifiedHeader.CONNECTION_ID) === 0) return undefined;
-  if (datagram.length < 1 + connectionIdBytes) return undefined;
-  return datagram.subarray(1, 1 + connectionIdBytes);
+  const isLegacy = first === ContentType.TLS12_CID;
+  if (first === undefined || !(isLegacy || isUnifiedHeader(first))) return undefined;
+  if (!isLegacy && (first & UnifiedHeader.CONNECTION_ID) === 0) return undefined;
+  const start = isLegacy ? LEGACY_ID_OFFSET : 1;
+  if (datagram.length < start + connectionIdBytes) return undefined;
+  return datagram.subarray(start, start + connectionIdBytes);
 }
 
 /**
@@ -99,7 +104,7 @@ function readPlaintext(
   const headerBytes = PLAINTEXT_HEADER_BYTES + idBytes;
   if (datagram.length - start < headerBytes) return undefined;
   const view = new DataView(datagram.buffer, datagram.byteOffset + start, headerBytes);
-  const lengthBytes = view.getUint16(11 + idBytes);
+  const lengthBytes = view.getUint16(LEGACY_ID_OFFSET + idBytes);
   const contentStart = start + headerBytes;
   const end = contentStart + lengthBytes;
   const epoch = view.getUint16(3);
@@ -109,7 +114,7 @@ function readPlaintext(
     kind: "plaintext",
     type: view.getUint8(0),
     version: view.getUint16(1),
-    connectionId: hasId ? datagram.subarray(start + 11, start + 11 + idBytes) : undefined,
+    connectionId: hasId ? datagram.subarray(start + LEGACY_ID_OFFSET, contentStart - 2) : undefined,
     epoch,
     recordNumber: view.getUint16(5) * 0x1_0000_0000 + view.getUint32(7),
     content: datagram.subarray(contentStart, end),
