@@ -359,9 +359,8 @@ function deliver(
 ): EndpointAssociation | undefined {
   const first = pending ?? current;
   first?.association.handleDatagram(bytes, now);
-  const isOther = current !== undefined && first === pending && isLaterEpoch(bytes) &&
-    !pending.association.hasOpenedRecord;
-  if (!isOther) return first;
+  const isOpened = pending?.association.hasOpenedRecord ?? true;
+  if (current === undefined || isOpened || !isLaterEpoch(bytes)) return first;
   current.association.handleDatagram(bytes, now);
   return current;
 }
