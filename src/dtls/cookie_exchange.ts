@@ -32,6 +32,12 @@ const USED_COOKIES_MAX = 16_384;
 
 const COOKIE_KEY_BYTES = 32;
 const COOKIE_MAC_BYTES = 32;
+
+/**
+ * RFC 6347 section 4.2.1: "the cookie size limit has been raised to 255 bytes", from 32 in DTLS 1.0, which is still the
+ * limit of GnuTLS: a time, and the beginning of a MAC.
+ */
+const COOKIE_12_BYTES = 32;
 const COOKIE_TIME_BYTES = 6;
 
 /** What keeps the MACs of the two versions apart. */
@@ -130,8 +136,7 @@ export class CookieExchange {
     // RFC 6347 section 4.2.1: "if the server receives a ClientHello with an invalid cookie, it SHOULD be treated the same
     // as a ClientHello with no cookie."
     const madeAt = new ByteWriter(COOKIE_TIME_BYTES).u48(Math.floor(now)).finish();
-    const mac = this.#mac(this.#key, concatBytes(COOKIE_12_LABEL, madeAt, digest), address);
-    const body = encodeHelloVerifyRequest(concatBytes(madeAt, mac));
+    const body = encodeHelloVerifyRequest(this.#cookie12(this.#key, madeAt, digest, address));
     const { messageSeq } = message;
     return {
       kind: "retry",
@@ -139,12 +144,21 @@ export class CookieExchange {
     };
   }
 
+  #cookie12(
+    key: Uint8Array,
+    madeAt: Uint8Array,
+    digest: Uint8Array,
+    address: string,
+  ): Uint8Array {
+    const mac = this.#mac(key, concatBytes(COOKIE_12_LABEL, madeAt, digest), address);
+    return concatBytes(madeAt, mac).subarray(0, COOKIE_12_BYTES);
+  }
+
   #isCookie12(cookie: Uint8Array, digest: Uint8Array, address: string, now: Milliseconds): boolean {
-    if (cookie.length !== COOKIE_TIME_BYTES + COOKIE_MAC_BYTES) return false;
+    if (cookie.length !== COOKIE_12_BYTES) return false;
     const madeAt = cookie.subarray(0, COOKIE_TIME_BYTES);
-    const content = concatBytes(COOKIE_12_LABEL, madeAt, digest);
     const isOurs = [this.#key, this.#previousKey].some((key) =>
-      equalSecrets(cookie.subarray(COOKIE_TIME_BYTES), this.#mac(key, content, address))
+      equalSecrets(cookie, this.#cookie12(key, madeAt, digest, address))
     );
     return isOurs && now - new ByteReader(madeAt).u48() <= COOKIE_LIFE_MS;
   }
