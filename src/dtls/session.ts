@@ -2,7 +2,7 @@
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
-import { utf8Bytes } from "../base/bytes.ts";
+import { EMPTY_BYTES, utf8Bytes } from "../base/bytes.ts";
 import type { Milliseconds } from "../base/core.ts";
 import { isCodePoint } from "../base/code_points.ts";
 import { ProtocolVersion } from "./code_points.ts";
@@ -33,7 +33,9 @@ export interface ResumableState {
   readonly alpn: string | undefined;
   /** The peer's chain in DER, leaf first; empty where it presented none. It is verified again on resumption. */
   readonly peerChain: readonly Uint8Array[];
-  /** When the handshake ended that the chain was presented in, however many resumptions ago. */
+  /** The external PSK that vouched for both ends in place of certificates, if one did. */
+  readonly pskIdentity: Uint8Array | undefined;
+  /** When the handshake ended that the peer was authenticated in, however many resumptions ago. */
   readonly authenticatedAt: Milliseconds;
   /** What hides the age of the ticket (RFC 8446 section 4.6.1); 0 in DTLS 1.2. */
   readonly ageAdd: number;
@@ -108,7 +110,9 @@ export function writeResumableState(writer: ByteWriter, state: ResumableState): 
     .vector(3, () => {
       for (const certificate of state.peerChain) writer.opaque(3, certificate);
     })
-    .u48(Math.floor(state.authenticatedAt)).u32(state.ageAdd).u32(state.earlyDataBytesMax);
+    .opaque(2, state.pskIdentity ?? EMPTY_BYTES).u48(Math.floor(state.authenticatedAt)).u32(
+      state.ageAdd,
+    ).u32(state.earlyDataBytesMax);
 }
 
 /** Reads the common part of a state as views. Throws `DecodeError`. */
@@ -119,10 +123,11 @@ export function readResumableState(reader: ByteReader): ResumableState {
     version,
     suite: reader.u16(),
     secret: reader.opaque(1, 1),
-    // Neither is ever empty where there is one.
+    // None of these is empty where there is one.
     serverName: readText(reader),
     alpn: readText(reader),
     peerChain: readChain(reader),
+    pskIdentity: readIdentity(reader),
     authenticatedAt: reader.u48(),
     ageAdd: reader.u32(),
     earlyDataBytesMax: reader.u32(),
@@ -132,6 +137,11 @@ export function readResumableState(reader: ByteReader): ResumableState {
 function readText(reader: ByteReader): string | undefined {
   const lengthBytes = reader.u8();
   return lengthBytes === 0 ? undefined : reader.text(lengthBytes);
+}
+
+function readIdentity(reader: ByteReader): Uint8Array | undefined {
+  const identity = reader.opaque(2);
+  return identity.length === 0 ? undefined : identity;
 }
 
 function readChain(reader: ByteReader): Uint8Array[] {

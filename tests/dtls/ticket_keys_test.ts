@@ -25,6 +25,7 @@ const STATE: TicketState = {
   serverName: "localhost",
   alpn: undefined,
   peerChain: [new Uint8Array(400).fill(2)],
+  pskIdentity: undefined,
   authenticatedAt: NOW - 5_000,
   ageAdd: 77,
   earlyDataBytesMax: 0,
@@ -44,7 +45,9 @@ function keysOf(
 testEach("a ticket opens to the state that was sealed, and to nothing once changed", (provider) => {
   const keys = keysOf({}, 1, provider);
   const early = { ...STATE, earlyDataTicket: { zone: new Uint8Array(8).fill(3), number: 9 } };
-  for (const state of [STATE, early, { ...STATE, address: undefined, serverName: undefined }]) {
+  for (
+    const state of [STATE, early, { ...STATE, address: undefined, pskIdentity: Uint8Array.of(1) }]
+  ) {
     assertEquals(keys.open(keys.seal(state, NOW)!, NOW + 1), state);
   }
   const ticket = keys.seal(STATE, NOW)!;
