@@ -59,3 +59,13 @@ export function isFresh(
   const expectedArrival = issuedAt + clientTicketAge(obfuscatedAge, ageAdd);
   return Math.abs(now - expectedArrival) <= windowMs;
 }
+
+/** How a server takes early data. Whoever records it can send it again to other servers: it is for what may be. */
+export interface EarlyDataPolicy {
+  /** Bytes of early data that one ticket allows. */
+  readonly bytesMax: number;
+  /** What was used before; endpoints of one process that share ticket keys may share it. */
+  readonly tickets: SingleUseTickets;
+  /** How far a ticket's age may be from what the client tells. Default: `EARLY_DATA_WINDOW_MS`. */
+  readonly windowMs?: Milliseconds;
+}
