@@ -5,6 +5,10 @@ import { CipherSuite, NamedGroup, type SignatureScheme } from "./code_points.ts"
 import type { CryptoProvider, SigningKey } from "./crypto/provider.ts";
 import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
+import type { ExternalPsk } from "./psk_importer.ts";
+import type { DtlsSession } from "./session.ts";
+import type { TicketKeys } from "./ticket_keys.ts";
+import type { EarlyDataPolicy } from "./early_data.ts";
 
 /** A certificate chain and the key of its leaf. */
 export interface Credential {
@@ -55,6 +59,16 @@ export interface DtlsOptions {
   readonly alpn?: readonly string[];
   /** Whether the handshake fails where ALPN chooses no protocol. Default: no. */
   readonly isAlpnRequired?: boolean;
+  /**
+   * Keys that both ends were given by other means, the best first. A client offers them all; a server takes the first
+   * of its own that is offered, and asks for no certificate then. Default: none.
+   */
+  readonly externalPsks?: readonly ExternalPsk[];
+  /**
+   * Whether the chain of a session is verified again when it is resumed, so that one that has expired, is revoked or
+   * has lost its root is refused. Default: yes.
+   */
+  readonly reverifyPeer?: boolean;
   /** Where the secrets of each handshake go. Whoever has them can read everything. */
   readonly keyLog?: KeyLog;
 }
@@ -72,6 +86,8 @@ export interface DtlsClientOptions extends DtlsOptions {
    * `null`: none is offered.
    */
   readonly connectionId?: Uint8Array | null;
+  /** A session with the same server, to be resumed where both still can. Default: none, a full handshake. */
+  readonly session?: DtlsSession;
   /** Groups that the first ClientHello carries shares for. Default: the first of `groups`. */
   readonly keyShareGroups?: readonly NamedGroup[];
 }
@@ -87,6 +103,12 @@ export interface DtlsServerOptions extends DtlsOptions {
   readonly clientCertificate?: ClientCertificatePolicy;
   /** Needed unless `clientCertificate` is `none`. */
   readonly verifyPeer?: PeerVerifier;
+  /** Seals and opens tickets. Default: none are sent, and nothing is resumed. */
+  readonly tickets?: TicketKeys;
+  /** Tickets that a client gets after each handshake. Default: 2. */
+  readonly ticketsPerHandshake?: number;
+  /** Early data, and what keeps it from being taken twice. Default: it is refused. */
+  readonly earlyData?: EarlyDataPolicy;
   /** The connection ID that the server wants in records to it, where the client can. Default: none. */
   readonly connectionId?: Uint8Array;
 }
