@@ -14,6 +14,7 @@ import type { ClientOffer } from "./client_hello.ts";
 import { signatureName, type SuiteParameters } from "./cipher_suites.ts";
 import { ClientCertificateType, ExtensionType, HandshakeType } from "./code_points.ts";
 import { chooseClientCredential } from "./credential_choice_12.ts";
+import type { ChosenCredential } from "./credentials.ts";
 import { DtlsFault } from "./errors.ts";
 import { decodeExtension } from "./extensions.ts";
 import {
@@ -41,7 +42,6 @@ import {
 } from "./handshake_messages_12.ts";
 import { encodeCertificateVerify } from "./certificate_messages.ts";
 import type { ServerHello } from "./hello_messages.ts";
-import type { ChosenCredential } from "./handshake_proofs.ts";
 import { startKeyExchange } from "./key_share.ts";
 import type { DtlsClientOptions } from "./options.ts";
 
@@ -76,7 +76,7 @@ export function* clientHandshake12(
   io.beginFlight();
   const credential = request === undefined
     ? undefined
-    : chooseClientCredential(options.credential, request);
+    : chooseClientCredential(options.credentials ?? [], request);
   if (request !== undefined) {
     io.send(HandshakeType.CERTIFICATE, encodeCertificate12(credential?.credential.chain ?? []));
   }

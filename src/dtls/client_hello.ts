@@ -6,6 +6,7 @@ import { ExtensionType } from "./code_points.ts";
 import type { KeyExchange } from "./crypto/provider.ts";
 import { DtlsFault } from "./errors.ts";
 import {
+  encodeAuthorities,
   encodeCodePoints,
   encodeConnectionId,
   encodeCookie,
@@ -57,6 +58,10 @@ export class ClientOffer {
     }
     set.set(ExtensionType.SUPPORTED_GROUPS, encodeCodePoints(this.groups, 2));
     set.set(ExtensionType.SIGNATURE_ALGORITHMS, encodeCodePoints(this.signatureSchemes, 2));
+    const { certificateAuthorities = [] } = options;
+    if (certificateAuthorities.length > 0) {
+      set.set(ExtensionType.CERTIFICATE_AUTHORITIES, encodeAuthorities(certificateAuthorities));
+    }
     if (options.alpn !== undefined && options.alpn.length > 0) {
       set.set(
         ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,

@@ -73,6 +73,14 @@ export const ExtensionType = {
 /** A value of {@linkcode ExtensionType}. */
 export type ExtensionType = CodePoint<typeof ExtensionType>;
 
+/** Ways to use a PSK (RFC 8446 section 4.2.9). */
+export const PskKeyExchangeMode = {
+  PSK_KE: 0,
+  PSK_DHE_KE: 1,
+} as const;
+/** A value of {@linkcode PskKeyExchangeMode}. */
+export type PskKeyExchangeMode = CodePoint<typeof PskKeyExchangeMode>;
+
 /** Cipher suites of DTLS 1.3 (RFC 8446 appendix B.4), and of DTLS 1.2 (RFC 5289, RFC 7905). */
 export const CipherSuite = {
   TLS_AES_128_GCM_SHA256: 0x1301,

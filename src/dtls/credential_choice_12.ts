@@ -2,17 +2,18 @@
 
 import type { SuiteParameters } from "./cipher_suites.ts";
 import { ClientCertificateType } from "./code_points.ts";
+import { chooseCredential, type ChosenCredential } from "./credentials.ts";
 import { certificateKind } from "./handshake_12.ts";
 import { type CertificateRequest12, certificateTypeOf } from "./handshake_messages_12.ts";
-import { chooseCredential, type ChosenCredential } from "./handshake_proofs.ts";
 import type { Credential } from "./options.ts";
-import { isChainOfAuthorities } from "./x509/mod.ts";
 
 /** What a client can verify, and in which suites, best first. */
 export interface ClientAbilities {
   readonly suites: readonly SuiteParameters[];
   readonly groups: readonly number[];
-  readonly signatureSchemes: readonly number[];
+  readonly schemes: readonly number[];
+  /** The names of authorities that it trusts; none where it does not say. */
+  readonly authorities: readonly Uint8Array[];
 }
 
 /** A server's credential with the suite that it is used in. */
@@ -23,17 +24,18 @@ export interface ChosenServerCredential extends ChosenCredential {
 /** The server's best credential that the client can verify, in the best suite for it. */
 export function chooseServerCredential(
   credentials: readonly Credential[],
-  { suites, groups, signatureSchemes }: ClientAbilities,
+  { suites, groups, schemes, authorities }: ClientAbilities,
 ): ChosenServerCredential | undefined {
-  for (const credential of credentials) {
+  const suiteFor = (credential: Credential) => {
     const { type, group } = certificateKind(credential.key.publicKey);
     // RFC 8422 section 5.1: the curve of the certificate is among those that the client offers.
-    if (group !== undefined && !groups.includes(group)) continue;
-    const suite = suites.find(({ certificate }) => certificate === SUITE_CERTIFICATES[type]);
-    const chosen = chooseCredential([credential], signatureSchemes, "1.2");
-    if (suite !== undefined && chosen !== undefined) return { ...chosen, suite };
-  }
-  return undefined;
+    if (group !== undefined && !groups.includes(group)) return undefined;
+    return suites.find(({ certificate }) => certificate === SUITE_CERTIFICATES[type]);
+  };
+  const accepts = (credential: Credential) => suiteFor(credential) !== undefined;
+  const chosen = chooseCredential(credentials, { version: "1.2", schemes, authorities, accepts });
+  const suite = chosen === undefined ? undefined : suiteFor(chosen.credential);
+  return chosen === undefined || suite === undefined ? undefined : { ...chosen, suite };
 }
 
 const SUITE_CERTIFICATES = {
@@ -41,16 +43,15 @@ const SUITE_CERTIFICATES = {
   [ClientCertificateType.ECDSA_SIGN]: "ecdsa",
 } as const;
 
-/** A client's credential, if a server's request can be met with it (RFC 5246 section 7.4.6). */
+/** The client's best credential that meets a server's request (RFC 5246 section 7.4.6). */
 export function chooseClientCredential(
-  credential: Credential | undefined,
+  credentials: readonly Credential[],
   { certificateTypes, signatureSchemes, authorities }: CertificateRequest12,
 ): ChosenCredential | undefined {
-  if (credential === undefined) return undefined;
-  const { type } = certificateKind(credential.key.publicKey);
-  if (!certificateTypes.includes(type)) return undefined;
-  if (!isChainOfAuthorities(credential.chain, authorities)) return undefined;
-  return chooseCredential([credential], signatureSchemes, "1.2");
+  const accepts = ({ key }: Credential) =>
+    certificateTypes.includes(certificateKind(key.publicKey).type);
+  const wishes = { version: "1.2", schemes: signatureSchemes, authorities, accepts } as const;
+  return chooseCredential(credentials, wishes);
 }
 
 /** The certificate_types that go with schemes. */

@@ -24,11 +24,13 @@ const ALERTS = {
   "decode-error": AlertDescription.DECODE_ERROR,
   "bad-signature": AlertDescription.DECRYPT_ERROR,
   "bad-finished": AlertDescription.DECRYPT_ERROR,
+  "bad-binder": AlertDescription.DECRYPT_ERROR,
   "unsupported-version": AlertDescription.PROTOCOL_VERSION,
   "inappropriate-fallback": AlertDescription.INAPPROPRIATE_FALLBACK,
   "missing-extension": AlertDescription.MISSING_EXTENSION,
   "unsupported-extension": AlertDescription.UNSUPPORTED_EXTENSION,
   "unrecognized-name": AlertDescription.UNRECOGNIZED_NAME,
+  "unknown-psk-identity": AlertDescription.UNKNOWN_PSK_IDENTITY,
   "certificate-required": AlertDescription.CERTIFICATE_REQUIRED,
   "no-application-protocol": AlertDescription.NO_APPLICATION_PROTOCOL,
 } as const satisfies Readonly<Record<string, AlertDescription>>;
@@ -48,11 +50,13 @@ export type FaultReason =
   | "decode-error"
   | "bad-signature"
   | "bad-finished"
+  | "bad-binder"
   | "unsupported-version"
   | "inappropriate-fallback"
   | "missing-extension"
   | "unsupported-extension"
   | "unrecognized-name"
+  | "unknown-psk-identity"
   | "certificate-required"
   | "no-application-protocol";
 
@@ -95,6 +99,7 @@ export type LocalReason =
   | "queue-full"
   | "forgery-limit"
   | "bad-option"
+  | "bad-session"
   | "internal";
 
 /** The association cannot go on, or a call was wrong, for a reason that is not the peer's fault. */

@@ -4,8 +4,15 @@
 import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, SignallingSuite } from "./code_points.ts";
 import { chooseServerCredential, type ChosenServerCredential } from "./credential_choice_12.ts";
+import { credentialsFor } from "./credentials.ts";
 import { DtlsFault } from "./errors.ts";
-import { decodeExtension, readCodePoints, readConnectionId, readServerName } from "./extensions.ts";
+import {
+  decodeExtension,
+  readAuthorities,
+  readCodePoints,
+  readConnectionId,
+  readServerName,
+} from "./extensions.ts";
 import { readPointFormats, readRenegotiationInfo } from "./handshake_messages_12.ts";
 import type { ClientHello } from "./hello_messages.ts";
 import { negotiateProtocol } from "./hello_negotiation.ts";
@@ -45,7 +52,8 @@ export function negotiateHello12(
   const group = (options.groups ?? DEFAULT_GROUPS).find((one) => groups.includes(one));
   // RFC 8422 section 4 leaves the group to the server where a client names none; such a client may know none of these.
   if (group === undefined) throw new DtlsFault("no-common-parameters", "no group in common");
-  const signatureSchemes = decodeExtension(
+  const serverName = decodeExtension(extensions, ExtensionType.SERVER_NAME, readServerName);
+  const schemes = decodeExtension(
     extensions,
     ExtensionType.SIGNATURE_ALGORITHMS,
     (reader) => readCodePoints(reader, 2),
@@ -54,8 +62,13 @@ export function negotiateHello12(
   if (suites.length === 0) {
     throw new DtlsFault("no-common-parameters", "no cipher suite in common");
   }
-  const abilities = { suites, groups, signatureSchemes };
-  const credential = chooseServerCredential(options.credentials, abilities);
+  const authorities = decodeExtension(
+    extensions,
+    ExtensionType.CERTIFICATE_AUTHORITIES,
+    readAuthorities,
+  ) ?? [];
+  const abilities = { suites, groups, schemes, authorities };
+  const credential = chooseServerCredential(credentialsFor(options, serverName), abilities);
   if (credential === undefined) {
     throw new DtlsFault("no-common-parameters", "no credential that the client can verify");
   }
@@ -67,7 +80,7 @@ export function negotiateHello12(
   return {
     credential,
     group,
-    serverName: decodeExtension(extensions, ExtensionType.SERVER_NAME, readServerName),
+    serverName,
     alpn: negotiateProtocol(hello, options),
     connectionId: decodeExtension(extensions, ExtensionType.CONNECTION_ID, readConnectionId),
     isRenegotiationInfoDue: hasInfo === true ||

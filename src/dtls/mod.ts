@@ -26,6 +26,7 @@ export {
 export {
   type ClientCertificatePolicy,
   type Credential,
+  type CredentialSelector,
   DEFAULT_CIPHER_SUITES,
   DEFAULT_GROUPS,
   type DtlsClientOptions,
@@ -37,6 +38,13 @@ export {
   type VerifiedPeer,
 } from "./options.ts";
 export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";
+export { ProtocolVersion } from "./code_points.ts";
+export { decodeSession, type DtlsSession, encodeSession, eraseSession } from "./session.ts";
+export { isSessionUsable, type ResumableState } from "./session.ts";
+export { TICKET_BYTES_MAX, TICKET_LIFETIME_MS, TicketKeys } from "./ticket_keys.ts";
+export type { EarlyDataTicket, TicketKey, TicketKeysOptions, TicketState } from "./ticket_keys.ts";
+export type { ExternalPsk } from "./psk_importer.ts";
+export { EARLY_DATA_WINDOW_MS, SingleUseTickets } from "./early_data.ts";
 export { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 export type { DtlsDropReason } from "./record_layer.ts";
 export type { AcceptedHello } from "./server_hello.ts";

@@ -2,9 +2,13 @@
 
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { CipherSuite, NamedGroup, type SignatureScheme } from "./code_points.ts";
-import type { CryptoProvider, SigningKey } from "./crypto/provider.ts";
+import type { CryptoProvider, SignatureName, SigningKey } from "./crypto/provider.ts";
 import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
+import type { ExternalPsk } from "./psk_importer.ts";
+import type { DtlsSession } from "./session.ts";
+import type { TicketKeys } from "./ticket_keys.ts";
+import type { EarlyDataPolicy } from "./early_data.ts";
 
 /** A certificate chain and the key of its leaf. */
 export interface Credential {
@@ -12,7 +16,17 @@ export interface Credential {
   readonly chain: readonly Uint8Array[];
   /** The private key that belongs to the leaf. */
   readonly key: SigningKey;
+  /** Schemes to sign with, best first. Default: all of the key's. */
+  readonly schemes?: readonly SignatureName[];
+  /**
+   * Whether the credential is for peers alone that name an issuer of its chain in certificate_authorities. Default: no;
+   * the names are a hint, and what a peer leaves out it may trust all the same.
+   */
+  readonly isIssuerRequired?: boolean;
 }
+
+/** A server's credentials for the name that a client asks for; none refuses the name. */
+export type CredentialSelector = (serverName: string | undefined) => readonly Credential[];
 
 /** What a verifier says of a chain that it accepts. */
 export interface VerifiedPeer {
@@ -51,10 +65,22 @@ export interface DtlsOptions {
   readonly groups?: readonly NamedGroup[];
   /** Signature schemes that are verified, best first. Default: `SIGNATURE_SCHEMES`. */
   readonly signatureSchemes?: readonly SignatureScheme[];
+  /** Encoded names of the authorities that peers' certificates should be from, as a hint to them. Default: none. */
+  readonly certificateAuthorities?: readonly Uint8Array[];
   /** Protocols for ALPN, best first. Default: none. */
   readonly alpn?: readonly string[];
   /** Whether the handshake fails where ALPN chooses no protocol. Default: no. */
   readonly isAlpnRequired?: boolean;
+  /**
+   * Keys that both ends were given by other means, the best first. A client offers them all; a server takes the first
+   * of its own that is offered, and asks for no certificate then. Default: none.
+   */
+  readonly externalPsks?: readonly ExternalPsk[];
+  /**
+   * Whether the chain of a session is verified again when it is resumed, so that one that has expired, is revoked or
+   * has lost its root is refused. Default: yes.
+   */
+  readonly reverifyPeer?: boolean;
   /** Where the secrets of each handshake go. Whoever has them can read everything. */
   readonly keyLog?: KeyLog;
 }
@@ -65,13 +91,15 @@ export interface DtlsClientOptions extends DtlsOptions {
   readonly verifyPeer: PeerVerifier;
   /** Sent in server_name; not for IP addresses. */
   readonly serverName?: string;
-  /** What the client presents where the server asks for it. */
-  readonly credential?: Credential;
+  /** What the client presents where the server asks for it: the first that the server can verify. Default: none. */
+  readonly credentials?: readonly Credential[];
   /**
    * The connection ID that the client wants in records to it. Default: empty, which lets the server have one.
    * `null`: none is offered.
    */
   readonly connectionId?: Uint8Array | null;
+  /** A session with the same server, to be resumed where both still can. Default: none, a full handshake. */
+  readonly session?: DtlsSession;
   /** Groups that the first ClientHello carries shares for. Default: the first of `groups`. */
   readonly keyShareGroups?: readonly NamedGroup[];
 }
@@ -81,12 +109,18 @@ export type ClientCertificatePolicy = "none" | "optional" | "required";
 
 /** Options of a server's association. */
 export interface DtlsServerOptions extends DtlsOptions {
-  /** Best first: the first that the client can verify is used. */
-  readonly credentials: readonly Credential[];
+  /** Best first: the first that the client can verify is used. A function answers for each server name. */
+  readonly credentials: readonly Credential[] | CredentialSelector;
   /** Default: `none`. */
   readonly clientCertificate?: ClientCertificatePolicy;
   /** Needed unless `clientCertificate` is `none`. */
   readonly verifyPeer?: PeerVerifier;
+  /** Seals and opens tickets. Default: none are sent, and nothing is resumed. */
+  readonly tickets?: TicketKeys;
+  /** Tickets that a client gets after each handshake. Default: 2. */
+  readonly ticketsPerHandshake?: number;
+  /** Early data, and what keeps it from being taken twice. Default: it is refused. */
+  readonly earlyData?: EarlyDataPolicy;
   /** The connection ID that the server wants in records to it, where the client can. Default: none. */
   readonly connectionId?: Uint8Array;
 }

@@ -64,6 +64,7 @@ export function* serverHandshake12(
   const serverRandom = makeRandom(io, options);
   const randoms = { clientRandom: accepted.hello.random, serverRandom };
   const exchange = startKeyExchange(io, group);
+  const { signatureSchemes = SIGNATURE_SCHEMES_12 } = options;
   const isClientAsked = (options.clientCertificate ?? "none") !== "none";
   io.beginFlight();
   const extensions = answerExtensions(io, options, negotiation);
@@ -77,9 +78,9 @@ export function* serverHandshake12(
     io.send(
       HandshakeType.CERTIFICATE_REQUEST,
       encodeCertificateRequest12({
-        certificateTypes: certificateTypesOf(SIGNATURE_SCHEMES_12),
-        signatureSchemes: SIGNATURE_SCHEMES_12,
-        authorities: [],
+        certificateTypes: certificateTypesOf(signatureSchemes),
+        signatureSchemes,
+        authorities: options.certificateAuthorities ?? [],
       }),
     );
   } else {
@@ -91,7 +92,9 @@ export function* serverHandshake12(
   const premasterSecret = yield* receiveKeyExchange(io, exchange);
   const master = deriveMasterSecret(io, suite, premasterSecret, randoms);
   installMasterSecret(io, "client", master);
-  if (claimed.publicKey !== undefined) yield* receiveProof(io, claimed.publicKey);
+  if (claimed.publicKey !== undefined) {
+    yield* receiveProof(io, signatureSchemes, claimed.publicKey);
+  }
   io.transcript.forgetMessages();
   yield* receiveFinished12(io, "client", master);
 
@@ -186,10 +189,14 @@ function* receiveKeyExchange(io: HandshakeIo, exchange: KeyExchange): Received<U
 }
 
 /** Pitfall "missing or reordered CertificateVerify accepted": a chain that was presented is proved, or all fails. */
-function* receiveProof(io: HandshakeIo, publicKey: Uint8Array): Received<void> {
+function* receiveProof(
+  io: HandshakeIo,
+  signatureSchemes: readonly number[],
+  publicKey: Uint8Array,
+): Received<void> {
   const message = yield [HandshakeType.CERTIFICATE_VERIFY];
   const proof = decodeCertificateVerify(message.body);
   const content = io.transcript.messages();
-  verifyProof12(io, SIGNATURE_SCHEMES_12, publicKey, content, proof);
+  verifyProof12(io, signatureSchemes, publicKey, content, proof);
   io.transcript.add(message);
 }
