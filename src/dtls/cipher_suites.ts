@@ -24,8 +24,8 @@ export const FORGED_RECORDS_MAX: number = 2 ** 36;
 export const NONCE_BYTES = 12;
 
 /**
- * RFC 8446 section 5.5: "For AES-GCM, up to 2^24.5 full-size records"; RFC 9325 section 4.4: "it is RECOMMENDED that the
- * same limit of 2^24.5 records is used for both versions."
+ * RFC 8446 section 5.5: "For AES-GCM, up to 2^24.5 full-size records"; RFC 9325 section 4.4: "it is RECOMMENDED that
+ * the same limit of 2^24.5 records is used for both versions."
  */
 const GCM_RECORDS_MAX = Math.floor(2 ** 24.5);
 

@@ -108,7 +108,8 @@ export function* clientHandshake12(
 
 /** Checks all that a ServerHello says besides what is negotiated with it, and returns the suite. */
 function acceptServerHello(offer: ClientOffer, hello: ServerHello): SuiteParameters {
-  // RFC 8446 section 4.1.3: "If a match is found, the client MUST abort the handshake with an "illegal_parameter" alert."
+  // RFC 8446 section 4.1.3: "If a match is found, the client MUST abort the handshake with an "illegal_parameter"
+  // alert."
   if (offer.versions.includes("1.3") && hasDowngradeSentinel(hello.random)) {
     throw new DtlsFault("illegal-parameter", "somebody made the server speak an older version");
   }

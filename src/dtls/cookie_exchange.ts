@@ -1,5 +1,5 @@
-// The stateless HelloRetryRequest, and HelloVerifyRequest in DTLS 1.2: nothing is kept for an address until it has shown
-// that it receives (RFC 9147 section 5.1, RFC 6347 section 4.2.1).
+// The stateless HelloRetryRequest, and HelloVerifyRequest in DTLS 1.2: nothing is kept for an address until it has
+// shown that it receives (RFC 9147 section 5.1, RFC 6347 section 4.2.1).
 
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { ByteReader } from "../base/byte_reader.ts";
@@ -133,8 +133,8 @@ export class CookieExchange {
       if (!this.#use(legacyCookie, now)) return { kind: "used" };
       return { kind: "accepted", accepted: { hello, ...message } };
     }
-    // RFC 6347 section 4.2.1: "if the server receives a ClientHello with an invalid cookie, it SHOULD be treated the same
-    // as a ClientHello with no cookie."
+    // RFC 6347 section 4.2.1: "if the server receives a ClientHello with an invalid cookie, it SHOULD be treated the
+    // same as a ClientHello with no cookie."
     const madeAt = new ByteWriter(COOKIE_TIME_BYTES).u48(Math.floor(now)).finish();
     const body = encodeHelloVerifyRequest(this.#cookie12(this.#key, madeAt, digest, address));
     const { messageSeq } = message;

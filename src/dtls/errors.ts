@@ -3,7 +3,6 @@
 import { DecodeError } from "../base/byte_reader.ts";
 import { codePointName } from "../base/code_points.ts";
 import { AlertDescription } from "./code_points.ts";
-import type { DtlsVersion } from "./options.ts";
 
 /**
  * Every way in which a peer can break the protocol or fail to be acceptable, with the alert that the RFC names
@@ -126,7 +125,7 @@ const NEWER_ALERTS: readonly AlertDescription[] = [
 ];
 
 /** The alert that tells the peer of an error: the one place that chooses it. */
-export function alertFor(error: unknown, version?: DtlsVersion): AlertDescription {
+export function alertFor(error: unknown, version?: "1.3" | "1.2"): AlertDescription {
   if (error instanceof DtlsFault) {
     const alert = ALERTS[error.reason];
     const isNewer = version === "1.2" && NEWER_ALERTS.includes(alert);

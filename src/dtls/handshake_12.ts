@@ -1,5 +1,5 @@
-// What both sides of a handshake of DTLS 1.2 do alike: keys from the master secret, proofs and Finished (RFC 5246 sections
-// 7.1 and 7.4.9, RFC 7627).
+// What both sides of a handshake of DTLS 1.2 do alike: keys from the master secret, proofs and Finished (RFC 5246
+// sections 7.1 and 7.4.9, RFC 7627).
 
 import { DecodeError } from "../base/byte_reader.ts";
 import type { CertificateVerify } from "./certificate_messages.ts";

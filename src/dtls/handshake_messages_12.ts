@@ -1,5 +1,5 @@
-// The handshake messages that DTLS 1.2 has for itself, and its extensions (RFC 5246 section 7.4, RFC 6347 section 4.2.1,
-// RFC 8422 section 5). What stands here is 1.2's form where 1.3 has another of the same name.
+// The handshake messages that DTLS 1.2 has for itself, and its extensions (RFC 5246 section 7.4, RFC 6347 section
+// 4.2.1, RFC 8422 section 5). What stands here is 1.2's form where 1.3 has another of the same name.
 
 import { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
@@ -19,8 +19,8 @@ const NAMED_CURVE = 3;
 /** Decodes a HelloVerifyRequest's body to its cookie. */
 export function decodeHelloVerifyRequest(body: Uint8Array): Uint8Array {
   const reader = new ByteReader(body);
-  // RFC 6347 section 4.2.1: "Clients [...] MUST NOT use the version number in the HelloVerifyRequest to determine whether
-  // the server supports DTLS 1.2 or not": nothing depends on it.
+  // RFC 6347 section 4.2.1: clients "MUST NOT assume that because the server uses version 1.0 in the HelloVerifyRequest
+  // that the server is not DTLS 1.2": nothing depends on it.
   reader.u16();
   const cookie = reader.opaque(1);
   reader.expectEnd();

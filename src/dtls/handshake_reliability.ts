@@ -377,6 +377,7 @@ export class HandshakeReliability {
   #endFlight(now: Milliseconds): void {
     if (this.#flight === undefined) return;
     this.#measureRoundTrip(now);
+    this.#timeoutMs = this.#firstTimeoutMs;
     this.#flight = undefined;
     this.#deadlines.clear("retransmit");
     for (const onAcked of this.#onAcked.splice(0)) onAcked();

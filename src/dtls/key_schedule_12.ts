@@ -9,10 +9,10 @@ import type { AeadName } from "./crypto/provider.ts";
 import type { KeyScheduleParameters, TrafficKeyParameters } from "./key_schedule.ts";
 
 /** RFC 5246 section 8.1: "The master secret is always exactly 48 bytes in length." */
-export const MASTER_SECRET_BYTES = 48;
+const MASTER_SECRET_BYTES = 48;
 
 /** RFC 5246 section 7.4.9: verify_data_length is 12 where a cipher suite does not say otherwise. */
-export const VERIFY_DATA_BYTES_12 = 12;
+const VERIFY_DATA_BYTES = 12;
 
 /** Bytes of the nonce that both ends derive: RFC 5288 section 3 for GCM, RFC 7905 section 2 for ChaCha20-Poly1305. */
 export const FIXED_IV_BYTES_12: Readonly<Record<AeadName, number>> = {
@@ -97,7 +97,7 @@ export function finishedVerifyData12(
   transcriptHash: Uint8Array,
 ): Uint8Array {
   const label = `${sender} finished`;
-  return prf12(parameters, masterSecret, label, [transcriptHash], VERIFY_DATA_BYTES_12);
+  return prf12(parameters, masterSecret, label, [transcriptHash], VERIFY_DATA_BYTES);
 }
 
 /**

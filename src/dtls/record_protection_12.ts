@@ -83,7 +83,7 @@ class Protection {
     return this.#additionalBytes;
   }
 
-  /** RFC 7905 section 2: the padded number "is XORed with the client_write_IV"; of GCM the number is the second part. */
+  /** RFC 7905 section 2: the padded number "is XORed with the" IV; of GCM the number is the second part. */
   nonce(recordNumber: number): Uint8Array {
     const nonce = this.#nonce;
     nonce.set(this.#iv);
