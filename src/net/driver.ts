@@ -117,7 +117,8 @@ export class UdpDriver {
   /** Sees to it that a turn comes in time. A timer that is early enough stays: what it finds, it is set again for. */
   #arm(now: Milliseconds): void {
     const at = this.#core.pollTimeout();
-    if (at >= this.#timerAt) return;
+    // Sending may have ended all there was, and so closed the driver.
+    if (at >= this.#timerAt || this.#isClosed) return;
     clearTimeout(this.#timer);
     this.#timerAt = at;
     const delayMs = Math.min(Math.max(0, Math.ceil(at - now)), TIMER_MS_MAX);
