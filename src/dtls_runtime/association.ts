@@ -7,6 +7,7 @@ import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import type { DtlsAssociation } from "../dtls/association.ts";
 import { type AssociationError, DtlsError } from "../dtls/errors.ts";
+import type { DtlsVersion } from "../dtls/options.ts";
 import { monotonicNow } from "../net/driver.ts";
 import type { UdpAddress } from "../net/socket.ts";
 import { AsyncQueue } from "./async_queue.ts";
@@ -20,8 +21,8 @@ import type { RuntimeLimits } from "./limits.ts";
  * loop closes nothing.
  */
 export interface ConnectedAssociation extends AsyncIterable<Uint8Array>, AsyncDisposable {
-  /** The version spoken: `DTLS 1.3` or `DTLS 1.2`. */
-  readonly version: DtlsAssociation["version"];
+  /** The version spoken. */
+  readonly version: DtlsVersion;
   /** The protocol that ALPN chose. */
   readonly alpn: string | undefined;
   /** The server name that the client asked for. */
@@ -118,8 +119,8 @@ export class RunningAssociation implements ConnectedAssociation {
     this.#closed = new Promise((resolve) => this.#resolveClosed = resolve);
   }
 
-  get version(): DtlsAssociation["version"] {
-    return this.#core.version;
+  get version(): DtlsVersion {
+    return this.#core.version!;
   }
 
   get alpn(): string | undefined {

@@ -31,7 +31,10 @@ export interface CertificateAndKey {
 
 /** Whom one side trusts. */
 export interface TrustOptions {
-  /** The authorities that may sign the peer's certificate. Default: those that the runtime comes with. */
+  /**
+   * The authorities that may sign the peer's certificate. Default: those that the runtime comes with, which take
+   * `--allow-sys` in Deno.
+   */
   readonly ca?: PemOrDer;
   /** Revocation lists of the authorities. */
   readonly crl?: PemOrDer;
