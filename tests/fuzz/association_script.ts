@@ -3,7 +3,7 @@
 import { concatBytes } from "../../src/base/bytes.ts";
 import { ByteWriter } from "../../src/base/byte_writer.ts";
 import { ContentType, HandshakeType } from "../../src/dtls/code_points.ts";
-import { handshakeMessage } from "../harness/dtls_records.ts";
+import { handshakeMessage, plaintextRecord } from "../harness/dtls_records.ts";
 import type { Random } from "../harness/random.ts";
 import { mutatedMessage } from "./message_mutation.ts";
 import { mutated, mutatedList } from "./mutation.ts";
@@ -44,7 +44,7 @@ export function makeScript(
     return [head, ...Array.from({ length: STEPS_MAX }, () => maker.unauthenticated())];
   }
   const count = random.integer(1, 6);
-  return [head, ...Array.from({ length: count }, () => maker.any())];
+  return [head, ...Array.from({ length: count }, () => maker.anything())];
 }
 
 function mutatedScript(random: Random, kept: readonly FuzzInput[]): FuzzInput {
@@ -81,7 +81,7 @@ class StepMaker {
   }
 
   /** A step of any kind. */
-  any(): Uint8Array {
+  anything(): Uint8Array {
     const random = this.#random;
     const choice = random.integer(0, 9);
     if (choice === 0) return new Uint8Array([Op.NEXT]);
@@ -181,6 +181,10 @@ class StepMaker {
       return mutated(random, withOtherRecords(random, pick(), pick(), idBytes), pick());
     }
     if (random.chance(0.1)) return random.bytes(random.integer(0, 80));
+    if (random.chance(0.2)) {
+      const [type, content] = random.chance(0.5) ? this.#handshakeRecord() : this.#otherRecord();
+      return plaintextRecord(type, content, random.integer(0, 9));
+    }
     return mutated(random, pick(), pick());
   }
 }

@@ -216,7 +216,7 @@ class ScriptRun {
   }
 }
 
-/** Notes what happened; whatever a peer sends, an association ends with an error of a type, and never by its own defect. */
+/** Notes what happened. Whatever a peer sends, an association ends with a typed error, never by its own defect. */
 export function noteEvents(events: readonly DtlsEvent[], features: Set<string>): void {
   for (const event of events) {
     if (event.kind !== "failed") {

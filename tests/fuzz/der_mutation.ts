@@ -1,4 +1,4 @@
-// DER, damaged inside: elements are dropped, repeated, swapped and changed, and all lengths around them set right again.
+// DER, damaged inside: elements are dropped, repeated, swapped and changed, and the lengths around them set right.
 
 import { concatBytes, EMPTY_BYTES } from "../../src/base/bytes.ts";
 import { DecodeError } from "../../src/base/byte_reader.ts";
