@@ -23,6 +23,7 @@ const ALERTS = {
   "decode-error": AlertDescription.DECODE_ERROR,
   "bad-signature": AlertDescription.DECRYPT_ERROR,
   "bad-finished": AlertDescription.DECRYPT_ERROR,
+  "too-many-cids-requested": AlertDescription.TOO_MANY_CIDS_REQUESTED,
   "unsupported-version": AlertDescription.PROTOCOL_VERSION,
   "missing-extension": AlertDescription.MISSING_EXTENSION,
   "unsupported-extension": AlertDescription.UNSUPPORTED_EXTENSION,
@@ -46,6 +47,7 @@ export type FaultReason =
   | "decode-error"
   | "bad-signature"
   | "bad-finished"
+  | "too-many-cids-requested"
   | "unsupported-version"
   | "missing-extension"
   | "unsupported-extension"
@@ -88,6 +90,7 @@ export type LocalReason =
   | "closed"
   | "replaced"
   | "record-too-large"
+  | "no-connection-ids"
   | "key-exhausted"
   | "forgery-limit"
   | "bad-option"
