@@ -23,11 +23,13 @@ const ALERTS = {
   "decode-error": AlertDescription.DECODE_ERROR,
   "bad-signature": AlertDescription.DECRYPT_ERROR,
   "bad-finished": AlertDescription.DECRYPT_ERROR,
+  "bad-binder": AlertDescription.DECRYPT_ERROR,
   "too-many-cids-requested": AlertDescription.TOO_MANY_CIDS_REQUESTED,
   "unsupported-version": AlertDescription.PROTOCOL_VERSION,
   "missing-extension": AlertDescription.MISSING_EXTENSION,
   "unsupported-extension": AlertDescription.UNSUPPORTED_EXTENSION,
   "unrecognized-name": AlertDescription.UNRECOGNIZED_NAME,
+  "unknown-psk-identity": AlertDescription.UNKNOWN_PSK_IDENTITY,
   "certificate-required": AlertDescription.CERTIFICATE_REQUIRED,
   "no-application-protocol": AlertDescription.NO_APPLICATION_PROTOCOL,
 } as const satisfies Readonly<Record<string, AlertDescription>>;
@@ -47,11 +49,13 @@ export type FaultReason =
   | "decode-error"
   | "bad-signature"
   | "bad-finished"
+  | "bad-binder"
   | "too-many-cids-requested"
   | "unsupported-version"
   | "missing-extension"
   | "unsupported-extension"
   | "unrecognized-name"
+  | "unknown-psk-identity"
   | "certificate-required"
   | "no-application-protocol";
 
@@ -92,8 +96,12 @@ export type LocalReason =
   | "record-too-large"
   | "no-connection-ids"
   | "key-exhausted"
+  | "queue-full"
+  | "too-many-messages"
+  | "too-many-key-updates"
   | "forgery-limit"
   | "bad-option"
+  | "bad-session"
   | "internal";
 
 /** The association cannot go on, or a call was wrong, for a reason that is not the peer's fault. */

@@ -16,6 +16,8 @@ const FRAGMENT_BYTES_MIN = 32;
 
 interface OutgoingMessage extends HandshakeMessage {
   readonly epoch: number;
+  /** HANDSHAKE, or CHANGE_CIPHER_SPEC, which stands in a flight of DTLS 1.2 and is no handshake message. */
+  readonly contentType: ContentType;
   /** Bytes that were acknowledged. An empty message counts as one byte. */
   readonly acked: RangeSet;
   /** Bytes that this transmission has yet to send. */
@@ -33,6 +35,17 @@ export interface RecordSink {
   /** Content bytes that one more record of this epoch may have in the datagram at hand. */
   roomFor(epoch: number): number;
   write(epoch: number, type: number, content: Uint8Array): RecordNumber;
+}
+
+/** The content of a ChangeCipherSpec record; type and number are never sent. */
+const CHANGE_CIPHER_SPEC: HandshakeMessage = {
+  type: 0,
+  messageSeq: 0,
+  body: new Uint8Array([1]),
+};
+
+function isHandshake({ contentType }: OutgoingMessage): boolean {
+  return contentType === ContentType.HANDSHAKE;
 }
 
 function span(message: HandshakeMessage): number {
@@ -58,9 +71,18 @@ export class Flight {
 
   /** Adds a message; all of it is pending. */
   add(message: HandshakeMessage, epoch: number): void {
+    this.#add(message, epoch, ContentType.HANDSHAKE);
+  }
+
+  /** Adds a ChangeCipherSpec (RFC 5246 section 7.1). */
+  addChangeCipherSpec(epoch: number): void {
+    this.#add(CHANGE_CIPHER_SPEC, epoch, ContentType.CHANGE_CIPHER_SPEC);
+  }
+
+  #add(message: HandshakeMessage, epoch: number, contentType: ContentType): void {
     const pending = new RangeSet();
     pending.addRange(0, span(message));
-    this.#messages.push({ ...message, epoch, acked: new RangeSet(), pending });
+    this.#messages.push({ ...message, epoch, contentType, acked: new RangeSet(), pending });
   }
 
   /** Whether something is to be sent now. Of a large flight the rest waits for an ACK, or the timer. */
@@ -91,7 +113,8 @@ export class Flight {
         const next = firstRange(message.pending);
         if (next === undefined) break;
         if (this.#recordsLeft === 0) return wrote;
-        const room = sink.roomFor(message.epoch) - HANDSHAKE_HEADER_BYTES;
+        const headerBytes = isHandshake(message) ? HANDSHAKE_HEADER_BYTES : 0;
+        const room = sink.roomFor(message.epoch) - headerBytes;
         const wanted = message.body.length === 0 ? 0 : next.end - next.start;
         if (room < Math.min(wanted, FRAGMENT_BYTES_MIN)) return wrote;
         this.#write(sink, message, next.start, Math.min(wanted, room));
@@ -102,8 +125,10 @@ export class Flight {
   }
 
   #write(sink: RecordSink, message: OutgoingMessage, start: number, lengthBytes: number): void {
-    const content = encodeHandshakeFragment(message, start, lengthBytes);
-    const number = sink.write(message.epoch, ContentType.HANDSHAKE, content);
+    const content = isHandshake(message)
+      ? encodeHandshakeFragment(message, start, lengthBytes)
+      : message.body;
+    const number = sink.write(message.epoch, message.contentType, content);
     const end = start + Math.max(lengthBytes, 1);
     message.pending.removeRange(start, end);
     if (this.#sent.length >= this.#limits.sentRecordsMax) this.#sent.shift();

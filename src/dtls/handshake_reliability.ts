@@ -16,9 +16,10 @@ import {
   readHandshakeFragment,
 } from "./handshake_fragment.ts";
 import type { DtlsLimits } from "./limits.ts";
+import type { DtlsVersion } from "./options.ts";
 import type { DatagramWriter, DtlsDropReason, OpenedRecord } from "./record_layer.ts";
 
-type Timer = "retransmit" | "ack";
+type Timer = "retransmit" | "ack" | "forget-last-flight";
 
 /** RFC 9147 section 7.1: "set a timer for 1/4 the current retransmit timer value". */
 const ACK_DELAY_FRACTION = 1 / 4;
@@ -32,6 +33,19 @@ const RETRANSMISSIONS_BEFORE_SMALL = 3;
 /** RFC 9147 section 5.8.2: "1.5 times the measured round trip time". */
 const TIMEOUT_ROUND_TRIPS = 1.5;
 
+/** RFC 6347 section 4.2.4: the last flight is kept for "at least twice the default MSL defined for [TCP]". */
+const LAST_FLIGHT_LIFE_MS = 240_000;
+
+/** A message after the handshake that waits to be sent. */
+export interface QueuedMessage {
+  readonly type: number;
+  readonly body: Uint8Array;
+  /** Whether nothing may follow it in the same flight. */
+  readonly isLast?: boolean;
+  /** Told when the peer has acknowledged it. */
+  readonly onAcked?: () => void;
+}
+
 /** Moves handshake messages both ways, in order and once. */
 export class HandshakeReliability {
   readonly #limits: DtlsLimits;
@@ -40,6 +54,12 @@ export class HandshakeReliability {
   readonly #acks: AckList;
   readonly #deadlines = new Deadlines<Timer>();
   #flight: Flight | undefined;
+  /** In DTLS 1.2 the flight that ended the handshake, sent again where the peer sends its own again. */
+  #lastFlight: Flight | undefined;
+  /** Messages after the handshake that wait for the flight before them to be acknowledged. */
+  readonly #queue: QueuedMessage[] = [];
+  /** Who is told when the open flight is acknowledged. */
+  #onAcked: (() => void)[] = [];
   #nextSendSeq: number;
   /** The timeout that a flight begins with. */
   #firstTimeoutMs: number;
@@ -48,8 +68,8 @@ export class HandshakeReliability {
   #isAckDue = false;
   /** A record was added to the list of those to acknowledge since the last look. */
   #hasAckNews = false;
-  /** Both ends are known to speak DTLS 1.3. */
-  #isVersionKnown: boolean;
+  /** The version, once both ends are known to speak it. */
+  #version: DtlsVersion | undefined;
   #isEmptyAckAnswered = false;
   /** Larger datagrams seem not to get through. */
   #isPathSmall = false;
@@ -72,9 +92,21 @@ export class HandshakeReliability {
     this.#assembler = new HandshakeAssembler(limits, received);
     this.#acks = new AckList(limits.ackedRecordsMax);
     this.#nextSendSeq = nextSendSeq;
-    this.#isVersionKnown = received !== undefined;
     this.#firstTimeoutMs = limits.initialTimeoutMs;
     this.#timeoutMs = limits.initialTimeoutMs;
+  }
+
+  /** Both ends are known to speak a version. */
+  set version(version: DtlsVersion) {
+    this.#version = version;
+  }
+
+  /**
+   * RFC 9147 section 7: "DTLS 1.3 endpoints MUST NOT send ACK records until the sender knows that the peer is
+   * negotiating DTLS 1.3."
+   */
+  get #isAcking(): boolean {
+    return this.#version === "1.3";
   }
 
   /** Whether a flight of this side is neither acknowledged nor answered. */
@@ -98,8 +130,6 @@ export class HandshakeReliability {
 
   /** Begins a flight, which answers the one before it and all that was received. */
   beginFlight(): void {
-    // A client's second flight answers a HelloRetryRequest or more, which say which version is spoken.
-    if (this.#nextSendSeq > 0) this.#isVersionKnown = true;
     this.#flight = new Flight(this.#limits);
     this.#transmittedAt = undefined;
     this.#isEmptyAckAnswered = false;
@@ -107,24 +137,63 @@ export class HandshakeReliability {
     this.#clearAcks();
   }
 
-  /** Adds a message to the flight that was begun. */
-  send(type: number, body: Uint8Array, epoch: number): void {
+  /** Adds a message to the flight that was begun, and returns it with its number. */
+  send(type: number, body: Uint8Array, epoch: number): HandshakeMessage {
+    const message = { type, messageSeq: this.#nextSendSeq++, body };
+    this.#openFlight.add(message, epoch);
+    return message;
+  }
+
+  /** Adds a ChangeCipherSpec to the flight that was begun. */
+  sendChangeCipherSpec(epoch: number): void {
+    this.#openFlight.addChangeCipherSpec(epoch);
+  }
+
+  get #openFlight(): Flight {
     if (this.#flight === undefined) throw new DtlsError("internal", "a message outside a flight");
-    this.#flight.add({ type, messageSeq: this.#nextSendSeq++, body }, epoch);
+    return this.#flight;
   }
 
   /**
-   * Takes the content of a handshake record; `newestEpoch` is the newest that can be opened. Throws
+   * Sends a message after the handshake, reliably, once the flight before it is acknowledged. Throws
+   * {@linkcode DtlsError} where too many wait.
+   */
+  enqueue(message: QueuedMessage): void {
+    if (this.#queue.length >= this.#limits.queuedMessagesMax) {
+      throw new DtlsError("queue-full", "too many messages wait to be acknowledged");
+    }
+    this.#queue.push(message);
+  }
+
+  /** Begins a flight of the messages that wait, where no other one is open. */
+  #beginQueued(epoch: number): void {
+    if (!this.#hasQueuedTurn) return;
+    this.#flight = new Flight(this.#limits);
+    this.#transmittedAt = undefined;
+    this.#isEmptyAckAnswered = false;
+    for (let message; (message = this.#queue.shift()) !== undefined;) {
+      this.send(message.type, message.body, epoch);
+      if (message.onAcked !== undefined) this.#onAcked.push(message.onAcked);
+      if (message.isLast === true) break;
+    }
+  }
+
+  get #hasQueuedTurn(): boolean {
+    return this.#isHandshakeOver && this.#flight === undefined && this.#queue.length > 0;
+  }
+
+  /**
+   * Takes the content of a handshake record; `expectedEpoch` is the one that the next message is to come in. Throws
    * {@linkcode DtlsFault} for an authenticated record that is malformed.
    */
-  onRecord(record: OpenedRecord, newestEpoch: number, now: Milliseconds): void {
+  onRecord(record: OpenedRecord, expectedEpoch: number, now: Milliseconds): void {
     let isKept = false;
     let isAnyDiscarded = false;
     for (const fragment of this.#readFragments(record)) {
       // Once there are keys, no message begins without them: of epoch 0 only what was complete before comes again.
       // Anybody could otherwise leave pieces that the peer's own would contradict.
       const isBegun = fragment.messageSeq < this.#assembler.nextReceiveSeq;
-      if (record.epoch === 0 && newestEpoch > 0 && !isBegun) {
+      if (record.epoch === 0 && expectedEpoch > 0 && !isBegun) {
         this.#drops.add("unexpected-plaintext");
         isAnyDiscarded = true;
         continue;
@@ -175,14 +244,14 @@ export class HandshakeReliability {
     this.#drops.add("duplicate-message");
     // RFC 9147 section 7: for post-handshake messages, and section 5.8.1 for the client's last flight, what arrives
     // again is acknowledged again.
-    if (this.#isHandshakeOver && this.#flight === undefined) {
+    if (this.#isAcking && this.#isHandshakeOver && this.#flight === undefined) {
       this.#askForAck();
       return true;
     }
     // RFC 9147 section 5.8.1: "The implementation reads a retransmitted flight from the peer when none of the
     // messages that it sent in response to that flight have been acknowledged: [...] it retransmits the flight".
     // The last piece of the peer's flight stands for all of it, so that one flight draws one answer.
-    const flight = this.#flight;
+    const flight = this.#flight ?? this.#lastFlight;
     if (flight === undefined || flight.isPartlyAcked || now < this.#quietUntil) return false;
     if (this.#assembler.isEndOfLatest(fragment, epoch)) this.#sendAgain(flight);
     return false;
@@ -204,35 +273,34 @@ export class HandshakeReliability {
    * empty ACK makes the peer send again (RFC 9147 section 7.1).
    */
   askAgain(now: Milliseconds): void {
-    if (!this.#isVersionKnown || this.#isHandshakeOver || this.#deadlines.has("ack")) return;
+    if (!this.#isAcking || this.#isHandshakeOver || this.#deadlines.has("ack")) return;
     this.#deadlines.set("ack", now + this.#timeoutMs * ACK_DELAY_FRACTION);
   }
 
-  /**
-   * RFC 9147 section 7: "DTLS 1.3 endpoints MUST NOT send ACK records until the sender knows that the peer is
-   * negotiating DTLS 1.3."
-   */
   #askForAck(): void {
-    if (this.#isVersionKnown) this.#isAckDue = true;
+    if (this.#isAcking) this.#isAckDue = true;
   }
 
-  /** New keys to open with were installed; see {@linkcode HandshakeAssembler.dropBefore}. */
+  /** Messages come in a newer epoch from here on; see {@linkcode HandshakeAssembler.dropBefore}. */
   onNewEpoch(epoch: number): void {
-    this.#isVersionKnown = true;
     this.#assembler.dropBefore(epoch);
   }
 
   /** The main handshake is complete. `isPeerWaiting`: the peer's last flight has no answer but an ACK. */
-  onHandshakeOver(isPeerWaiting: boolean): void {
+  onHandshakeOver(isPeerWaiting: boolean, now: Milliseconds): void {
     this.#isHandshakeOver = true;
     if (isPeerWaiting) this.#askForAck();
+    if (this.#version !== "1.2" || this.#flight === undefined) return;
+    this.#lastFlight = this.#flight;
+    this.#endFlight(now);
+    this.#deadlines.set("forget-last-flight", now + LAST_FLIGHT_LIFE_MS);
   }
 
   /** A datagram was handled: what is there of an unfinished flight is acknowledged in a while. */
   onDatagramEnd(now: Milliseconds): void {
     if (!this.#hasAckNews) return;
     this.#hasAckNews = false;
-    if (this.#isAckDue || !this.#isVersionKnown || this.#deadlines.has("ack")) return;
+    if (this.#isAckDue || !this.#isAcking || this.#deadlines.has("ack")) return;
     if (this.#isHandshakeOver && !this.#assembler.isWaiting) return;
     this.#deadlines.set("ack", now + this.#timeoutMs * ACK_DELAY_FRACTION);
   }
@@ -253,7 +321,7 @@ export class HandshakeReliability {
   /** The record numbers of an ACK, or `undefined` for one that is to be ignored. */
   #readAck(content: Uint8Array, epoch: number): readonly RecordNumber[] | undefined {
     // RFC 9147 section 7: "Until that point, ACK records received in epoch 0 MUST be ignored."
-    if (!this.#isVersionKnown) {
+    if (!this.#isAcking) {
       this.#drops.add("unexpected-plaintext");
       return undefined;
     }
@@ -303,6 +371,7 @@ export class HandshakeReliability {
       this.#firstTimeoutMs = Math.min(Math.max(measuredMs, leastMs), timeoutMsMax);
     }
     this.#timeoutMs = this.#firstTimeoutMs;
+    for (const onAcked of this.#onAcked.splice(0)) onAcked();
   }
 
   #clearAcks(): void {
@@ -331,7 +400,8 @@ export class HandshakeReliability {
       const timer = this.#deadlines.takeDue(now);
       if (timer === undefined) return;
       if (timer === "ack") this.#askForAck();
-      else this.#onRetransmitTimeout();
+      else if (timer === "retransmit") this.#onRetransmitTimeout();
+      else this.#lastFlight = undefined;
     }
   }
 
@@ -349,22 +419,24 @@ export class HandshakeReliability {
     this.#sendAgain(flight);
   }
 
-  /** Writes what is due into a datagram: an ACK in `ackEpoch`, then as much of the flight as fits. */
-  transmit(datagram: DatagramWriter, ackEpoch: number, now: Milliseconds): void {
+  /** Writes what is due into a datagram: an ACK in `epoch`, the newest, then as much of the flight as fits. */
+  transmit(datagram: DatagramWriter, epoch: number, now: Milliseconds): void {
     if (this.#isAckDue) {
-      const acked = this.#acks.newest(ackedRecordsIn(datagram.roomFor(ackEpoch)));
-      datagram.write(ackEpoch, ContentType.ACK, encodeAck(acked));
+      const acked = this.#acks.newest(ackedRecordsIn(datagram.roomFor(epoch)));
+      datagram.write(epoch, ContentType.ACK, encodeAck(acked));
       this.#isAckDue = false;
       this.#deadlines.clear("ack");
       if (this.#isHandshakeOver) this.#acks.clear();
     }
-    const flight = this.#flight;
+    this.#beginQueued(epoch);
+    const flight = this.#flight ?? this.#lastFlight;
     if (flight === undefined) return;
     if (flight.hasPending) {
       if (flight.transmit(datagram)) this.#transmittedAt ??= now;
       this.#quietUntil = now + this.#timeoutMs * ACK_DELAY_FRACTION;
     }
     const wasTransmitted = this.#transmittedAt !== undefined;
+    if (flight === this.#lastFlight) return;
     if (!flight.hasPending && wasTransmitted && !this.#deadlines.has("retransmit")) {
       this.#deadlines.set("retransmit", now + this.#timeoutMs);
     }
@@ -372,12 +444,16 @@ export class HandshakeReliability {
 
   /** Whether {@linkcode HandshakeReliability.transmit} would write something. */
   get hasPending(): boolean {
-    return this.#isAckDue || (this.#flight?.hasPending ?? false);
+    const flight = this.#flight ?? this.#lastFlight;
+    return this.#isAckDue || (flight?.hasPending ?? false) || this.#hasQueuedTurn;
   }
 
   /** Forgets everything: nothing is sent or waited for any more. */
   stop(): void {
     this.#flight = undefined;
+    this.#lastFlight = undefined;
+    this.#queue.length = 0;
+    this.#onAcked = [];
     this.#clearAcks();
     this.#deadlines.clearAll();
   }
