@@ -243,7 +243,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       return;
     }
     this.#guard(() => {
-      this.#records.openDatagram(bytes, (record) => this.#onRecord(record));
+      this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record));
       if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
       this.#reliability.onDatagramEnd(now);
       this.#dropKeys(now);
