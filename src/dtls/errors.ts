@@ -95,6 +95,7 @@ export type LocalReason =
   | "replaced"
   | "record-too-large"
   | "no-connection-ids"
+  | "wrong-version"
   | "key-exhausted"
   | "queue-full"
   | "too-many-messages"
