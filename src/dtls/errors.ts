@@ -101,6 +101,7 @@ export type LocalReason =
   | "too-many-messages"
   | "too-many-key-updates"
   | "forgery-limit"
+  | "idle-timeout"
   | "bad-option"
   | "bad-session"
   | "internal";
@@ -121,6 +122,13 @@ export class DtlsError extends Error {
 
 /** Any error that ends an association. */
 export type AssociationError = DtlsFault | DtlsAlertError | DtlsError;
+
+/** Why an association ended, in a word to count by: the reason, or `alert-` and the peer's alert. */
+export function errorReason(error: AssociationError): string {
+  return error instanceof DtlsAlertError
+    ? `alert-${codePointName(AlertDescription, error.description).toLowerCase()}`
+    : error.reason;
+}
 
 /** The alert that tells the peer of an error: the one place that chooses it. */
 export function alertFor(error: unknown): AlertDescription {
