@@ -24,6 +24,7 @@ const ALERTS = {
   "bad-signature": AlertDescription.DECRYPT_ERROR,
   "bad-finished": AlertDescription.DECRYPT_ERROR,
   "bad-binder": AlertDescription.DECRYPT_ERROR,
+  "too-many-cids-requested": AlertDescription.TOO_MANY_CIDS_REQUESTED,
   "unsupported-version": AlertDescription.PROTOCOL_VERSION,
   "inappropriate-fallback": AlertDescription.INAPPROPRIATE_FALLBACK,
   "missing-extension": AlertDescription.MISSING_EXTENSION,
@@ -50,6 +51,7 @@ export type FaultReason =
   | "bad-signature"
   | "bad-finished"
   | "bad-binder"
+  | "too-many-cids-requested"
   | "unsupported-version"
   | "inappropriate-fallback"
   | "missing-extension"
@@ -94,9 +96,14 @@ export type LocalReason =
   | "closed"
   | "replaced"
   | "record-too-large"
+  | "no-connection-ids"
+  | "wrong-version"
   | "key-exhausted"
   | "queue-full"
+  | "too-many-messages"
+  | "too-many-key-updates"
   | "forgery-limit"
+  | "idle-timeout"
   | "bad-option"
   | "bad-session"
   | "internal";
@@ -117,6 +124,13 @@ export class DtlsError extends Error {
 
 /** Any error that ends an association. */
 export type AssociationError = DtlsFault | DtlsAlertError | DtlsError;
+
+/** Why an association ended, in a word to count by: the reason, or `alert-` and the peer's alert. */
+export function errorReason(error: AssociationError): string {
+  return error instanceof DtlsAlertError
+    ? `alert-${codePointName(AlertDescription, error.description).toLowerCase()}`
+    : error.reason;
+}
 
 /** Alerts that DTLS 1.2 does not have: RFC 5246 section 7.2.2 leaves it with handshake_failure. */
 const NEWER_ALERTS: readonly AlertDescription[] = [

@@ -120,16 +120,16 @@ function setUint48(view: DataView, offset: number, value: number): void {
 export class RecordSealer12 implements RecordSealer {
   readonly epoch: number;
   readonly #protection: Protection;
-  readonly #sealedRecordsMax: number;
-  readonly #connectionId: Uint8Array;
+  readonly sealedRecordsMax: number;
+  readonly connectionId: Uint8Array;
   #nextRecordNumber = 0;
 
   /** `connectionId` is the peer's, empty where it wants none. */
   constructor(epoch: number, suite: SuiteParameters, keys: RecordKeys12, connectionId: Uint8Array) {
     this.epoch = epoch;
     this.#protection = new Protection(epoch, keys, connectionId);
-    this.#sealedRecordsMax = suite.sealedRecordsMax;
-    this.#connectionId = connectionId;
+    this.sealedRecordsMax = suite.sealedRecordsMax;
+    this.connectionId = connectionId;
   }
 
   get nextRecordNumber(): number {
@@ -137,19 +137,19 @@ export class RecordSealer12 implements RecordSealer {
   }
 
   get overheadBytes(): number {
-    const idBytes = this.#connectionId.length;
+    const idBytes = this.connectionId.length;
     const { explicitBytes, aead } = this.#protection;
     return PLAINTEXT_HEADER_BYTES + idBytes + explicitBytes + (idBytes > 0 ? 1 : 0) + aead.tagBytes;
   }
 
   seal(datagram: Uint8Array, start: number, type: number, content: Uint8Array): number {
     const recordNumber = this.#nextRecordNumber;
-    if (recordNumber >= this.#sealedRecordsMax) {
+    if (recordNumber >= this.sealedRecordsMax) {
       throw new DtlsError("key-exhausted", "the sending key has reached its limit");
     }
     this.#nextRecordNumber = recordNumber + 1;
     const { aead, explicitBytes } = this.#protection;
-    const id = this.#connectionId;
+    const id = this.connectionId;
     const hasId = id.length > 0;
     const plaintextBytes = content.length + (hasId ? 1 : 0);
     const end = start + this.overheadBytes + content.length;
@@ -183,8 +183,7 @@ export class RecordOpener12 implements RecordOpener {
   readonly #protection: Protection;
   readonly #window: ReplayWindow;
   readonly #hasId: boolean;
-  readonly #forgedRecordsMax: number;
-  #forgedRecords = 0;
+  readonly forgedRecordsMax: number;
 
   /** `connectionId` is this side's, empty where it wants none. */
   constructor(
@@ -197,18 +196,13 @@ export class RecordOpener12 implements RecordOpener {
     this.#protection = new Protection(epoch, keys, connectionId);
     this.#window = new ReplayWindow(replayWindowRecords);
     this.#hasId = connectionId.length > 0;
-    this.#forgedRecordsMax = this.#protection.explicitBytes > 0
+    this.forgedRecordsMax = this.#protection.explicitBytes > 0
       ? FORGED_RECORDS_MAX_GCM
       : FORGED_RECORDS_MAX_CHACHA;
   }
 
   get nextRecordNumber(): number {
     return this.#window.next;
-  }
-
-  /** RFC 9325 section 4.4: "When a receiver has reached IL, the implementation SHOULD close the connection." */
-  get isForgeryLimitReached(): boolean {
-    return this.#forgedRecords >= this.#forgedRecordsMax;
   }
 
   /** RFC 9146 section 3: "a check MUST be made to determine whether a non-zero-length CID is expected". */
@@ -224,10 +218,7 @@ export class RecordOpener12 implements RecordOpener {
     const check = this.#window.check(recordNumber);
     if (check !== "new") return { kind: check };
     const plaintext = this.#decrypt(type, recordNumber, content);
-    if (plaintext === undefined) {
-      this.#forgedRecords++;
-      return { kind: "bad-tag" };
-    }
+    if (plaintext === undefined) return { kind: "bad-tag" };
     this.#window.accept(recordNumber);
     if (plaintext.length > RECORD_CONTENT_BYTES_MAX) {
       throw new DtlsFault("record-overflow", "a record's content is longer than 2^14 bytes");
