@@ -6,8 +6,11 @@ import type { HandshakeMessage } from "./handshake_fragment.ts";
 /** Waits for post-handshake messages, without end. */
 export function* postHandshake(
   isClient: boolean,
+  onTicket: (body: Uint8Array) => void,
 ): Generator<readonly HandshakeType[], never, HandshakeMessage> {
-  // A server's tickets may be ignored: RFC 8446 section 4.6.1 leaves their use to the client.
   const expected: readonly HandshakeType[] = isClient ? [HandshakeType.NEW_SESSION_TICKET] : [];
-  for (;;) yield expected;
+  for (;;) {
+    const { type, body } = yield expected;
+    if (type === HandshakeType.NEW_SESSION_TICKET) onTicket(body);
+  }
 }

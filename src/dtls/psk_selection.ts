@@ -3,11 +3,12 @@
 
 import { equalBytes } from "../base/bytes.ts";
 import type { Milliseconds } from "../base/core.ts";
-import type { SuiteParameters } from "./cipher_suites.ts";
-import { suiteParameters } from "./cipher_suites.ts";
+import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, ProtocolVersion, PskKeyExchangeMode } from "./code_points.ts";
 import type { CryptoProvider, Hash } from "./crypto/provider.ts";
+import { DtlsFault } from "./errors.ts";
 import { decodeExtension, requireExtension } from "./extensions.ts";
+import { chooseCredential } from "./handshake_proofs.ts";
 import type { ClientHello } from "./hello_messages.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import {
@@ -23,7 +24,7 @@ import {
   offerablePsk,
   offeredIdentity,
 } from "./psk_importer.ts";
-import { isPeerIdentified, isPeerStillTrusted } from "./reverification.ts";
+import { isPeerIdentified, isPeerStillTrusted } from "./peer_trust.ts";
 import type { TicketState } from "./ticket_keys.ts";
 
 /** Identities of one offer that are tried as tickets: opening one costs the server more than sending one costs. */
@@ -44,6 +45,7 @@ export interface SelectedPsk extends OfferablePsk {
 /** What of the negotiation a PSK has to fit. */
 export interface PskContext {
   readonly suite: SuiteParameters;
+  readonly signatureSchemes: readonly number[];
   readonly serverName: string | undefined;
   readonly alpn: string | undefined;
 }
@@ -53,23 +55,36 @@ export interface PskContext {
  * none that fits. Throws `DtlsFault` or `DecodeError` for an offer that is malformed.
  */
 export function selectPsk(
-  { extensions }: ClientHello,
+  hello: ClientHello,
   context: PskContext,
   options: DtlsServerOptions,
   now: Milliseconds,
 ): SelectedPsk | undefined {
+  const { extensions } = hello;
   requireLast(extensions);
   const offered = decodeExtension(extensions, ExtensionType.PRE_SHARED_KEY, readOfferedPsks);
   if (offered === undefined) return undefined;
   // RFC 8446 section 4.2.9: "If clients offer "pre_shared_key" without a "psk_key_exchange_modes" extension, servers
   // MUST abort the handshake."
-  const modes = requireExtension(
+  requireExtension(extensions, ExtensionType.PSK_KEY_EXCHANGE_MODES, readPskKeyExchangeModes);
+  if (!usesPskWithExchange(hello)) return undefined;
+  const ticket = selectTicket(offered, context, options, now);
+  if (ticket !== undefined) return ticket;
+  const { isPskPreferred = true, credentials } = options;
+  if (!isPskPreferred && chooseCredential(credentials, context.signatureSchemes) !== undefined) {
+    return undefined;
+  }
+  return selectExternal(offered, context, options);
+}
+
+/** Whether a client uses PSKs in the one way that is offered here, with (EC)DHE. */
+export function usesPskWithExchange({ extensions }: ClientHello): boolean {
+  const modes = decodeExtension(
     extensions,
     ExtensionType.PSK_KEY_EXCHANGE_MODES,
     readPskKeyExchangeModes,
   );
-  if (!modes.includes(PskKeyExchangeMode.PSK_DHE_KE)) return undefined;
-  return selectTicket(offered, context, options, now) ?? selectExternal(offered, context, options);
+  return modes?.includes(PskKeyExchangeMode.PSK_DHE_KE) ?? false;
 }
 
 function selectTicket(
@@ -151,4 +166,15 @@ export function checkSelectedPsk(
 ): void {
   const parameters = { provider, hash: psk.hash, kind: psk.kind, psk: psk.key };
   checkBinder(parameters, before, body, psk.offered, psk.index);
+}
+
+/**
+ * RFC 8446 section 4.1.2: what a client may change after a HelloRetryRequest leaves a PSK that the server took where it
+ * was, since it fits the suite.
+ */
+export function requireStillOffered({ identity }: SelectedPsk, { extensions }: ClientHello): void {
+  const offered = requireExtension(extensions, ExtensionType.PRE_SHARED_KEY, readOfferedPsks);
+  if (!offered.identities.some((entry) => equalBytes(entry.identity, identity))) {
+    throw new DtlsFault("illegal-parameter", "the PSK is gone after the HelloRetryRequest");
+  }
 }
