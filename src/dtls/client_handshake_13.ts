@@ -19,11 +19,13 @@ import {
 import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
 import type { ClientOffer } from "./client_hello.ts";
 import { ExtensionType, HandshakeType, ProtocolVersion } from "./code_points.ts";
+import { chooseCredential } from "./credentials.ts";
 import { DtlsFault } from "./errors.ts";
 import {
   decodeExtension,
   extensionName,
   type Extensions,
+  readAuthorities,
   readCodePoints,
   readConnectionId,
   readCookie,
@@ -35,7 +37,6 @@ import { exporter, type Handshake, type HandshakeIo, scheduleParameters } from "
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { decodeServerHello, isHelloRetryRequest, type ServerHello } from "./hello_messages.ts";
 import {
-  chooseCredential,
   receiveCertificateVerify,
   receiveFinished,
   sendCertificateVerify,
@@ -105,7 +106,7 @@ export function* clientHandshake13(
   const alpn = acceptEncryptedExtensions(offer, options, decodeEncryptedExtensions(encrypted.body));
 
   const { peerChain, request } = psk === undefined
-    ? yield* receiveServerCredential(io, options)
+    ? yield* receiveServerCredential(io, options, offer)
     : { peerChain: psk.session?.peerChain ?? [], request: undefined };
   yield* receiveFinished(io, parameters, serverSecret);
 
@@ -179,6 +180,7 @@ interface ServerCredential {
 function* receiveServerCredential(
   io: HandshakeIo,
   options: DtlsClientOptions,
+  { signatureSchemes }: ClientOffer,
 ): Generator<readonly HandshakeType[], ServerCredential, HandshakeMessage> {
   let next = yield [HandshakeType.CERTIFICATE_REQUEST, HandshakeType.CERTIFICATE];
   let request: CertificateRequest | undefined;
@@ -190,7 +192,7 @@ function* receiveServerCredential(
   const peerChain = acceptServerCertificate(io, next);
   const peer = verifyChain(options.verifyPeer, peerChain, io.now());
   io.transcript.add(next);
-  yield* receiveCertificateVerify(io, "server", peer.publicKey);
+  yield* receiveCertificateVerify(io, "server", peer.publicKey, signatureSchemes);
   return { peerChain, request };
 }
 
@@ -380,10 +382,13 @@ function presentCredential(
     ExtensionType.SIGNATURE_ALGORITHMS,
     (reader) => readCodePoints(reader, 2),
   );
-  const sent = chooseCredential(
-    options.credential === undefined ? [] : [options.credential],
-    schemes,
+  const authorities = decodeExtension(
+    request.extensions,
+    ExtensionType.CERTIFICATE_AUTHORITIES,
+    readAuthorities,
   );
+  const wishes = { version: "1.3", schemes, authorities: authorities ?? [] } as const;
+  const sent = chooseCredential(options.credentials ?? [], wishes);
   io.send(HandshakeType.CERTIFICATE, encodeCertificate(sent?.credential.chain ?? []));
   if (sent !== undefined) sendCertificateVerify(io, "client", sent);
 }

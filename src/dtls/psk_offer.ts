@@ -6,12 +6,7 @@ import { ProtocolVersion } from "./code_points.ts";
 import type { CryptoProvider, Hash, HashName } from "./crypto/provider.ts";
 import { DtlsFault } from "./errors.ts";
 import type { DtlsClientOptions } from "./options.ts";
-import {
-  bindersBytesOf,
-  encodeOfferedPsks,
-  pskBinder,
-  setBinders,
-} from "./pre_shared_key.ts";
+import { bindersBytesOf, encodeOfferedPsks, pskBinder, setBinders } from "./pre_shared_key.ts";
 import { type ExternalPsk, type OfferablePsk, offerablePsk } from "./psk_importer.ts";
 import { isPeerIdentified, isPeerStillTrusted } from "./peer_trust.ts";
 import { type DtlsSession, isSessionUsable } from "./session.ts";

@@ -3,13 +3,14 @@
 
 import { equalBytes } from "../base/bytes.ts";
 import type { Milliseconds } from "../base/core.ts";
-import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
+import { suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, ProtocolVersion, PskKeyExchangeMode } from "./code_points.ts";
 import type { CryptoProvider, Hash } from "./crypto/provider.ts";
+import { serverCredential } from "./credentials.ts";
 import { DtlsFault } from "./errors.ts";
 import { decodeExtension, requireExtension } from "./extensions.ts";
-import { chooseCredential } from "./handshake_proofs.ts";
 import type { ClientHello } from "./hello_messages.ts";
+import type { HelloNegotiation } from "./hello_negotiation.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import {
   checkBinder,
@@ -42,21 +43,13 @@ export interface SelectedPsk extends OfferablePsk {
   readonly offered: OfferedPsks;
 }
 
-/** What of the negotiation a PSK has to fit. */
-export interface PskContext {
-  readonly suite: SuiteParameters;
-  readonly signatureSchemes: readonly number[];
-  readonly serverName: string | undefined;
-  readonly alpn: string | undefined;
-}
-
 /**
  * Reads the offer of a ClientHello and takes a PSK of it, whose binder is yet to be checked. `undefined` where there is
  * none that fits. Throws `DtlsFault` or `DecodeError` for an offer that is malformed.
  */
 export function selectPsk(
   hello: ClientHello,
-  context: PskContext,
+  negotiation: HelloNegotiation,
   options: DtlsServerOptions,
   now: Milliseconds,
 ): SelectedPsk | undefined {
@@ -68,13 +61,11 @@ export function selectPsk(
   // MUST abort the handshake."
   requireExtension(extensions, ExtensionType.PSK_KEY_EXCHANGE_MODES, readPskKeyExchangeModes);
   if (!usesPskWithExchange(hello)) return undefined;
-  const ticket = selectTicket(offered, context, options, now);
+  const ticket = selectTicket(offered, negotiation, options, now);
   if (ticket !== undefined) return ticket;
-  const { isPskPreferred = true, credentials } = options;
-  if (!isPskPreferred && chooseCredential(credentials, context.signatureSchemes) !== undefined) {
-    return undefined;
-  }
-  return selectExternal(offered, context, options);
+  const { isPskPreferred = true } = options;
+  if (!isPskPreferred && serverCredential(options, negotiation) !== undefined) return undefined;
+  return selectExternal(offered, negotiation, options);
 }
 
 /** Whether a client uses PSKs in the one way that is offered here, with (EC)DHE. */
@@ -89,7 +80,7 @@ export function usesPskWithExchange({ extensions }: ClientHello): boolean {
 
 function selectTicket(
   offered: OfferedPsks,
-  context: PskContext,
+  negotiation: HelloNegotiation,
   options: DtlsServerOptions,
   now: Milliseconds,
 ): SelectedPsk | undefined {
@@ -98,7 +89,7 @@ function selectTicket(
   for (const [index, entry] of offered.identities.slice(0, TICKETS_TRIED_MAX).entries()) {
     const ticket = tickets.open(entry.identity, now);
     if (ticket === undefined) continue;
-    if (!isResumable(ticket, context, options, now)) {
+    if (!isResumable(ticket, negotiation, options, now)) {
       ticket.secret.fill(0);
       continue;
     }
@@ -106,7 +97,7 @@ function selectTicket(
       ...entry,
       index,
       key: ticket.secret,
-      hash: context.suite.hash,
+      hash: negotiation.suite.hash,
       kind: "resumption",
       ticket,
       external: undefined,
@@ -122,7 +113,7 @@ function selectTicket(
  */
 function isResumable(
   ticket: TicketState,
-  { suite, serverName, alpn }: PskContext,
+  { suite, serverName, alpn }: HelloNegotiation,
   options: DtlsServerOptions,
   now: Milliseconds,
 ): boolean {
@@ -139,7 +130,7 @@ function isResumable(
 /** The first of the server's external PSKs that the client offers for the suite. */
 function selectExternal(
   offered: OfferedPsks,
-  { suite }: PskContext,
+  { suite }: HelloNegotiation,
   { provider, externalPsks = [] }: DtlsServerOptions,
 ): SelectedPsk | undefined {
   for (const external of externalPsks) {

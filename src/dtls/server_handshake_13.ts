@@ -13,8 +13,10 @@ import {
 import { groupName, SIGNATURE_SCHEMES } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
 import { KEY_EXCHANGE_RANDOMNESS_BYTES } from "./crypto/provider.ts";
+import { type ChosenCredential, serverCredential } from "./credentials.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import {
+  encodeAuthorities,
   encodeCodePoints,
   encodeConnectionId,
   encodeKeyShare,
@@ -23,7 +25,6 @@ import {
 import { exporter, type Handshake, type HandshakeIo, scheduleParameters } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import {
-  chooseCredential,
   receiveCertificateVerify,
   receiveFinished,
   sendCertificateVerify,
@@ -75,6 +76,11 @@ export function* serverHandshake13(
     checkSelectedPsk(io.provider, psk, io.transcript.before(suite.hash), body);
     io.eraseAfterHandshake(psk.key);
   }
+  // Whatever may fail for the client's wishes fails before there are keys that it does not have.
+  const chosen = psk === undefined ? serverCredential(options, negotiation) : undefined;
+  if (psk === undefined && chosen === undefined) {
+    throw new DtlsFault("no-common-parameters", "no credential that the client can verify");
+  }
   io.transcript.add({ type: HandshakeType.CLIENT_HELLO, messageSeq, body });
 
   const group = groupName(share.group);
@@ -108,8 +114,8 @@ export function* serverHandshake13(
   sendEncryptedExtensions(io, negotiation);
   // RFC 8446 section 4.3.2: "Servers which are authenticating with a PSK MUST NOT send the CertificateRequest message
   // in the main handshake".
-  const isClientAsked = psk === undefined && (options.clientCertificate ?? "none") !== "none";
-  if (psk === undefined) sendCredential(io, options, negotiation, isClientAsked);
+  const isClientAsked = chosen !== undefined && (options.clientCertificate ?? "none") !== "none";
+  if (chosen !== undefined) sendCredential(io, options, chosen, isClientAsked);
   sendFinished(io, parameters, serverSecret);
 
   const master = handshakeSecret.masterSecret();
@@ -202,19 +208,17 @@ function sendEncryptedExtensions(io: HandshakeIo, { alpn }: HelloNegotiation): v
 function sendCredential(
   io: HandshakeIo,
   options: DtlsServerOptions,
-  negotiation: HelloNegotiation,
+  chosen: ChosenCredential,
   isClientAsked: boolean,
 ): void {
-  const chosen = chooseCredential(options.credentials, negotiation.signatureSchemes);
-  if (chosen === undefined) {
-    throw new DtlsFault("no-common-parameters", "no credential that the client can verify");
-  }
   if (isClientAsked) {
-    const schemes = encodeCodePoints(SIGNATURE_SCHEMES, 2);
-    io.send(
-      HandshakeType.CERTIFICATE_REQUEST,
-      encodeCertificateRequest(new Map([[ExtensionType.SIGNATURE_ALGORITHMS, schemes]])),
-    );
+    const { signatureSchemes = SIGNATURE_SCHEMES, certificateAuthorities = [] } = options;
+    const wishes = new Map<number, Uint8Array>();
+    wishes.set(ExtensionType.SIGNATURE_ALGORITHMS, encodeCodePoints(signatureSchemes, 2));
+    if (certificateAuthorities.length > 0) {
+      wishes.set(ExtensionType.CERTIFICATE_AUTHORITIES, encodeAuthorities(certificateAuthorities));
+    }
+    io.send(HandshakeType.CERTIFICATE_REQUEST, encodeCertificateRequest(wishes));
   }
   io.send(HandshakeType.CERTIFICATE, encodeCertificate(chosen.credential.chain));
   sendCertificateVerify(io, "server", chosen);
@@ -241,6 +245,6 @@ function* receiveClientCertificate(
   }
   const peer = verifyChain(options.verifyPeer, chain, io.now());
   io.transcript.add(message);
-  yield* receiveCertificateVerify(io, "client", peer.publicKey);
+  yield* receiveCertificateVerify(io, "client", peer.publicKey, options.signatureSchemes);
   return chain;
 }

@@ -36,7 +36,7 @@ function sessionsOf(pair: DtlsPair): DtlsSession[] {
 }
 
 const MUTUAL: Pick<PairOptions, "client" | "server"> = {
-  client: { credential: credential(CLIENT_CREDENTIAL), alpn: ["sqp/1"] },
+  client: { credentials: [credential(CLIENT_CREDENTIAL)], alpn: ["sqp/1"] },
   server: { clientCertificate: "required", alpn: ["sqp/1"] },
 };
 
@@ -210,7 +210,7 @@ Deno.test("the client's chain is verified again: a server that trusts it no more
 });
 
 Deno.test("a session without a client's chain is not resumed where one is required", () => {
-  const client = { credential: credential(CLIENT_CREDENTIAL) };
+  const client = { credentials: [credential(CLIENT_CREDENTIAL)] };
   const { second } = resume({ client }, { server: { clientCertificate: "required" } });
   assertConnected(second, false);
   assertEquals(second.server.association!.peerChain, [CLIENT_CREDENTIAL.certificate]);
