@@ -28,6 +28,7 @@ import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
 import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
 import { serverHandshake } from "./server_handshake.ts";
 import type { AcceptedHello } from "./server_hello.ts";
+import type { DtlsSession } from "./session.ts";
 
 /** What an association tells the layer above. */
 export type DtlsEvent =
@@ -35,6 +36,8 @@ export type DtlsEvent =
   | { readonly kind: "connected" }
   /** The content of one record of application data. */
   | { readonly kind: "application-data"; readonly bytes: Uint8Array }
+  /** A session that a client may keep and offer later; each is for one use, so that nobody can link several. */
+  | { readonly kind: "session"; readonly session: DtlsSession }
   /** The peer closed the association in order. The last event. */
   | { readonly kind: "closed" }
   /** The association ended by a fault, an alert or a time-out. The last event. */
@@ -175,6 +178,16 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   /** The peer's verified chain in DER, leaf first; empty where it presented none, or before it is connected. */
   get peerChain(): readonly Uint8Array[] {
     return this.#result?.peerChain ?? [];
+  }
+
+  /** Whether a session was resumed, once connected. */
+  get isResumed(): boolean {
+    return this.#result?.isResumed ?? false;
+  }
+
+  /** The identity of the external PSK that vouched for the peer, in this handshake or before a resumption. */
+  get pskIdentity(): Uint8Array | undefined {
+    return this.#result?.pskIdentity;
   }
 
   /** The connection ID that the peer's records carry; empty for none. */
@@ -417,9 +430,17 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     );
     this.#rekeying = rekeying;
     handlers.set(HandshakeType.KEY_UPDATE, (body) => rekeying.onKeyUpdate(body));
-    // A server's tickets may be ignored: RFC 8446 section 4.6.1 leaves their use to the client.
-    if (this.#isClient) handlers.set(HandshakeType.NEW_SESSION_TICKET, () => {});
+    if (this.#isClient) {
+      handlers.set(HandshakeType.NEW_SESSION_TICKET, (body) => this.#onTicket(body));
+    }
     return handlers;
+  }
+
+  #onTicket(body: Uint8Array): void {
+    const session = this.#result?.acceptTicket?.(body, this.#now);
+    if (session === undefined) return;
+    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
+    this.#pushEvent({ kind: "session", session });
   }
 
   #onApplicationData(record: OpenedRecord): void {

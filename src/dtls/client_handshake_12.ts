@@ -44,6 +44,7 @@ import { encodeCertificateVerify } from "./certificate_messages.ts";
 import type { ServerHello } from "./hello_messages.ts";
 import { startKeyExchange } from "./key_share.ts";
 import type { DtlsClientOptions } from "./options.ts";
+import { verifyChain } from "./peer_trust.ts";
 
 type Received<Value> = Generator<readonly HandshakeType[], Value, HandshakeMessage>;
 
@@ -102,6 +103,8 @@ export function* clientHandshake12(
     alpn,
     serverName: options.serverName,
     peerChain,
+    isResumed: false,
+    pskIdentity: undefined,
     exportKeyingMaterial: exporter12(io, master),
   };
 }
@@ -141,7 +144,7 @@ function* receiveServerCertificate(
   const peerChain = decodeCertificate12(message.body, io.limits.certificateChainMax);
   // RFC 5246 section 7.4.2: a server's certificate is always there where the key exchange is not anonymous.
   if (peerChain.length === 0) throw new DtlsFault("decode-error", "the server sent no certificate");
-  const { publicKey } = options.verifyPeer(peerChain, io.now());
+  const { publicKey } = verifyChain(options.verifyPeer, peerChain, io.now());
   const { type, group } = certificateKind(publicKey);
   // RFC 5246 section 7.4.2: "The end entity certificate's public key (and associated restrictions) MUST be compatible
   // with the selected key exchange algorithm."

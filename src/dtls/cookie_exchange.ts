@@ -116,7 +116,7 @@ export class CookieExchange {
     if (!this.#use(cookie, now)) return { kind: "used" };
     const body = helloRetryRequest(content.suite, content.group, cookie);
     const retry = { clientHelloHash: content.clientHelloHash, helloRetryRequest: body };
-    return { kind: "accepted", accepted: { hello, ...message, retry } };
+    return { kind: "accepted", accepted: { hello, ...message, address, retry } };
   }
 
   /** Of DTLS 1.2 a cookie holds the time; its MAC covers what the ClientHello must not change as well. */

@@ -10,7 +10,7 @@ import { SIGNATURE_SCHEMES_12, signatureName } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
 import { certificateTypesOf, type ChosenServerCredential } from "./credential_choice_12.ts";
 import type { KeyExchange } from "./crypto/provider.ts";
-import { DtlsError, DtlsFault } from "./errors.ts";
+import { DtlsFault } from "./errors.ts";
 import { encodeConnectionId, encodeProtocolNames } from "./extensions.ts";
 import {
   deriveMasterSecret,
@@ -38,6 +38,7 @@ import { encodeServerHello, RANDOM_BYTES } from "./hello_messages.ts";
 import { type HelloNegotiation12, negotiateHello12 } from "./hello_negotiation_12.ts";
 import { startKeyExchange } from "./key_share.ts";
 import { DEFAULT_VERSIONS, type DtlsServerOptions } from "./options.ts";
+import { verifyChain } from "./peer_trust.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 
 type Received<Value> = Generator<readonly HandshakeType[], Value, HandshakeMessage>;
@@ -107,6 +108,8 @@ export function* serverHandshake12(
     alpn: negotiation.alpn,
     serverName: negotiation.serverName,
     peerChain: claimed.chain,
+    isResumed: false,
+    pskIdentity: undefined,
     exportKeyingMaterial: exporter12(io, master),
   };
 }
@@ -172,10 +175,7 @@ function* receiveClientCertificate(
     }
     return NO_CHAIN;
   }
-  if (options.verifyPeer === undefined) {
-    throw new DtlsError("bad-option", "clients are asked for certificates without a verifier");
-  }
-  return { chain, publicKey: options.verifyPeer(chain, io.now()).publicKey };
+  return { chain, publicKey: verifyChain(options.verifyPeer, chain, io.now()).publicKey };
 }
 
 function* receiveKeyExchange(io: HandshakeIo, exchange: KeyExchange): Received<Uint8Array> {
