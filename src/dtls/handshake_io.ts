@@ -70,7 +70,7 @@ export function handshakeIo(
     send: (type, body) => transcript.add(reliability.send(type, body, records.sealingEpoch)),
     sendChangeCipherSpec: () => reliability.sendChangeCipherSpec(records.sealingEpoch),
     installSealer: (sealer) => records.addSealer(sealer),
-    installOpener: (opener) => records.addOpener(opener, now()),
+    installOpener: (opener) => records.addOpener(opener),
     expectEpoch: (epoch) => {
       onExpectedEpoch(epoch);
       reliability.onNewEpoch(epoch);
