@@ -115,7 +115,7 @@ func describe(conn *dtls.Conn) {
 	}
 	exported, err := state.ExportKeyingMaterial("EXPORTER-test", nil, 16)
 	check(err)
-	fmt.Printf("connected: %s %s %x\n", state.NegotiatedProtocol, peer, exported)
+	fmt.Printf("connected: %s %s exporter %x\n", state.NegotiatedProtocol, peer, exported)
 }
 
 func updateKeys(conn *dtls.Conn) {
