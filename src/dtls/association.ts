@@ -28,6 +28,7 @@ import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
 import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
 import { serverHandshake } from "./server_handshake.ts";
 import type { AcceptedHello } from "./server_hello.ts";
+import type { DtlsSession } from "./session.ts";
 
 /** What an association tells the layer above. */
 export type DtlsEvent =
@@ -35,6 +36,8 @@ export type DtlsEvent =
   | { readonly kind: "connected" }
   /** The content of one record of application data. */
   | { readonly kind: "application-data"; readonly bytes: Uint8Array }
+  /** A session that a client may keep and offer later; each is for one use, so that nobody can link several. */
+  | { readonly kind: "session"; readonly session: DtlsSession }
   /** The peer closed the association in order. The last event. */
   | { readonly kind: "closed" }
   /** The association ended by a fault, an alert or a time-out. The last event. */
@@ -136,7 +139,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       handshake,
       isClient: false,
       received: { type: HandshakeType.CLIENT_HELLO, messageSeq, body },
-      nextSendSeq: accepted.retry === undefined ? 0 : 1,
+      // What was sent without state had the numbers before the client's.
+      nextSendSeq: messageSeq,
       nextPlaintextNumber: accepted.recordNumber,
     }, now);
   }
@@ -174,6 +178,16 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   /** The peer's verified chain in DER, leaf first; empty where it presented none, or before it is connected. */
   get peerChain(): readonly Uint8Array[] {
     return this.#result?.peerChain ?? [];
+  }
+
+  /** Whether a session was resumed, once connected. */
+  get isResumed(): boolean {
+    return this.#result?.isResumed ?? false;
+  }
+
+  /** The identity of the external PSK that vouched for the peer, in this handshake or before a resumption. */
+  get pskIdentity(): Uint8Array | undefined {
+    return this.#result?.pskIdentity;
   }
 
   /** The connection ID that the peer's records carry; empty for none. */
@@ -416,9 +430,17 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     );
     this.#rekeying = rekeying;
     handlers.set(HandshakeType.KEY_UPDATE, (body) => rekeying.onKeyUpdate(body));
-    // A server's tickets may be ignored: RFC 8446 section 4.6.1 leaves their use to the client.
-    if (this.#isClient) handlers.set(HandshakeType.NEW_SESSION_TICKET, () => {});
+    if (this.#isClient) {
+      handlers.set(HandshakeType.NEW_SESSION_TICKET, (body) => this.#onTicket(body));
+    }
     return handlers;
+  }
+
+  #onTicket(body: Uint8Array): void {
+    const session = this.#result?.acceptTicket?.(body, this.#now);
+    if (session === undefined) return;
+    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
+    this.#pushEvent({ kind: "session", session });
   }
 
   #onApplicationData(record: OpenedRecord): void {
@@ -437,7 +459,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     // RFC 8446 section 5.4, see there for handshake records.
     if (content.length === 0) throw new DtlsFault("unexpected-message", "an alert without content");
     if (content.length !== 2) throw new DtlsFault("decode-error", "an alert has two bytes");
-    const description = content[1]!;
+    const [level, description] = [content[0]!, content[1]!];
     if (description === AlertDescription.CLOSE_NOTIFY) {
       this.#pushEvent({ kind: "closed" });
       // RFC 8446 section 6.1: "Each party MUST send a "close_notify" alert before closing its write side". It is said
@@ -445,6 +467,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       return this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING, 0);
     }
     if (description === AlertDescription.USER_CANCELED) return;
+    // RFC 5246 section 7.2.2, of DTLS 1.2: "If an alert with a level of warning is sent and received, generally the
+    // connection can continue normally." A server may send one before it has said which version it speaks.
+    if (this.#version !== "1.3" && level === AlertLevel.WARNING) return;
     // RFC 8446 section 6.2: whatever its level says, every other alert is an error alert and fatal.
     this.#pushEvent({ kind: "failed", error: new DtlsAlertError(description) });
     this.#release();
@@ -460,7 +485,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       if (this.#state === "closing" || this.#state === "closed") return;
       const error = asAssociationError(thrown);
       this.#pushEvent({ kind: "failed", error });
-      this.#end(alertFor(error), AlertLevel.FATAL);
+      this.#end(alertFor(error, this.#version), AlertLevel.FATAL);
     }
   }
 

@@ -8,7 +8,6 @@
 //   5. [Certificate, CertificateVerify], Finished ->
 //   6.                         <- ACK
 
-import { EMPTY_BYTES } from "../base/bytes.ts";
 import {
   type CertificateRequest,
   decodeCertificate,
@@ -16,30 +15,27 @@ import {
   decodeEncryptedExtensions,
   encodeCertificate,
 } from "./certificate_messages.ts";
-import { suiteParameters } from "./cipher_suites.ts";
+import type { SuiteParameters } from "./cipher_suites.ts";
+import {
+  acceptProtocol,
+  acceptSuite,
+  allowOnly,
+  negotiateConnectionIds,
+} from "./client_answers.ts";
 import type { ClientOffer } from "./client_hello.ts";
 import { ExtensionType, HandshakeType, ProtocolVersion } from "./code_points.ts";
 import { chooseCredential } from "./credentials.ts";
 import { DtlsFault } from "./errors.ts";
 import {
   decodeExtension,
-  extensionName,
   type Extensions,
   readAuthorities,
   readCodePoints,
-  readConnectionId,
   readCookie,
   readKeyShare,
-  readProtocolNames,
   requireExtension,
 } from "./extensions.ts";
-import {
-  exporter,
-  type Handshake,
-  type HandshakeIo,
-  type HandshakeResult,
-  scheduleParameters,
-} from "./handshake.ts";
+import { exporter, type Handshake, type HandshakeIo, scheduleParameters } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { decodeServerHello, isHelloRetryRequest, type ServerHello } from "./hello_messages.ts";
 import {
@@ -50,6 +46,10 @@ import {
 } from "./handshake_proofs.ts";
 import { EarlySecret } from "./key_schedule.ts";
 import type { DtlsClientOptions } from "./options.ts";
+import { verifyChain } from "./peer_trust.ts";
+import { readSelectedIdentity } from "./pre_shared_key.ts";
+import type { OfferedPsk } from "./psk_offer.ts";
+import { sessionOfTicket } from "./session_tickets.ts";
 import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
 import { selectedVersion } from "./versions.ts";
 
@@ -68,7 +68,7 @@ export function* clientHandshake13(
 ): Handshake {
   const { message, hello, retrySuite } = yield* receiveServerHello(io, offer, first);
   io.transcript.add(message);
-  const suite = acceptSuite(offer, hello);
+  const suite = acceptSuite(offer, hello, "1.3");
   // RFC 8446 section 4.1.4: "the value of ... cipher_suite in the HelloRetryRequest" is kept in the ServerHello.
   if (retrySuite !== undefined && retrySuite !== suite.suite) {
     throw new DtlsFault(
@@ -83,13 +83,15 @@ export function* clientHandshake13(
   }
   io.transcript.start(suite.hash);
   negotiateConnectionIds(io, options, hello.extensions);
+  const psk = acceptPsk(offer, options, hello, suite);
   const sharedSecret = exchange.sharedSecret(share.publicKey);
   offer.exchanges.clear();
   if (sharedSecret === undefined) {
     throw new DtlsFault("illegal-parameter", "the server's key share is not a valid public value");
   }
   const parameters = scheduleParameters(io.provider, suite);
-  const handshakeSecret = new EarlySecret(parameters).handshakeSecret(sharedSecret);
+  const handshakeSecret = new EarlySecret(parameters, psk?.key).handshakeSecret(sharedSecret);
+  offer.psks.destroy();
   sharedSecret.fill(0);
   const helloHash = io.transcript.digest();
   const clientSecret = handshakeSecret.clientHandshakeTrafficSecret(helloHash);
@@ -105,17 +107,9 @@ export function* clientHandshake13(
   io.transcript.add(encrypted);
   const alpn = acceptEncryptedExtensions(offer, options, decodeEncryptedExtensions(encrypted.body));
 
-  let next = yield [HandshakeType.CERTIFICATE_REQUEST, HandshakeType.CERTIFICATE];
-  let request: CertificateRequest | undefined;
-  if (next.type === HandshakeType.CERTIFICATE_REQUEST) {
-    request = acceptCertificateRequest(next);
-    io.transcript.add(next);
-    next = yield [HandshakeType.CERTIFICATE];
-  }
-  const peerChain = acceptServerCertificate(io, next);
-  const peer = options.verifyPeer(peerChain, io.now());
-  io.transcript.add(next);
-  yield* receiveCertificateVerify(io, "server", peer.publicKey, offer.signatureSchemes);
+  const { peerChain, request } = psk === undefined
+    ? yield* receiveServerCredential(io, options, offer)
+    : { peerChain: psk.session?.peerChain ?? [], request: undefined };
   yield* receiveFinished(io, parameters, serverSecret);
 
   const master = handshakeSecret.masterSecret();
@@ -125,17 +119,6 @@ export function* clientHandshake13(
     send: master.clientApplicationTrafficSecret(serverFinishedHash),
     receive: master.serverApplicationTrafficSecret(serverFinishedHash),
   };
-  const result: HandshakeResult = {
-    version: "1.3",
-    suite,
-    group: share.group,
-    alpn,
-    serverName: options.serverName,
-    peerChain,
-    exportKeyingMaterial: exporter(parameters, exporterSecret),
-    trafficSecrets,
-  };
-  master.destroy();
   io.eraseAtEnd(exporterSecret, trafficSecrets.send, trafficSecrets.receive);
   io.logSecret("CLIENT_TRAFFIC_SECRET_0", offer.random, trafficSecrets.send);
   io.logSecret("SERVER_TRAFFIC_SECRET_0", offer.random, trafficSecrets.receive);
@@ -147,7 +130,72 @@ export function* clientHandshake13(
   io.installOpener(trafficOpener(io, 3, suite, trafficSecrets.receive));
   io.expectEpoch(3);
   io.installSealer(trafficSealer(io, 3, suite, trafficSecrets.send));
-  return result;
+  const resumptionSecret = master.resumptionMasterSecret(io.transcript.digest());
+  master.destroy();
+  io.eraseAtEnd(resumptionSecret);
+  const { serverName } = options;
+  const pskIdentity = psk?.external?.identity ?? psk?.session?.pskIdentity;
+  const authenticatedAt = psk?.session?.authenticatedAt ?? io.now();
+  const resumable = {
+    suite,
+    resumptionSecret,
+    serverName,
+    alpn,
+    peerChain,
+    pskIdentity,
+    authenticatedAt,
+  };
+  return {
+    version: "1.3",
+    suite,
+    group: share.group,
+    alpn,
+    serverName,
+    peerChain,
+    isResumed: psk?.session !== undefined,
+    pskIdentity,
+    acceptTicket: (body, now) => sessionOfTicket(io.provider, resumable, body, now),
+    exportKeyingMaterial: exporter(parameters, exporterSecret),
+    trafficSecrets,
+  };
+}
+
+/** The PSK that the server took; `undefined` where it proves itself by certificate. */
+function acceptPsk(
+  offer: ClientOffer,
+  options: DtlsClientOptions,
+  { extensions }: ServerHello,
+  suite: SuiteParameters,
+): OfferedPsk | undefined {
+  const index = decodeExtension(extensions, ExtensionType.PRE_SHARED_KEY, readSelectedIdentity);
+  if (index !== undefined) return offer.psks.select(index, suite);
+  if (options.verifyPeer !== undefined) return undefined;
+  throw new DtlsFault("missing-extension", "the server took none of the PSKs");
+}
+
+interface ServerCredential {
+  readonly peerChain: readonly Uint8Array[];
+  readonly request: CertificateRequest | undefined;
+}
+
+/** CertificateRequest, where there is one, Certificate and CertificateVerify. */
+function* receiveServerCredential(
+  io: HandshakeIo,
+  options: DtlsClientOptions,
+  { signatureSchemes }: ClientOffer,
+): Generator<readonly HandshakeType[], ServerCredential, HandshakeMessage> {
+  let next = yield [HandshakeType.CERTIFICATE_REQUEST, HandshakeType.CERTIFICATE];
+  let request: CertificateRequest | undefined;
+  if (next.type === HandshakeType.CERTIFICATE_REQUEST) {
+    request = acceptCertificateRequest(next);
+    io.transcript.add(next);
+    next = yield [HandshakeType.CERTIFICATE];
+  }
+  const peerChain = acceptServerCertificate(io, next);
+  const peer = verifyChain(options.verifyPeer, peerChain, io.now());
+  io.transcript.add(next);
+  yield* receiveCertificateVerify(io, "server", peer.publicKey, signatureSchemes);
+  return { peerChain, request };
 }
 
 interface RetriedServerHello extends ReceivedHello {
@@ -165,7 +213,7 @@ function* receiveServerHello(
     allowOnly(hello.extensions, SERVER_HELLO_EXTENSIONS, offer.extensions);
     return { message, hello, retrySuite: undefined };
   }
-  const suite = acceptSuite(offer, hello);
+  const suite = acceptSuite(offer, hello, "1.3");
   allowOnly(hello.extensions, [...HELLO_RETRY_EXTENSIONS], undefined);
   const group = decodeExtension(
     hello.extensions,
@@ -181,7 +229,7 @@ function* receiveServerHello(
   io.transcript.start(suite.hash);
   io.transcript.replaceByHash(suite.hash);
   io.transcript.add(message);
-  offer.retry(group, cookie);
+  offer.retry(suite, group, cookie);
   io.beginFlight();
   io.send(HandshakeType.CLIENT_HELLO, offer.encode());
 
@@ -206,6 +254,7 @@ const SERVER_HELLO_EXTENSIONS: readonly number[] = [
   ExtensionType.SUPPORTED_VERSIONS,
   ExtensionType.KEY_SHARE,
   ExtensionType.CONNECTION_ID,
+  ExtensionType.PRE_SHARED_KEY,
 ];
 const HELLO_RETRY_EXTENSIONS: readonly number[] = [
   ExtensionType.SUPPORTED_VERSIONS,
@@ -218,28 +267,6 @@ const ENCRYPTED_EXTENSIONS: readonly number[] = [
   ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
 ];
 
-/** The code points that this library knows, and so those that can stand in a wrong message. */
-const KNOWN_EXTENSIONS: readonly number[] = Object.values(ExtensionType);
-
-/**
- * RFC 8446 section 4.2: an extension that was not offered is answered with "unsupported_extension", one that is
- * known but not specified for the message with "illegal_parameter".
- */
-function allowOnly(
-  extensions: Extensions,
-  allowed: readonly number[],
-  offered: Extensions | undefined,
-): void {
-  for (const type of extensions.keys()) {
-    if (allowed.includes(type) && (offered === undefined || offered.has(type))) continue;
-    const isMisplaced = KNOWN_EXTENSIONS.includes(type) && (offered?.has(type) ?? false);
-    throw new DtlsFault(
-      isMisplaced ? "illegal-parameter" : "unsupported-extension",
-      `extension ${extensionName(type)} has no place here`,
-    );
-  }
-}
-
 function checkHello(hello: ServerHello): void {
   if (hello.legacyVersion !== ProtocolVersion.DTLS_1_2) {
     throw new DtlsFault("illegal-parameter", "the server chose a version that was not offered");
@@ -249,26 +276,6 @@ function checkHello(hello: ServerHello): void {
   }
 }
 
-function acceptSuite(offer: ClientOffer, hello: ServerHello) {
-  const suite = suiteParameters(hello.cipherSuite);
-  if (suite === undefined || !offer.cipherSuites.includes(hello.cipherSuite)) {
-    throw new DtlsFault(
-      "illegal-parameter",
-      "the server chose a cipher suite that was not offered",
-    );
-  }
-  return suite;
-}
-
-function negotiateConnectionIds(
-  io: HandshakeIo,
-  options: DtlsClientOptions,
-  extensions: Extensions,
-): void {
-  const send = decodeExtension(extensions, ExtensionType.CONNECTION_ID, readConnectionId);
-  if (send !== undefined) io.setConnectionIds(options.connectionId ?? EMPTY_BYTES, send);
-}
-
 /** Returns the protocol that ALPN chose. */
 function acceptEncryptedExtensions(
   offer: ClientOffer,
@@ -276,26 +283,13 @@ function acceptEncryptedExtensions(
   extensions: Extensions,
 ): string | undefined {
   allowOnly(extensions, ENCRYPTED_EXTENSIONS, offer.extensions);
-  const names = decodeExtension(
-    extensions,
-    ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
-    readProtocolNames,
-  );
   decodeExtension(
     extensions,
     ExtensionType.SUPPORTED_GROUPS,
     (reader) => readCodePoints(reader, 2),
   );
   decodeExtension(extensions, ExtensionType.SERVER_NAME, (reader) => reader.expectEnd());
-  if (names === undefined) {
-    if (options.isAlpnRequired !== true) return undefined;
-    throw new DtlsFault("no-application-protocol", "the server chose no application protocol");
-  }
-  const [alpn] = names;
-  if (names.length !== 1 || alpn === undefined || !options.alpn?.includes(alpn)) {
-    throw new DtlsFault("illegal-parameter", "the server chose a protocol that was not offered");
-  }
-  return alpn;
+  return acceptProtocol(options, extensions);
 }
 
 function acceptCertificateRequest(message: HandshakeMessage): CertificateRequest {

@@ -1,11 +1,15 @@
 // What a client offers: its ClientHello, and what a HelloRetryRequest changes in it (RFC 8446 section 4.1.2).
 
 import { EMPTY_BYTES } from "../base/bytes.ts";
-import { codePointName } from "../base/code_points.ts";
-import { groupName, SIGNATURE_SCHEMES } from "./cipher_suites.ts";
-import { ExtensionType, NamedGroup } from "./code_points.ts";
-import { KEY_EXCHANGE_RANDOMNESS_BYTES, type KeyExchange } from "./crypto/provider.ts";
-import { DtlsError, DtlsFault } from "./errors.ts";
+import {
+  SIGNATURE_SCHEMES,
+  SIGNATURE_SCHEMES_12,
+  type SuiteParameters,
+  suiteParameters,
+} from "./cipher_suites.ts";
+import { ExtensionType } from "./code_points.ts";
+import type { KeyExchange } from "./crypto/provider.ts";
+import { DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
   encodeCodePoints,
@@ -16,7 +20,9 @@ import {
   encodeServerName,
 } from "./extensions.ts";
 import type { HandshakeIo } from "./handshake.ts";
+import { EC_POINT_FORMATS, RENEGOTIATION_INFO } from "./handshake_messages_12.ts";
 import { encodeClientHello, RANDOM_BYTES } from "./hello_messages.ts";
+import { startKeyExchange } from "./key_share.ts";
 import {
   DEFAULT_CIPHER_SUITES,
   DEFAULT_GROUPS,
@@ -24,6 +30,8 @@ import {
   type DtlsClientOptions,
   type DtlsVersion,
 } from "./options.ts";
+import { PSK_KEY_EXCHANGE_MODES } from "./pre_shared_key.ts";
+import { offerPsks, type PskOffer } from "./psk_offer.ts";
 import { VERSION_NUMBERS } from "./versions.ts";
 
 /** What the client has offered and may be answered with. */
@@ -34,6 +42,8 @@ export class ClientOffer {
   readonly groups: readonly number[];
   readonly signatureSchemes: readonly number[];
   readonly exchanges = new Map<number, KeyExchange>();
+  /** What may stand in place of the server's certificate. */
+  readonly psks: PskOffer;
   extensions = new Map<number, Uint8Array>();
   /** The cookie of a HelloVerifyRequest. */
   legacyCookie = EMPTY_BYTES;
@@ -41,22 +51,26 @@ export class ClientOffer {
 
   constructor(io: HandshakeIo, options: DtlsClientOptions) {
     this.#io = io;
-    this.versions = options.versions ?? DEFAULT_VERSIONS;
-    this.signatureSchemes = options.signatureSchemes ?? SIGNATURE_SCHEMES;
+    this.versions = offeredVersions(options);
+    const is12Offered = this.versions.includes("1.2");
+    this.signatureSchemes = options.signatureSchemes ??
+      (is12Offered ? SIGNATURE_SCHEMES_12 : SIGNATURE_SCHEMES);
     this.random = io.entropy(RANDOM_BYTES);
-    this.cipherSuites = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
+    this.cipherSuites = (options.cipherSuites ?? DEFAULT_CIPHER_SUITES).filter((suite) => {
+      const version = suiteParameters(suite)?.version;
+      return version !== undefined && this.versions.includes(version);
+    });
     this.groups = options.groups ?? DEFAULT_GROUPS;
-    for (const group of options.keyShareGroups ?? this.groups.slice(0, 1)) {
-      this.#startExchange(group);
-    }
     const set = this.extensions;
     if (options.serverName !== undefined) {
       set.set(ExtensionType.SERVER_NAME, encodeServerName(options.serverName));
     }
-    const versions = this.versions.map((version) => VERSION_NUMBERS[version]);
-    set.set(ExtensionType.SUPPORTED_VERSIONS, encodeCodePoints(versions, 1));
     set.set(ExtensionType.SUPPORTED_GROUPS, encodeCodePoints(this.groups, 2));
-    set.set(ExtensionType.SIGNATURE_ALGORITHMS, encodeCodePoints(this.signatureSchemes, 2));
+    // RFC 8446 section 4.2.3: "Clients which desire the server to authenticate itself via a certificate MUST send the
+    // "signature_algorithms" extension."
+    if (options.verifyPeer !== undefined) {
+      set.set(ExtensionType.SIGNATURE_ALGORITHMS, encodeCodePoints(this.signatureSchemes, 2));
+    }
     const { certificateAuthorities = [] } = options;
     if (certificateAuthorities.length > 0) {
       set.set(ExtensionType.CERTIFICATE_AUTHORITIES, encodeAuthorities(certificateAuthorities));
@@ -72,20 +86,26 @@ export class ClientOffer {
       // "connection_id" extension".
       set.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId ?? EMPTY_BYTES));
     }
+    if (is12Offered) {
+      set.set(ExtensionType.EXTENDED_MASTER_SECRET, EMPTY_BYTES);
+      set.set(ExtensionType.RENEGOTIATION_INFO, RENEGOTIATION_INFO);
+      set.set(ExtensionType.EC_POINT_FORMATS, EC_POINT_FORMATS);
+    }
+    const is13Offered = this.versions.includes("1.3");
+    if (is13Offered) this.#offer13(options.keyShareGroups);
+    this.psks = offerPsks(options, is13Offered ? this.cipherSuites : [], io.now());
+  }
+
+  #offer13(keyShareGroups: readonly number[] = this.groups.slice(0, 1)): void {
+    const versions = this.versions.map((version) => VERSION_NUMBERS[version]);
+    this.extensions.set(ExtensionType.SUPPORTED_VERSIONS, encodeCodePoints(versions, 1));
+    for (const group of keyShareGroups) this.#startExchange(group);
     this.#setKeyShares();
+    this.extensions.set(ExtensionType.PSK_KEY_EXCHANGE_MODES, PSK_KEY_EXCHANGE_MODES);
   }
 
   #startExchange(group: number): void {
-    const name = groupName(group);
-    if (name === undefined) {
-      throw new DtlsError(
-        "bad-option",
-        `the group ${codePointName(NamedGroup, group)} is not implemented`,
-      );
-    }
-    const randomness = this.#io.entropy(KEY_EXCHANGE_RANDOMNESS_BYTES);
-    this.exchanges.set(group, this.#io.provider.keyExchange(name, randomness));
-    randomness.fill(0);
+    this.exchanges.set(group, startKeyExchange(this.#io, group));
   }
 
   #setKeyShares(): void {
@@ -93,8 +113,8 @@ export class ClientOffer {
     this.extensions.set(ExtensionType.KEY_SHARE, encodeKeyShares(shares));
   }
 
-  /** Changes the offer as a HelloRetryRequest asks (RFC 8446 section 4.1.2). */
-  retry(group: number | undefined, cookie: Uint8Array | undefined): void {
+  /** Changes the offer as a HelloRetryRequest, which names the suite, asks (RFC 8446 section 4.1.2). */
+  retry(suite: SuiteParameters, group: number | undefined, cookie: Uint8Array | undefined): void {
     if (group !== undefined) {
       // RFC 8446 section 4.2.8: the client checks that the group was offered, and had no share before.
       if (!this.groups.includes(group) || this.exchanges.has(group)) {
@@ -108,15 +128,28 @@ export class ClientOffer {
       this.#setKeyShares();
     }
     if (cookie !== undefined) this.extensions.set(ExtensionType.COOKIE, encodeCookie(cookie));
+    this.psks.keepHash(suite.hash);
   }
 
   /** The ClientHello's body. */
   encode(): Uint8Array {
-    return encodeClientHello({
+    const { psks, extensions } = this;
+    // RFC 8446 section 4.2.11: "The "pre_shared_key" extension MUST be the last extension in the ClientHello".
+    extensions.delete(ExtensionType.PRE_SHARED_KEY);
+    if (!psks.isEmpty) extensions.set(ExtensionType.PRE_SHARED_KEY, psks.encode(this.#io.now()));
+    const body = encodeClientHello({
       random: this.random,
       legacyCookie: this.legacyCookie,
       cipherSuites: this.cipherSuites,
-      extensions: this.extensions,
+      extensions,
     });
+    if (!psks.isEmpty) psks.addBinders(body, (hash) => this.#io.transcript.before(hash));
+    return body;
   }
+}
+
+/** Without a verifier of certificates there are only PSKs, which DTLS 1.2 does not have here. */
+function offeredVersions(options: DtlsClientOptions): readonly DtlsVersion[] {
+  const { versions = DEFAULT_VERSIONS, verifyPeer } = options;
+  return verifyPeer === undefined ? versions.filter((version) => version === "1.3") : versions;
 }

@@ -59,6 +59,9 @@ export function handshakeIo(
     entropy: options.entropy,
     transcript,
     now,
+    get receiveConnectionId() {
+      return records.receiveConnectionId;
+    },
     get sendConnectionId() {
       return records.sendConnectionId;
     },
@@ -68,6 +71,7 @@ export function handshakeIo(
     },
     beginFlight: () => reliability.beginFlight(),
     send: (type, body) => transcript.add(reliability.send(type, body, records.sealingEpoch)),
+    sendAfterHandshake: (type, body) => reliability.enqueue({ type, body }),
     sendChangeCipherSpec: () => reliability.sendChangeCipherSpec(records.sealingEpoch),
     installSealer: (sealer) => records.addSealer(sealer),
     installOpener: (opener) => records.addOpener(opener),

@@ -47,7 +47,7 @@ export type KeyLog = (label: KeyLogLabel, clientRandom: Uint8Array, secret: Uint
 export type DtlsVersion = "1.3" | "1.2";
 
 /** The versions that are offered and accepted by default. */
-export const DEFAULT_VERSIONS: readonly DtlsVersion[] = ["1.3"];
+export const DEFAULT_VERSIONS: readonly DtlsVersion[] = ["1.3", "1.2"];
 
 /** Options of both ends. */
 export interface DtlsOptions {
@@ -87,8 +87,8 @@ export interface DtlsOptions {
 
 /** Options of a client. */
 export interface DtlsClientOptions extends DtlsOptions {
-  /** Decides about the server's chain. */
-  readonly verifyPeer: PeerVerifier;
+  /** Decides about the server's chain. Without it only a server that has one of `externalPsks` is accepted. */
+  readonly verifyPeer?: PeerVerifier;
   /** Sent in server_name; not for IP addresses. */
   readonly serverName?: string;
   /** What the client presents where the server asks for it: the first that the server can verify. Default: none. */
@@ -115,6 +115,8 @@ export interface DtlsServerOptions extends DtlsOptions {
   readonly clientCertificate?: ClientCertificatePolicy;
   /** Needed unless `clientCertificate` is `none`. */
   readonly verifyPeer?: PeerVerifier;
+  /** Whether an external PSK is taken where a certificate would do as well. Default: yes. */
+  readonly isPskPreferred?: boolean;
   /** Seals and opens tickets. Default: none are sent, and nothing is resumed. */
   readonly tickets?: TicketKeys;
   /** Tickets that a client gets after each handshake. Default: 2. */
@@ -130,6 +132,12 @@ export const DEFAULT_CIPHER_SUITES: readonly CipherSuite[] = [
   CipherSuite.TLS_AES_128_GCM_SHA256,
   CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
   CipherSuite.TLS_AES_256_GCM_SHA384,
+  CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+  CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+  CipherSuite.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+  CipherSuite.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+  CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+  CipherSuite.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 ];
 
 /** The groups that are offered and accepted by default. */

@@ -11,6 +11,8 @@ import { negotiateHello, negotiateVersion } from "./hello_negotiation.ts";
 import { helloDigest, helloRetryRequest } from "./hello_retry.ts";
 import { equalSecrets } from "./key_schedule.ts";
 import type { DtlsServerOptions } from "./options.ts";
+import { checkSelectedPsk, requireStillOffered, selectPsk } from "./psk_selection.ts";
+import { serverHandshake12 } from "./server_handshake_12.ts";
 import { serverHandshake13 } from "./server_handshake_13.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 
@@ -22,7 +24,9 @@ export function* serverHandshake(
 ): Handshake {
   let received = accepted;
   if (received === undefined) received = acceptHello(yield [HandshakeType.CLIENT_HELLO]);
-  io.setVersion(negotiateVersion(received.hello, options));
+  const version = negotiateVersion(received.hello, options);
+  io.setVersion(version);
+  if (version === "1.2") return yield* serverHandshake12(io, options, received);
   if (accepted === undefined) received = yield* retryHello(io, options, received);
   return yield* serverHandshake13(io, options, received);
 }
@@ -37,8 +41,14 @@ function* retryHello(
   options: DtlsServerOptions,
   first: AcceptedHello,
 ): Generator<readonly HandshakeType[], AcceptedHello, HandshakeMessage> {
-  const { suite, group, share } = negotiateHello(first.hello, options);
+  const negotiation = negotiateHello(first.hello, options);
+  const { suite, group, share } = negotiation;
   if (share !== undefined) return first;
+  const psk = selectPsk(first.hello, negotiation, options, io.now());
+  if (psk !== undefined) {
+    io.eraseAfterHandshake(psk.key);
+    checkSelectedPsk(io.provider, psk, io.transcript.before(suite.hash), first.body);
+  }
   io.transcript.start(suite.hash);
   io.transcript.add({
     type: HandshakeType.CLIENT_HELLO,
@@ -57,5 +67,6 @@ function* retryHello(
   if (!isSame || negotiateHello(second.hello, options).share?.group !== group) {
     throw new DtlsFault("illegal-parameter", "the ClientHello changed after the HelloRetryRequest");
   }
+  if (psk !== undefined) requireStillOffered(psk, second.hello);
   return { ...second, retry: { clientHelloHash, helloRetryRequest: body } };
 }

@@ -21,7 +21,7 @@ import { DtlsEndpoint, NamedGroup } from "../../src/dtls/mod.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
 import { CLIENT_CREDENTIAL, SERVER_CREDENTIAL } from "../harness/credentials.ts";
 import { DtlsPair, type PairOptions, SERVER_DEFAULTS } from "../harness/dtls_pair.ts";
-import { handshakeMessage, plaintextRecord } from "../harness/dtls_records.ts";
+import { handshakeMessage, plaintextRecord, TICKET_BODY } from "../harness/dtls_records.ts";
 import { editedHello, MUTUAL, Scripted } from "../harness/dtls_scripted.ts";
 import { delay, type LinkNode } from "../harness/link.ts";
 import { Random } from "../harness/random.ts";
@@ -176,7 +176,8 @@ function clientOn(
     bytes[34 + 1 + legacySessionIdEcho.length + 2] = hello.compressionMethod;
     return bytes;
   });
-  const pair = new DtlsPair({ ...options, toClient: [edit, delay(10)] });
+  const client = { versions: ["1.3"], ...options.client } as const;
+  const pair = new DtlsPair({ ...options, client, toClient: [edit, delay(10)] });
   pair.simulation.advance(100);
   const alert = pair.sentBy("client").findLast((bytes) => bytes[0] === ALERT);
   return alert?.[14] ?? pair.client.state;
@@ -263,11 +264,11 @@ Deno.test(
 
 /** What an endpoint answers to a ClientHello with changes, as an alert's number; 0 for anything else. */
 function endpointOn(change: (body: Uint8Array) => Uint8Array): number {
-  const pair = new DtlsPair();
+  const pair = new DtlsPair({ client: { versions: ["1.3"] } });
   pair.simulation.settle();
   const body = pair.sentBy("client")[0]!.slice(25);
   const entropy = new Random(1).entropy();
-  const endpoint = new DtlsEndpoint({ ...SERVER_DEFAULTS, entropy }, EPOCH_MS);
+  const endpoint = new DtlsEndpoint({ ...SERVER_DEFAULTS, entropy, versions: ["1.3"] }, EPOCH_MS);
   const message = handshakeMessage(HandshakeType.CLIENT_HELLO, 0, change(body));
   endpoint.handleDatagram(plaintextRecord(HANDSHAKE, message), "a", EPOCH_MS);
   assertEquals(endpoint.associationCount, 0);
@@ -331,7 +332,7 @@ Deno.test("ClientHellos that break the rules draw the alert that the RFC names, 
 });
 
 Deno.test("a handshake message after the handshake is under the newest keys, from its first piece to its last", () => {
-  const ticket = new Uint8Array(40);
+  const ticket = TICKET_BODY;
   const type = HandshakeType.NEW_SESSION_TICKET;
   const whole = handshakeMessage(type, 6, ticket);
   const halves = [
