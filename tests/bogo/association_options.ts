@@ -1,0 +1,115 @@
+// What the runner's flags mean to this library: the options of an association.
+
+import { randomBytes, X509Certificate } from "node:crypto";
+import { nodeProvider } from "../../src/dtls/crypto/node.ts";
+import type { NamedGroup } from "../../src/dtls/code_points.ts";
+import { DtlsFault } from "../../src/dtls/errors.ts";
+import { groupName } from "../../src/dtls/cipher_suites.ts";
+import { DTLS_LIMITS, type DtlsLimits } from "../../src/dtls/limits.ts";
+import type {
+  ClientCertificatePolicy,
+  Credential,
+  DtlsClientOptions,
+  DtlsOptions,
+  DtlsServerOptions,
+  PeerVerifier,
+} from "../../src/dtls/options.ts";
+import { type ConnectionFlags, UnknownFlagError } from "./flags.ts";
+
+/** BoringSSL's first retransmission timeout, which the runner expects. */
+const INITIAL_TIMEOUT_MS = 400;
+/** A path whose size the runner does not limit. */
+const MTU_BYTES = 1_472;
+
+function limits(flags: ConnectionFlags): Partial<DtlsLimits> {
+  const datagramBytesMax = flags.number("-mtu") ?? MTU_BYTES;
+  const initialTimeoutMs = flags.number("-initial-timeout-duration-ms") ?? INITIAL_TIMEOUT_MS;
+  return {
+    datagramBytesMax,
+    // The runner counts datagrams and their sizes, and wants the RFC's schedule without what was learned of the path.
+    smallDatagramBytesMax: datagramBytesMax,
+    initialTimeoutMs,
+    timeoutMsMin: initialTimeoutMs,
+    handshakeMsMax: 3_600_000,
+    handshakeMessageBytesMax: flags.number("-max-cert-list") ??
+      DTLS_LIMITS.handshakeMessageBytesMax,
+  };
+}
+
+function groups(flags: ConnectionFlags): readonly NamedGroup[] | undefined {
+  const curves = flags.numbers("-curves");
+  const unknown = curves?.find((curve) => groupName(curve) === undefined);
+  if (unknown !== undefined) throw new UnknownFlagError(`-curves ${unknown}`);
+  return curves as readonly NamedGroup[] | undefined;
+}
+
+/** The protocols of ALPN's list on the wire. */
+function protocolNames(list: string): string[] {
+  const names: string[] = [];
+  for (let at = 0; at < list.length;) {
+    const length = list.charCodeAt(at);
+    names.push(list.slice(at + 1, at + 1 + length));
+    at += 1 + length;
+  }
+  return names;
+}
+
+/** Accepts every chain, as BoringSSL's shim does, but where the runner wants it refused. */
+function verifier(flags: ConnectionFlags): PeerVerifier {
+  return ([leaf]) => {
+    const isRequired = flags.has("-verify-peer") || flags.has("-require-any-client-certificate");
+    if (flags.has("-verify-fail") && isRequired) {
+      throw new DtlsFault("certificate-unknown", "the runner wants this chain refused");
+    }
+    const { publicKey } = new X509Certificate(leaf!);
+    return { publicKey: new Uint8Array(publicKey.export({ format: "der", type: "spki" })) };
+  };
+}
+
+function common(flags: ConnectionFlags): DtlsOptions {
+  const chosenGroups = groups(flags);
+  return {
+    provider: nodeProvider,
+    entropy: (lengthBytes) => new Uint8Array(randomBytes(lengthBytes)),
+    limits: limits(flags),
+    ...(chosenGroups === undefined ? {} : { groups: chosenGroups }),
+  };
+}
+
+/** The options of a client. */
+export function clientOptions(
+  flags: ConnectionFlags,
+  credentials: readonly Credential[],
+): DtlsClientOptions {
+  const serverName = flags.text("-host-name");
+  const alpn = flags.text("-advertise-alpn");
+  const [credential] = credentials;
+  return {
+    ...common(flags),
+    verifyPeer: verifier(flags),
+    connectionId: null,
+    ...(serverName === undefined ? {} : { serverName }),
+    ...(alpn === undefined ? {} : { alpn: protocolNames(alpn) }),
+    ...(credential === undefined ? {} : { credential }),
+  };
+}
+
+function clientCertificatePolicy(flags: ConnectionFlags): ClientCertificatePolicy {
+  if (flags.has("-require-any-client-certificate")) return "required";
+  return flags.has("-verify-peer") ? "optional" : "none";
+}
+
+/** The options of a server. */
+export function serverOptions(
+  flags: ConnectionFlags,
+  credentials: readonly Credential[],
+): DtlsServerOptions {
+  const alpn = flags.text("-select-alpn");
+  return {
+    ...common(flags),
+    credentials,
+    clientCertificate: clientCertificatePolicy(flags),
+    verifyPeer: verifier(flags),
+    ...(alpn === undefined ? {} : { alpn: [alpn] }),
+  };
+}
