@@ -1,15 +1,12 @@
 // One DTLS association: records, handshake and alerts joined into a core without socket, timer or clock.
 
-import { EMPTY_BYTES } from "../base/bytes.ts";
 import type { Core, Milliseconds } from "../base/core.ts";
 import { NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import { clientHandshake } from "./client_handshake.ts";
-import type { SuiteParameters } from "./cipher_suites.ts";
 import { ClosingAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
-import type { CryptoProvider } from "./crypto/provider.ts";
 import {
   alertFor,
   asAssociationError,
@@ -18,25 +15,17 @@ import {
   DtlsError,
   DtlsFault,
 } from "./errors.ts";
-import {
-  type Erasable,
-  erase,
-  type Handshake,
-  type HandshakeIo,
-  type HandshakeResult,
-  scheduleParameters,
-} from "./handshake.ts";
+import type { Handshake, HandshakeIo, HandshakeResult } from "./handshake.ts";
+import { handshakeIo, Secrets } from "./handshake_io.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
-import { exportKeyingMaterial, trafficKeys } from "./key_schedule.ts";
 import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
-import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions } from "./options.ts";
+import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions, DtlsVersion } from "./options.ts";
 import { postHandshake } from "./post_handshake.ts";
 import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
 import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
-import { type RecordKeys, RecordOpener, RecordSealer } from "./record_protection.ts";
-import { type AcceptedHello, serverHandshake } from "./server_handshake.ts";
-import { Transcript } from "./transcript.ts";
+import { serverHandshake } from "./server_handshake.ts";
+import type { AcceptedHello } from "./server_hello.ts";
 
 /** What an association tells the layer above. */
 export type DtlsEvent =
@@ -63,36 +52,37 @@ interface Start {
 }
 
 /**
- * A DTLS 1.3 association (RFC 9147), of a client or of a server that has accepted a ClientHello. The caller feeds
- * datagrams and time and drains datagrams and events; nothing that arrives makes a method throw.
+ * A DTLS association (RFC 9147, RFC 6347), of a client or of a server. The caller feeds datagrams and time and drains
+ * datagrams and events; nothing that arrives makes a method throw.
  */
 export class DtlsAssociation implements Core<DtlsEvent> {
   /** What was dropped, by reason. */
   readonly drops: Counters<DtlsDropReason> = new Counters();
   readonly #options: DtlsOptions;
-  readonly #provider: CryptoProvider;
   readonly #limits: DtlsLimits;
   readonly #isClient: boolean;
   readonly #records: RecordLayer;
   readonly #reliability: HandshakeReliability;
   readonly #events = new Queue<DtlsEvent>();
-  /** What is zeroed with the handshake, and what with the association. */
-  readonly #handshakeSecrets: Erasable[] = [];
-  readonly #secrets: Erasable[] = [];
+  readonly #secrets = new Secrets();
   #handshake: Handshake | undefined;
   #expected: readonly HandshakeType[] = [];
+  /** The epoch that the next message is to come in. */
+  #expectedEpoch = 0;
+  #version: DtlsVersion | undefined;
   #result: HandshakeResult | undefined;
   #state: AssociationState = "handshaking";
   #handshakeDeadline: Milliseconds;
-  #sendConnectionId: Uint8Array = EMPTY_BYTES;
   #now: Milliseconds;
+  /** What the path is said to carry. */
+  #datagramBytesMax: number;
   /** In the state `closing`. */
   #closing: ClosingAlert | undefined;
 
   private constructor(options: DtlsOptions, start: Start, now: Milliseconds) {
     this.#options = options;
-    this.#provider = options.provider;
     this.#limits = { ...DTLS_LIMITS, ...options.limits };
+    this.#datagramBytesMax = this.#limits.datagramBytesMax;
     this.#isClient = start.isClient;
     this.#now = now;
     this.#handshakeDeadline = now + this.#limits.handshakeMsMax;
@@ -102,9 +92,10 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       this.drops,
       start.nextSendSeq,
       start.received,
+      options.retransmission,
     );
     this.#guard(() => {
-      this.#handshake = start.handshake(this.#handshakeIo());
+      this.#handshake = start.handshake(this.#io());
       this.#step(this.#handshake.next());
     });
   }
@@ -120,13 +111,24 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     }, now);
   }
 
-  /** A server's association for a ClientHello that was accepted. */
+  /**
+   * A server's association for a ClientHello that an endpoint has accepted; without one it waits for a ClientHello
+   * itself, and answers whoever sends it before the address has shown that it receives.
+   */
   static server(
     options: DtlsServerOptions,
-    accepted: AcceptedHello,
+    accepted: AcceptedHello | undefined,
     now: Milliseconds,
   ): DtlsAssociation {
     const handshake = (io: HandshakeIo) => serverHandshake(io, options, accepted);
+    if (accepted === undefined) {
+      return new DtlsAssociation(options, {
+        handshake,
+        isClient: false,
+        nextSendSeq: 0,
+        nextPlaintextNumber: 0,
+      }, now);
+    }
     const { messageSeq, body } = accepted;
     return new DtlsAssociation(options, {
       handshake,
@@ -142,9 +144,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     return this.#state;
   }
 
-  /** The version spoken, as people write it. */
-  get version(): "DTLS 1.3" {
-    return "DTLS 1.3";
+  /** The version spoken, once it was chosen. */
+  get version(): DtlsVersion | undefined {
+    return this.#version;
   }
 
   /** The protocol that ALPN chose, once connected. */
@@ -188,7 +190,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   /** Bytes of application data that fit a datagram of `datagramBytes` bytes. */
-  applicationBytesMax(datagramBytes: number = this.#limits.datagramBytesMax): number {
+  applicationBytesMax(datagramBytes: number = this.#datagramBytesMax): number {
     return Math.min(datagramBytes - this.#records.overheadBytes, RECORD_CONTENT_BYTES_MAX);
   }
 
@@ -204,17 +206,36 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   /**
-   * Keying material of this association alone (RFC 8446 section 7.5), of `lengthBytes` bytes. Throws
+   * Keying material of this association alone (RFC 8446 section 7.5, RFC 5705), of `lengthBytes` bytes. Throws
    * {@linkcode DtlsError} when the association is not connected.
    */
-  exportKeyingMaterial(label: string, context: Uint8Array, lengthBytes: number): Uint8Array {
+  exportKeyingMaterial(
+    label: string,
+    context: Uint8Array | undefined,
+    lengthBytes: number,
+  ): Uint8Array {
     const result = this.#result;
     // In every later state the secret is zeros.
     if (result === undefined || this.#state !== "connected") {
       throw new DtlsError("not-connected", `the association is ${this.#state}`);
     }
-    const parameters = scheduleParameters(this.#provider, result.suite);
-    return exportKeyingMaterial(parameters, result.exporterSecret, label, context, lengthBytes);
+    return result.exportKeyingMaterial(label, context, lengthBytes);
+  }
+
+  /** Changes the bytes of datagrams that this side sends, where something better is known of the path. */
+  setDatagramBytesMax(bytes: number): void {
+    this.#datagramBytesMax = bytes;
+    this.#reliability.datagramBytesMax = bytes;
+  }
+
+  /** Changes the first retransmission timeout, and the timers that run as if it had always been so. */
+  setInitialTimeout(timeoutMs: Milliseconds): void {
+    this.#reliability.initialTimeoutMs = timeoutMs;
+  }
+
+  /** When time alone makes this side send: a retransmission or an ACK. */
+  get nextSendAt(): Milliseconds {
+    return this.#reliability.pollTimeout();
   }
 
   /** Closes the association in order: close_notify is there to be polled. Harmless when it is closed. */
@@ -331,11 +352,11 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   #onHandshake(record: OpenedRecord): void {
-    this.#reliability.onRecord(record, this.#records.openingEpoch, this.#now);
+    this.#reliability.onRecord(record, this.#expectedEpoch, this.#now);
     for (;;) {
       const message = this.#reliability.takeMessage(this.#now);
       if (message === undefined) return;
-      if (message.epoch !== this.#records.openingEpoch) {
+      if (message.epoch !== this.#expectedEpoch) {
         throw new DtlsFault("unexpected-message", "a handshake message under the wrong keys");
       }
       const handshake = this.#handshake;
@@ -353,10 +374,10 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       return;
     }
     this.#result = step.value;
-    for (const secret of this.#handshakeSecrets.splice(0)) erase(secret);
+    this.#secrets.eraseOfHandshake();
     this.#state = "connected";
     this.#handshakeDeadline = NEVER;
-    this.#reliability.onHandshakeOver(!this.#isClient);
+    this.#reliability.onHandshakeOver(!this.#isClient, this.#now);
     this.#pushEvent({ kind: "connected" });
     const rest = postHandshake(this.#isClient);
     this.#handshake = rest;
@@ -364,11 +385,13 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   #onApplicationData(record: OpenedRecord): void {
-    // RFC 9147 section 6.1: epochs 3 and above are for application data; pitfall "plaintext (epoch 0) application
-    // data accepted".
-    if (record.epoch < 3) {
+    // RFC 9147 section 6.1: epochs 3 and above are for application data, in DTLS 1.2 epoch 1; pitfall "plaintext
+    // (epoch 0) application data accepted".
+    if (record.epoch < (this.#version === "1.2" ? 1 : 3)) {
       throw new DtlsFault("unexpected-message", "application data in a handshake epoch");
     }
+    // RFC 9147 section 5.8.1: what comes before the peer's Finished is to be discarded or buffered.
+    if (this.#state !== "connected") return this.drops.add("early-data");
     if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
     this.#pushEvent({ kind: "application-data", bytes: record.content });
   }
@@ -413,7 +436,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     const content = new Uint8Array([level, description]);
     let datagram: Uint8Array | undefined;
     try {
-      const writer = this.#records.startDatagram(this.#limits.datagramBytesMax);
+      const writer = this.#records.startDatagram(this.#datagramBytesMax);
       writer.write(this.#records.sealingEpoch, ContentType.ALERT, content);
       datagram = writer.finish();
     } catch (error) {
@@ -429,8 +452,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#reliability.stop();
     this.#records.destroy();
     this.#handshake = undefined;
-    for (const secret of this.#handshakeSecrets.splice(0)) erase(secret);
-    for (const secret of this.#secrets.splice(0)) erase(secret);
+    this.#secrets.erase();
   }
 
   #release(): void {
@@ -450,50 +472,16 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#records.dropOldEpochs(now);
   }
 
-  #recordKeys(suite: SuiteParameters, trafficSecret: Uint8Array): RecordKeys {
-    const parameters = scheduleParameters(this.#provider, suite);
-    const { key, iv, recordNumberKey } = trafficKeys(parameters, trafficSecret);
-    const keys = {
-      aead: this.#provider.aead(suite.aead, key),
-      numberCipher: this.#provider.recordNumberCipher(suite.aead, recordNumberKey),
-      iv,
-    };
-    key.fill(0);
-    recordNumberKey.fill(0);
-    return keys;
-  }
-
-  #handshakeIo(): HandshakeIo {
-    const transcript = new Transcript(this.#provider);
-    return {
-      provider: this.#provider,
+  #io(): HandshakeIo {
+    return handshakeIo({
+      options: this.#options,
       limits: this.#limits,
-      entropy: this.#options.entropy,
-      transcript,
+      records: this.#records,
+      reliability: this.#reliability,
+      secrets: this.#secrets,
       now: () => this.#now,
-      beginFlight: () => this.#reliability.beginFlight(),
-      send: (type, body) => {
-        this.#reliability.send(type, body, this.#records.sealingEpoch);
-        transcript.add(type, body);
-      },
-      installSealer: (epoch, suite, secret) => {
-        const keys = this.#recordKeys(suite, secret);
-        this.#records.addSealer(new RecordSealer(epoch, suite, keys, this.#sendConnectionId));
-      },
-      installOpener: (epoch, suite, secret) => {
-        const keys = this.#recordKeys(suite, secret);
-        const opener = new RecordOpener(epoch, keys, this.#limits.replayWindowRecords);
-        this.#records.addOpener(opener, this.#now);
-        this.#reliability.onNewEpoch(epoch);
-      },
-      setConnectionIds: (receive, send) => {
-        this.#records.receiveConnectionId = receive;
-        this.#sendConnectionId = send;
-      },
-      eraseAfterHandshake: (...secrets) => this.#handshakeSecrets.push(...secrets),
-      eraseAtEnd: (...secrets) => this.#secrets.push(...secrets),
-      logSecret: (label, clientRandom, secret) =>
-        this.#options.keyLog?.(label, clientRandom, secret),
-    };
+      onVersion: (version) => this.#version = version,
+      onExpectedEpoch: (epoch) => this.#expectedEpoch = epoch,
+    });
   }
 }

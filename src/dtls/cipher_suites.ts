@@ -65,28 +65,60 @@ export function groupName(group: number): GroupName | undefined {
   return GROUPS.find(([codePoint]) => codePoint === group)?.[1];
 }
 
-const SCHEMES: readonly (readonly [SignatureScheme, SignatureName])[] = [
-  [SignatureScheme.ED25519, "ed25519"],
-  [SignatureScheme.ECDSA_SECP256R1_SHA256, "ecdsa_secp256r1_sha256"],
-  [SignatureScheme.ECDSA_SECP384R1_SHA384, "ecdsa_secp384r1_sha384"],
-  [SignatureScheme.RSA_PSS_RSAE_SHA256, "rsa_pss_rsae_sha256"],
-  [SignatureScheme.RSA_PSS_RSAE_SHA384, "rsa_pss_rsae_sha384"],
-  [SignatureScheme.RSA_PSS_RSAE_SHA512, "rsa_pss_rsae_sha512"],
-];
+type SchemeTable = readonly (readonly [SignatureScheme, SignatureName])[];
 
-/** The provider's name of a signature scheme, or `undefined` for one that is not implemented. */
-export function signatureName(scheme: number): SignatureName | undefined {
-  return SCHEMES.find(([codePoint]) => codePoint === scheme)?.[1];
+/** What each code point names in each version, best first. */
+const SCHEMES: Readonly<Record<"1.3" | "1.2", SchemeTable>> = {
+  "1.3": [
+    [SignatureScheme.ED25519, "ed25519"],
+    [SignatureScheme.ECDSA_SECP256R1_SHA256, "ecdsa_secp256r1_sha256"],
+    [SignatureScheme.ECDSA_SECP384R1_SHA384, "ecdsa_secp384r1_sha384"],
+    [SignatureScheme.RSA_PSS_RSAE_SHA256, "rsa_pss_rsae_sha256"],
+    [SignatureScheme.RSA_PSS_RSAE_SHA384, "rsa_pss_rsae_sha384"],
+    [SignatureScheme.RSA_PSS_RSAE_SHA512, "rsa_pss_rsae_sha512"],
+  ],
+  "1.2": [
+    [SignatureScheme.ED25519, "ed25519"],
+    // RFC 8446 section 4.2.3: "ECDSA signature schemes align with TLS 1.2's ECDSA hash/signature pairs.  However, the
+    // old semantics did not constrain the signing curve."
+    [SignatureScheme.ECDSA_SECP256R1_SHA256, "ecdsa_sha256"],
+    [SignatureScheme.ECDSA_SECP384R1_SHA384, "ecdsa_sha384"],
+    // "Implementations that advertise support for RSASSA-PSS (which is mandatory in TLS 1.3) MUST be prepared to accept
+    // a signature using that scheme even when TLS 1.2 is negotiated."
+    [SignatureScheme.RSA_PSS_RSAE_SHA256, "rsa_pss_rsae_sha256"],
+    [SignatureScheme.RSA_PSS_RSAE_SHA384, "rsa_pss_rsae_sha384"],
+    [SignatureScheme.RSA_PSS_RSAE_SHA512, "rsa_pss_rsae_sha512"],
+    // Of RSASSA-PKCS1-v1_5: "These values refer solely to signatures which appear in certificates [...] and are not
+    // defined for use in signed TLS handshake messages" of 1.3.
+    [SignatureScheme.RSA_PKCS1_SHA256, "rsa_pkcs1_sha256"],
+    [SignatureScheme.RSA_PKCS1_SHA384, "rsa_pkcs1_sha384"],
+    [SignatureScheme.RSA_PKCS1_SHA512, "rsa_pkcs1_sha512"],
+  ],
+};
+
+/**
+ * The provider's name of the scheme that signs a handshake of this version, or `undefined` for one that is not
+ * implemented, or that the version does not allow.
+ */
+export function signatureName(
+  scheme: number,
+  version: "1.3" | "1.2" = "1.3",
+): SignatureName | undefined {
+  return SCHEMES[version].find(([codePoint]) => codePoint === scheme)?.[1];
 }
 
-/** The code point of a signature scheme. */
-export function signatureScheme(name: SignatureName): SignatureScheme {
-  const found = SCHEMES.find(([, schemeName]) => schemeName === name);
-  if (found === undefined) throw new RangeError(`no code point for ${name}`);
-  return found[0];
+/** The code point of a scheme in this version, or `undefined` where the version has none for it. */
+export function signatureScheme(
+  name: SignatureName,
+  version: "1.3" | "1.2" = "1.3",
+): SignatureScheme | undefined {
+  return SCHEMES[version].find(([, schemeName]) => schemeName === name)?.[0];
 }
 
-/** All signature schemes that can be verified, best first. */
-export const SIGNATURE_SCHEMES: readonly SignatureScheme[] = SCHEMES.map(([codePoint]) =>
-  codePoint
-);
+const codePointsOf = (table: SchemeTable) => table.map(([codePoint]) => codePoint);
+
+/** All signature schemes that can be verified in a handshake of 1.3, best first. */
+export const SIGNATURE_SCHEMES: readonly SignatureScheme[] = codePointsOf(SCHEMES["1.3"]);
+
+/** All signature schemes that can be verified in a handshake of 1.2, best first: those of 1.3 are among them. */
+export const SIGNATURE_SCHEMES_12: readonly SignatureScheme[] = codePointsOf(SCHEMES["1.2"]);

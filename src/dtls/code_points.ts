@@ -64,6 +64,14 @@ export const ExtensionType = {
 /** A value of {@linkcode ExtensionType}. */
 export type ExtensionType = CodePoint<typeof ExtensionType>;
 
+/** Ways to use a PSK (RFC 8446 section 4.2.9). */
+export const PskKeyExchangeMode = {
+  PSK_KE: 0,
+  PSK_DHE_KE: 1,
+} as const;
+/** A value of {@linkcode PskKeyExchangeMode}. */
+export type PskKeyExchangeMode = CodePoint<typeof PskKeyExchangeMode>;
+
 /** Cipher suites of TLS 1.3 (RFC 8446 appendix B.4). */
 export const CipherSuite = {
   TLS_AES_128_GCM_SHA256: 0x1301,
@@ -84,6 +92,9 @@ export type NamedGroup = CodePoint<typeof NamedGroup>;
 
 /** Signature schemes (RFC 8446 section 4.2.3). */
 export const SignatureScheme = {
+  RSA_PKCS1_SHA256: 0x0401,
+  RSA_PKCS1_SHA384: 0x0501,
+  RSA_PKCS1_SHA512: 0x0601,
   ECDSA_SECP256R1_SHA256: 0x0403,
   ECDSA_SECP384R1_SHA384: 0x0503,
   RSA_PSS_RSAE_SHA256: 0x0804,

@@ -4,21 +4,18 @@
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
-import { EMPTY_BYTES, utf8Bytes } from "../base/bytes.ts";
+import { utf8Bytes } from "../base/bytes.ts";
 import { suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
 import type { CryptoProvider } from "./crypto/provider.ts";
 import { DtlsFault } from "./errors.ts";
-import { decodeExtension, encodeCookie, readCookie } from "./extensions.ts";
-import {
-  type ClientHello,
-  encodeServerHello,
-  HELLO_RETRY_REQUEST_RANDOM,
-} from "./hello_messages.ts";
-import { type HelloNegotiation, negotiateHello } from "./hello_negotiation.ts";
+import { decodeExtension, readCookie } from "./extensions.ts";
+import type { ClientHello } from "./hello_messages.ts";
+import { type HelloNegotiation, negotiateHello, negotiateVersion } from "./hello_negotiation.ts";
 import { equalSecrets } from "./key_schedule.ts";
 import type { DtlsServerOptions } from "./options.ts";
-import { type AcceptedHello, SELECTED_VERSION } from "./server_handshake.ts";
+import { HELLO_DIGEST_BYTES, helloDigest, helloRetryRequest } from "./hello_retry.ts";
+import type { AcceptedHello } from "./server_hello.ts";
 import { transcriptMessage } from "./transcript.ts";
 
 /** How long a cookie is accepted. */
@@ -32,7 +29,6 @@ const USED_COOKIES_MAX = 16_384;
 
 const COOKIE_KEY_BYTES = 32;
 const COOKIE_MAC_BYTES = 32;
-const HELLO_DIGEST_BYTES = 32;
 
 /** What a ClientHello leads to. */
 export type HelloOutcome =
@@ -42,18 +38,6 @@ export type HelloOutcome =
   | { readonly kind: "accepted"; readonly accepted: AcceptedHello }
   /** A ClientHello whose cookie was used before: a retransmission, or a replay. */
   | { readonly kind: "used" };
-
-/**
- * What a ClientHello must not change after a HelloRetryRequest: all but these (RFC 8446 section 4.1.2). The order
- * of extensions is left out, since there are clients that change it.
- */
-const CHANGEABLE_EXTENSIONS: readonly number[] = [
-  ExtensionType.KEY_SHARE,
-  ExtensionType.COOKIE,
-  ExtensionType.EARLY_DATA,
-  ExtensionType.PRE_SHARED_KEY,
-  ExtensionType.PADDING,
-];
 
 /**
  * Makes and checks cookies. A cookie holds the time, the chosen suite and group, and two hashes of the first
@@ -88,6 +72,7 @@ export class CookieExchange {
     now: Milliseconds,
   ): HelloOutcome {
     this.#rotate(now);
+    negotiateVersion(hello, this.#options);
     const negotiation = negotiateHello(hello, this.#options);
     const cookie = decodeExtension(hello.extensions, ExtensionType.COOKIE, readCookie);
     if (cookie === undefined) {
@@ -103,7 +88,7 @@ export class CookieExchange {
     if (
       content.suite !== negotiation.suite.suite ||
       (content.group !== 0 && content.group !== negotiation.share?.group) ||
-      !equalSecrets(content.helloDigest, this.#helloDigest(hello))
+      !equalSecrets(content.helloDigest, helloDigest(this.#provider, hello))
     ) {
       throw new DtlsFault(
         "illegal-parameter",
@@ -111,8 +96,8 @@ export class CookieExchange {
       );
     }
     if (!this.#use(cookie, now)) return { kind: "used" };
-    const helloRetryRequest = retryBody(content.suite, content.group, cookie);
-    const retry = { clientHelloHash: content.clientHelloHash, helloRetryRequest };
+    const body = helloRetryRequest(content.suite, content.group, cookie);
+    const retry = { clientHelloHash: content.clientHelloHash, helloRetryRequest: body };
     return { kind: "accepted", accepted: { hello, ...message, retry } };
   }
 
@@ -128,10 +113,10 @@ export class CookieExchange {
     const transcript = this.#provider.hash(suite.hash);
     transcript.update(transcriptMessage(HandshakeType.CLIENT_HELLO, body));
     const content = new ByteWriter(128).u48(Math.floor(now)).u16(suite.suite).u16(group)
-      .opaque(1, transcript.digest()).bytes(this.#helloDigest(hello)).finish();
+      .opaque(1, transcript.digest()).bytes(helloDigest(this.#provider, hello)).finish();
     const mac = this.#mac(this.#key, content, address);
     const cookie = new ByteWriter(192).bytes(content).bytes(mac).finish();
-    return retryBody(suite.suite, group, cookie);
+    return helloRetryRequest(suite.suite, group, cookie);
   }
 
   #openCookie(cookie: Uint8Array, address: string, now: Milliseconds) {
@@ -157,18 +142,6 @@ export class CookieExchange {
 
   #mac(key: Uint8Array, content: Uint8Array, address: string): Uint8Array {
     return this.#provider.hmac("sha256", key, content, utf8Bytes(address));
-  }
-
-  /** A hash of what a ClientHello must not change. */
-  #helloDigest(hello: ClientHello): Uint8Array {
-    const writer = new ByteWriter(512);
-    writer.u16(hello.legacyVersion).bytes(hello.random).opaque(1, hello.legacySessionId);
-    for (const suite of hello.cipherSuites) writer.u16(suite);
-    const fixed = [...hello.extensions].filter(([type]) => !CHANGEABLE_EXTENSIONS.includes(type));
-    for (const [type, data] of fixed.sort(([a], [b]) => a - b)) writer.u16(type).opaque(2, data);
-    const hash = this.#provider.hash("sha256");
-    hash.update(writer.view());
-    return hash.digest();
   }
 
   /** Notes that a cookie is used. Returns whether it was not before. */
@@ -198,15 +171,4 @@ export class CookieExchange {
     this.#previousKey.fill(0);
     this.#used.clear();
   }
-}
-
-/** The HelloRetryRequest, which the server must be able to make again from the cookie alone. */
-function retryBody(suite: number, group: number, cookie: Uint8Array): Uint8Array {
-  const extensions = new Map<number, Uint8Array>();
-  extensions.set(ExtensionType.SUPPORTED_VERSIONS, SELECTED_VERSION);
-  if (group !== 0) {
-    extensions.set(ExtensionType.KEY_SHARE, new ByteWriter(2).u16(group).finish());
-  }
-  extensions.set(ExtensionType.COOKIE, encodeCookie(cookie));
-  return encodeServerHello(HELLO_RETRY_REQUEST_RANDOM, EMPTY_BYTES, suite, extensions);
 }

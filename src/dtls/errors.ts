@@ -23,10 +23,12 @@ const ALERTS = {
   "decode-error": AlertDescription.DECODE_ERROR,
   "bad-signature": AlertDescription.DECRYPT_ERROR,
   "bad-finished": AlertDescription.DECRYPT_ERROR,
+  "bad-binder": AlertDescription.DECRYPT_ERROR,
   "unsupported-version": AlertDescription.PROTOCOL_VERSION,
   "missing-extension": AlertDescription.MISSING_EXTENSION,
   "unsupported-extension": AlertDescription.UNSUPPORTED_EXTENSION,
   "unrecognized-name": AlertDescription.UNRECOGNIZED_NAME,
+  "unknown-psk-identity": AlertDescription.UNKNOWN_PSK_IDENTITY,
   "certificate-required": AlertDescription.CERTIFICATE_REQUIRED,
   "no-application-protocol": AlertDescription.NO_APPLICATION_PROTOCOL,
 } as const satisfies Readonly<Record<string, AlertDescription>>;
@@ -46,10 +48,12 @@ export type FaultReason =
   | "decode-error"
   | "bad-signature"
   | "bad-finished"
+  | "bad-binder"
   | "unsupported-version"
   | "missing-extension"
   | "unsupported-extension"
   | "unrecognized-name"
+  | "unknown-psk-identity"
   | "certificate-required"
   | "no-application-protocol";
 
@@ -89,8 +93,10 @@ export type LocalReason =
   | "replaced"
   | "record-too-large"
   | "key-exhausted"
+  | "queue-full"
   | "forgery-limit"
   | "bad-option"
+  | "bad-session"
   | "internal";
 
 /** The association cannot go on, or a call was wrong, for a reason that is not the peer's fault. */

@@ -1,25 +1,26 @@
 // What a handshake is to its association: a coroutine that sends messages, asks for the next one, and ends with a
 // result.
 
+import { EMPTY_BYTES } from "../base/bytes.ts";
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import type { HandshakeType } from "./code_points.ts";
 import type { SuiteParameters } from "./cipher_suites.ts";
 import type { CryptoProvider } from "./crypto/provider.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
-import type { TrafficKeyParameters } from "./key_schedule.ts";
+import {
+  exportKeyingMaterial,
+  type KeyScheduleParameters,
+  type TrafficKeyParameters,
+} from "./key_schedule.ts";
+import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
+import type { DtlsVersion } from "./options.ts";
+import type { RecordOpener, RecordSealer } from "./record_protection.ts";
 import type { Transcript } from "./transcript.ts";
-
-/** The labels of SSLKEYLOGFILE lines. */
-export type KeyLogLabel =
-  | "CLIENT_HANDSHAKE_TRAFFIC_SECRET"
-  | "SERVER_HANDSHAKE_TRAFFIC_SECRET"
-  | "CLIENT_TRAFFIC_SECRET_0"
-  | "SERVER_TRAFFIC_SECRET_0"
-  | "EXPORTER_SECRET";
 
 /** What both ends know after a handshake. */
 export interface HandshakeResult {
+  readonly version: DtlsVersion;
   readonly suite: SuiteParameters;
   /** The group of the key exchange; see `NamedGroup`. */
   readonly group: number;
@@ -29,12 +30,18 @@ export interface HandshakeResult {
   readonly serverName: string | undefined;
   /** The peer's chain in DER, leaf first, verified; empty where it presented none. */
   readonly peerChain: readonly Uint8Array[];
-  /** The exporter_master_secret. */
-  readonly exporterSecret: Uint8Array;
-  /** The application traffic secrets of epoch 3. */
-  readonly sendSecret: Uint8Array;
-  readonly receiveSecret: Uint8Array;
+  /** Keying material for the layers above; not to be asked for once the secrets of the association are zeroed. */
+  readonly exportKeyingMaterial: Exporter;
+  /** In DTLS 1.3 the application traffic secrets of epoch 3. */
+  readonly trafficSecrets?: { readonly send: Uint8Array; readonly receive: Uint8Array };
 }
+
+/** `lengthBytes` bytes for a label and a context; in DTLS 1.2 no context is not the same as an empty one. */
+export type Exporter = (
+  label: string,
+  context: Uint8Array | undefined,
+  lengthBytes: number,
+) => Uint8Array;
 
 /** A handshake in progress. It yields the types that may come next and is resumed with a message of one of them. */
 export type Handshake = Generator<readonly HandshakeType[], HandshakeResult, HandshakeMessage>;
@@ -56,16 +63,24 @@ export interface HandshakeIo {
   readonly transcript: Transcript;
   /** The time of the input that is being handled. */
   now(): Milliseconds;
+  /** The version was chosen. */
+  setVersion(version: DtlsVersion): void;
   /** Begins a flight: what is sent from here on answers all that was received, and nothing older is sent again. */
   beginFlight(): void;
   /** Sends a message in the newest epoch and adds it to the transcript. */
   send(type: HandshakeType, body: Uint8Array): void;
+  /** Sends a ChangeCipherSpec in its place of the flight, in the newest epoch. */
+  sendChangeCipherSpec(): void;
   /** Starts to seal in a new epoch. */
-  installSealer(epoch: number, suite: SuiteParameters, trafficSecret: Uint8Array): void;
+  installSealer(sealer: RecordSealer): void;
   /** Starts to open records of a new epoch. */
-  installOpener(epoch: number, suite: SuiteParameters, trafficSecret: Uint8Array): void;
+  installOpener(opener: RecordOpener): void;
+  /** The epoch that the messages from here on are to come in. */
+  expectEpoch(epoch: number): void;
   /** Both connection IDs, once they are negotiated: what this side wants in records, and what the peer wants. */
   setConnectionIds(receive: Uint8Array, send: Uint8Array): void;
+  /** The connection ID that the peer wants in records to it. */
+  readonly sendConnectionId: Uint8Array;
   /** Zeroes secrets when the handshake ends, however it does. */
   eraseAfterHandshake(...secrets: readonly Erasable[]): void;
   /** Zeroes secrets when the association ends. */
@@ -80,4 +95,10 @@ export function scheduleParameters(
   suite: SuiteParameters,
 ): TrafficKeyParameters {
   return { provider, hash: suite.hash, aead: suite.aead };
+}
+
+/** The exporter of DTLS 1.3 on an exporter_master_secret, which stays the caller's to zero. */
+export function exporter(parameters: KeyScheduleParameters, secret: Uint8Array): Exporter {
+  return (label, context = EMPTY_BYTES, lengthBytes) =>
+    exportKeyingMaterial(parameters, secret, label, context, lengthBytes);
 }

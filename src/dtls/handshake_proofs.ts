@@ -19,15 +19,16 @@ export interface ChosenCredential {
   readonly scheme: SignatureScheme;
 }
 
-/** The first credential with a scheme among those that the peer verifies. */
+/** The first credential with a scheme of this version among those that the peer verifies. */
 export function chooseCredential(
   credentials: readonly Credential[],
   peerSchemes: readonly number[],
+  version: "1.3" | "1.2" = "1.3",
 ): ChosenCredential | undefined {
   for (const credential of credentials) {
     for (const name of credential.key.schemes) {
-      const scheme = signatureScheme(name);
-      if (peerSchemes.includes(scheme)) return { credential, scheme };
+      const scheme = signatureScheme(name, version);
+      if (scheme !== undefined && peerSchemes.includes(scheme)) return { credential, scheme };
     }
   }
   return undefined;
@@ -61,7 +62,7 @@ export function* receiveCertificateVerify(
   if (!io.provider.verify(name, publicKey, content, signature)) {
     throw new DtlsFault("bad-signature", "the CertificateVerify is not the certificate's");
   }
-  io.transcript.add(message.type, message.body);
+  io.transcript.add(message);
 }
 
 /** Sends this side's Finished. */
@@ -88,5 +89,5 @@ export function* receiveFinished(
   if (!equalSecrets(message.body, expected)) {
     throw new DtlsFault("bad-finished", "the Finished does not match the handshake");
   }
-  io.transcript.add(message.type, message.body);
+  io.transcript.add(message);
 }

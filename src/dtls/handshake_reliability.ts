@@ -16,9 +16,10 @@ import {
   readHandshakeFragment,
 } from "./handshake_fragment.ts";
 import type { DtlsLimits } from "./limits.ts";
+import type { DtlsVersion, RetransmissionPolicy } from "./options.ts";
 import type { DatagramWriter, DtlsDropReason, OpenedRecord } from "./record_layer.ts";
 
-type Timer = "retransmit" | "ack";
+type Timer = "retransmit" | "ack" | "forget-last-flight";
 
 /** RFC 9147 section 7.1: "set a timer for 1/4 the current retransmit timer value". */
 const ACK_DELAY_FRACTION = 1 / 4;
@@ -32,14 +33,34 @@ const RETRANSMISSIONS_BEFORE_SMALL = 3;
 /** RFC 9147 section 5.8.2: "1.5 times the measured round trip time". */
 const TIMEOUT_ROUND_TRIPS = 1.5;
 
+/** RFC 6347 section 4.2.4: the last flight is kept for "at least twice the default MSL defined for [TCP]". */
+const LAST_FLIGHT_LIFE_MS = 240_000;
+
+/** A message after the handshake that waits to be sent. */
+export interface QueuedMessage {
+  readonly type: number;
+  readonly body: Uint8Array;
+  /** Whether nothing may follow it in the same flight. */
+  readonly isLast?: boolean;
+  /** Told when the peer has acknowledged it. */
+  readonly onAcked?: () => void;
+}
+
 /** Moves handshake messages both ways, in order and once. */
 export class HandshakeReliability {
   readonly #limits: DtlsLimits;
+  readonly #isTimed: boolean;
   readonly #drops: Counters<DtlsDropReason>;
   readonly #assembler: HandshakeAssembler;
   readonly #acks: AckList;
   readonly #deadlines = new Deadlines<Timer>();
   #flight: Flight | undefined;
+  /** In DTLS 1.2 the flight that ended the handshake, sent again where the peer sends its own again. */
+  #lastFlight: Flight | undefined;
+  /** Messages after the handshake that wait for the flight before them to be acknowledged. */
+  readonly #queue: QueuedMessage[] = [];
+  /** Who is told when the open flight is acknowledged. */
+  #onAcked: (() => void)[] = [];
   #nextSendSeq: number;
   /** The timeout that a flight begins with. */
   #firstTimeoutMs: number;
@@ -48,9 +69,11 @@ export class HandshakeReliability {
   #isAckDue = false;
   /** A record was added to the list of those to acknowledge since the last look. */
   #hasAckNews = false;
-  /** Both ends are known to speak DTLS 1.3. */
-  #isVersionKnown: boolean;
+  /** The version, once both ends are known to speak it. */
+  #version: DtlsVersion | undefined;
   #isEmptyAckAnswered = false;
+  /** What the path is said to carry. */
+  #datagramBytesMax: number;
   /** Larger datagrams seem not to get through. */
   #isPathSmall = false;
   /** When the first datagram of the flight was sent. */
@@ -60,21 +83,36 @@ export class HandshakeReliability {
   /** An answer to retransmissions is worth sending again only after this. */
   #quietUntil: Milliseconds = 0;
 
-  /** `received` is the ClientHello that a server has accepted. */
+  /** `received` is the ClientHello that a server has accepted; see `DtlsOptions.retransmission`. */
   constructor(
     limits: DtlsLimits,
     drops: Counters<DtlsDropReason>,
     nextSendSeq: number,
     received: HandshakeMessage | undefined,
+    retransmission: RetransmissionPolicy = "eager",
   ) {
     this.#limits = limits;
+    this.#isTimed = retransmission === "timed";
+    this.#datagramBytesMax = limits.datagramBytesMax;
     this.#drops = drops;
     this.#assembler = new HandshakeAssembler(limits, received);
     this.#acks = new AckList(limits.ackedRecordsMax);
     this.#nextSendSeq = nextSendSeq;
-    this.#isVersionKnown = received !== undefined;
     this.#firstTimeoutMs = limits.initialTimeoutMs;
     this.#timeoutMs = limits.initialTimeoutMs;
+  }
+
+  /** Both ends are known to speak a version. */
+  set version(version: DtlsVersion) {
+    this.#version = version;
+  }
+
+  /**
+   * RFC 9147 section 7: "DTLS 1.3 endpoints MUST NOT send ACK records until the sender knows that the peer is
+   * negotiating DTLS 1.3."
+   */
+  get #isAcking(): boolean {
+    return this.#version === "1.3";
   }
 
   /** Whether a flight of this side is neither acknowledged nor answered. */
@@ -87,8 +125,24 @@ export class HandshakeReliability {
    * is unknown, subsequent retransmissions SHOULD back off to a smaller record size".
    */
   get datagramBytesMax(): number {
-    const { datagramBytesMax, smallDatagramBytesMax } = this.#limits;
-    return this.#isPathSmall ? Math.min(datagramBytesMax, smallDatagramBytesMax) : datagramBytesMax;
+    const { smallDatagramBytesMax } = this.#limits;
+    return Math.min(this.#datagramBytesMax, this.#isPathSmall ? smallDatagramBytesMax : Infinity);
+  }
+
+  set datagramBytesMax(bytes: number) {
+    this.#datagramBytesMax = bytes;
+  }
+
+  /** Changes the first timeout of each flight, and with it the timers that run, as if it had always been so. */
+  set initialTimeoutMs(initialTimeoutMs: number) {
+    const before = this.#timeoutMs;
+    const doublings = 2 ** (this.#flight?.retransmissions ?? 0);
+    this.#firstTimeoutMs = initialTimeoutMs;
+    this.#timeoutMs = Math.min(doublings * initialTimeoutMs, this.#limits.timeoutMsMax);
+    const later = this.#timeoutMs - before;
+    for (const [timer, fraction] of [["retransmit", 1], ["ack", ACK_DELAY_FRACTION]] as const) {
+      this.#deadlines.set(timer, this.#deadlines.get(timer) + fraction * later);
+    }
   }
 
   /** Whether the open flight has messages of an epoch, whose keys are needed as long. */
@@ -98,8 +152,6 @@ export class HandshakeReliability {
 
   /** Begins a flight, which answers the one before it and all that was received. */
   beginFlight(): void {
-    // A client's second flight answers a HelloRetryRequest or more, which say which version is spoken.
-    if (this.#nextSendSeq > 0) this.#isVersionKnown = true;
     this.#flight = new Flight(this.#limits);
     this.#transmittedAt = undefined;
     this.#isEmptyAckAnswered = false;
@@ -107,24 +159,63 @@ export class HandshakeReliability {
     this.#clearAcks();
   }
 
-  /** Adds a message to the flight that was begun. */
-  send(type: number, body: Uint8Array, epoch: number): void {
+  /** Adds a message to the flight that was begun, and returns it with its number. */
+  send(type: number, body: Uint8Array, epoch: number): HandshakeMessage {
+    const message = { type, messageSeq: this.#nextSendSeq++, body };
+    this.#openFlight.add(message, epoch);
+    return message;
+  }
+
+  /** Adds a ChangeCipherSpec to the flight that was begun. */
+  sendChangeCipherSpec(epoch: number): void {
+    this.#openFlight.addChangeCipherSpec(epoch);
+  }
+
+  get #openFlight(): Flight {
     if (this.#flight === undefined) throw new DtlsError("internal", "a message outside a flight");
-    this.#flight.add({ type, messageSeq: this.#nextSendSeq++, body }, epoch);
+    return this.#flight;
   }
 
   /**
-   * Takes the content of a handshake record; `newestEpoch` is the newest that can be opened. Throws
+   * Sends a message after the handshake, reliably, once the flight before it is acknowledged. Throws
+   * {@linkcode DtlsError} where too many wait.
+   */
+  enqueue(message: QueuedMessage): void {
+    if (this.#queue.length >= this.#limits.queuedMessagesMax) {
+      throw new DtlsError("queue-full", "too many messages wait to be acknowledged");
+    }
+    this.#queue.push(message);
+  }
+
+  /** Begins a flight of the messages that wait, where no other one is open. */
+  #beginQueued(epoch: number): void {
+    if (!this.#hasQueuedTurn) return;
+    this.#flight = new Flight(this.#limits);
+    this.#transmittedAt = undefined;
+    this.#isEmptyAckAnswered = false;
+    for (let message; (message = this.#queue.shift()) !== undefined;) {
+      this.send(message.type, message.body, epoch);
+      if (message.onAcked !== undefined) this.#onAcked.push(message.onAcked);
+      if (message.isLast === true) break;
+    }
+  }
+
+  get #hasQueuedTurn(): boolean {
+    return this.#isHandshakeOver && this.#flight === undefined && this.#queue.length > 0;
+  }
+
+  /**
+   * Takes the content of a handshake record; `expectedEpoch` is the one that the next message is to come in. Throws
    * {@linkcode DtlsFault} for an authenticated record that is malformed.
    */
-  onRecord(record: OpenedRecord, newestEpoch: number, now: Milliseconds): void {
+  onRecord(record: OpenedRecord, expectedEpoch: number, now: Milliseconds): void {
     let isKept = false;
     let isAnyDiscarded = false;
     for (const fragment of this.#readFragments(record)) {
       // Once there are keys, no message begins without them: of epoch 0 only what was complete before comes again.
       // Anybody could otherwise leave pieces that the peer's own would contradict.
       const isBegun = fragment.messageSeq < this.#assembler.nextReceiveSeq;
-      if (record.epoch === 0 && newestEpoch > 0 && !isBegun) {
+      if (record.epoch === 0 && expectedEpoch > 0 && !isBegun) {
         this.#drops.add("unexpected-plaintext");
         isAnyDiscarded = true;
         continue;
@@ -137,10 +228,11 @@ export class HandshakeReliability {
         isKept = this.#onDuplicate(fragment, record.epoch, now) || isKept;
       } else {
         isKept = true;
-        if (outcome === "out-of-order") this.#askForAck();
+        if (outcome === "out-of-order") this.#askForAck(now);
         // RFC 9147 section 7.2: "the receipt of any record responding to a given flight MUST be taken as an implicit
         // acknowledgement for the entire flight". In epoch 0 anybody may have sent it; there a whole message counts.
-        if (record.epoch > 0 && !this.#isHandshakeOver) this.#endFlight(now);
+        const isAnswer = record.epoch > 0 || this.#isTimed && this.#isAcking;
+        if (isAnswer && !this.#isHandshakeOver) this.#endFlight(now);
       }
     }
     // RFC 9147 section 7: "Implementations MUST NOT acknowledge records containing handshake messages or fragments
@@ -175,14 +267,14 @@ export class HandshakeReliability {
     this.#drops.add("duplicate-message");
     // RFC 9147 section 7: for post-handshake messages, and section 5.8.1 for the client's last flight, what arrives
     // again is acknowledged again.
-    if (this.#isHandshakeOver && this.#flight === undefined) {
-      this.#askForAck();
+    if (this.#isAcking && (this.#isTimed || this.#isHandshakeOver && this.#flight === undefined)) {
+      this.#askForAck(now);
       return true;
     }
     // RFC 9147 section 5.8.1: "The implementation reads a retransmitted flight from the peer when none of the
     // messages that it sent in response to that flight have been acknowledged: [...] it retransmits the flight".
     // The last piece of the peer's flight stands for all of it, so that one flight draws one answer.
-    const flight = this.#flight;
+    const flight = this.#isTimed ? this.#lastFlight : this.#flight ?? this.#lastFlight;
     if (flight === undefined || flight.isPartlyAcked || now < this.#quietUntil) return false;
     if (this.#assembler.isEndOfLatest(fragment, epoch)) this.#sendAgain(flight);
     return false;
@@ -194,7 +286,7 @@ export class HandshakeReliability {
   ): (HandshakeMessage & { readonly epoch: number }) | undefined {
     const message = this.#assembler.take();
     if (message === undefined) return undefined;
-    if (this.#isHandshakeOver) this.#askForAck();
+    if (this.#isHandshakeOver) this.#askForAck(now);
     else this.#endFlight(now);
     return message;
   }
@@ -204,37 +296,41 @@ export class HandshakeReliability {
    * empty ACK makes the peer send again (RFC 9147 section 7.1).
    */
   askAgain(now: Milliseconds): void {
-    if (!this.#isVersionKnown || this.#isHandshakeOver || this.#deadlines.has("ack")) return;
+    if (!this.#isHandshakeOver) this.#startAckTimer(now);
+  }
+
+  /** An ACK could go at once; where all is left to the timers it waits for its own. */
+  #askForAck(now: Milliseconds): void {
+    if (this.#isTimed) this.#startAckTimer(now);
+    else if (this.#isAcking) this.#isAckDue = true;
+  }
+
+  #startAckTimer(now: Milliseconds): void {
+    if (!this.#isAcking || this.#isAckDue || this.#deadlines.has("ack")) return;
     this.#deadlines.set("ack", now + this.#timeoutMs * ACK_DELAY_FRACTION);
   }
 
-  /**
-   * RFC 9147 section 7: "DTLS 1.3 endpoints MUST NOT send ACK records until the sender knows that the peer is
-   * negotiating DTLS 1.3."
-   */
-  #askForAck(): void {
-    if (this.#isVersionKnown) this.#isAckDue = true;
-  }
-
-  /** New keys to open with were installed; see {@linkcode HandshakeAssembler.dropBefore}. */
+  /** Messages come in a newer epoch from here on; see {@linkcode HandshakeAssembler.dropBefore}. */
   onNewEpoch(epoch: number): void {
-    this.#isVersionKnown = true;
     this.#assembler.dropBefore(epoch);
   }
 
   /** The main handshake is complete. `isPeerWaiting`: the peer's last flight has no answer but an ACK. */
-  onHandshakeOver(isPeerWaiting: boolean): void {
+  onHandshakeOver(isPeerWaiting: boolean, now: Milliseconds): void {
     this.#isHandshakeOver = true;
-    if (isPeerWaiting) this.#askForAck();
+    if (isPeerWaiting && this.#isAcking) this.#isAckDue = true;
+    if (this.#version !== "1.2" || this.#flight === undefined) return;
+    this.#lastFlight = this.#flight;
+    this.#endFlight(now);
+    this.#deadlines.set("forget-last-flight", now + LAST_FLIGHT_LIFE_MS);
   }
 
   /** A datagram was handled: what is there of an unfinished flight is acknowledged in a while. */
   onDatagramEnd(now: Milliseconds): void {
     if (!this.#hasAckNews) return;
     this.#hasAckNews = false;
-    if (this.#isAckDue || !this.#isVersionKnown || this.#deadlines.has("ack")) return;
     if (this.#isHandshakeOver && !this.#assembler.isWaiting) return;
-    this.#deadlines.set("ack", now + this.#timeoutMs * ACK_DELAY_FRACTION);
+    this.#startAckTimer(now);
   }
 
   /** Takes the content of an ACK record. Throws {@linkcode DtlsFault} where it is malformed. */
@@ -243,9 +339,9 @@ export class HandshakeReliability {
     const flight = this.#flight;
     if (records === undefined || flight === undefined) return;
     if (records.length === 0) return this.#onEmptyAck(flight);
-    const isTailLost = now >= this.#quietUntil;
-    if (!flight.onAck(records, isTailLost)) return;
-    flight.retransmissions = 0;
+    const search = this.#isTimed ? "none" : now >= this.#quietUntil ? "all" : "gaps";
+    if (!flight.onAck(records, search)) return;
+    if (!this.#isTimed) flight.retransmissions = 0;
     if (flight.isAcked) this.#endFlight(now);
     else if (flight.hasPending) this.#deadlines.clear("retransmit");
   }
@@ -253,7 +349,7 @@ export class HandshakeReliability {
   /** The record numbers of an ACK, or `undefined` for one that is to be ignored. */
   #readAck(content: Uint8Array, epoch: number): readonly RecordNumber[] | undefined {
     // RFC 9147 section 7: "Until that point, ACK records received in epoch 0 MUST be ignored."
-    if (!this.#isVersionKnown) {
+    if (!this.#isAcking) {
       this.#drops.add("unexpected-plaintext");
       return undefined;
     }
@@ -296,13 +392,14 @@ export class HandshakeReliability {
     // "the value SHOULD be adjusted to 1.5 times the measured round trip time for that message". Until one does, each
     // flight begins with the first value again, not with the doubled one that the RFC would retain: with random loss
     // that would make the next flight wait for the misfortune of the last.
-    if (!flight.wasSentAgain && this.#transmittedAt !== undefined) {
+    if (!this.#isTimed && !flight.wasSentAgain && this.#transmittedAt !== undefined) {
       const { timeoutMsMin, initialTimeoutMs, timeoutMsMax } = this.#limits;
       const measuredMs = TIMEOUT_ROUND_TRIPS * (now - this.#transmittedAt);
       const leastMs = Math.min(timeoutMsMin, initialTimeoutMs);
       this.#firstTimeoutMs = Math.min(Math.max(measuredMs, leastMs), timeoutMsMax);
     }
     this.#timeoutMs = this.#firstTimeoutMs;
+    for (const onAcked of this.#onAcked.splice(0)) onAcked();
   }
 
   #clearAcks(): void {
@@ -330,8 +427,9 @@ export class HandshakeReliability {
     for (;;) {
       const timer = this.#deadlines.takeDue(now);
       if (timer === undefined) return;
-      if (timer === "ack") this.#askForAck();
-      else this.#onRetransmitTimeout();
+      if (timer === "ack") this.#isAckDue = true;
+      else if (timer === "retransmit") this.#onRetransmitTimeout();
+      else this.#lastFlight = undefined;
     }
   }
 
@@ -349,22 +447,24 @@ export class HandshakeReliability {
     this.#sendAgain(flight);
   }
 
-  /** Writes what is due into a datagram: an ACK in `ackEpoch`, then as much of the flight as fits. */
-  transmit(datagram: DatagramWriter, ackEpoch: number, now: Milliseconds): void {
+  /** Writes what is due into a datagram: an ACK in `epoch`, the newest, then as much of the flight as fits. */
+  transmit(datagram: DatagramWriter, epoch: number, now: Milliseconds): void {
     if (this.#isAckDue) {
-      const acked = this.#acks.newest(ackedRecordsIn(datagram.roomFor(ackEpoch)));
-      datagram.write(ackEpoch, ContentType.ACK, encodeAck(acked));
+      const acked = this.#acks.newest(ackedRecordsIn(datagram.roomFor(epoch)));
+      datagram.write(epoch, ContentType.ACK, encodeAck(acked));
       this.#isAckDue = false;
       this.#deadlines.clear("ack");
-      if (this.#isHandshakeOver) this.#acks.clear();
+      if (this.#isHandshakeOver && !this.#isTimed) this.#acks.clear();
     }
-    const flight = this.#flight;
+    this.#beginQueued(epoch);
+    const flight = this.#flight ?? this.#lastFlight;
     if (flight === undefined) return;
     if (flight.hasPending) {
       if (flight.transmit(datagram)) this.#transmittedAt ??= now;
-      this.#quietUntil = now + this.#timeoutMs * ACK_DELAY_FRACTION;
+      if (!this.#isTimed) this.#quietUntil = now + this.#timeoutMs * ACK_DELAY_FRACTION;
     }
     const wasTransmitted = this.#transmittedAt !== undefined;
+    if (flight === this.#lastFlight) return;
     if (!flight.hasPending && wasTransmitted && !this.#deadlines.has("retransmit")) {
       this.#deadlines.set("retransmit", now + this.#timeoutMs);
     }
@@ -372,12 +472,16 @@ export class HandshakeReliability {
 
   /** Whether {@linkcode HandshakeReliability.transmit} would write something. */
   get hasPending(): boolean {
-    return this.#isAckDue || (this.#flight?.hasPending ?? false);
+    const flight = this.#flight ?? this.#lastFlight;
+    return this.#isAckDue || (flight?.hasPending ?? false) || this.#hasQueuedTurn;
   }
 
   /** Forgets everything: nothing is sent or waited for any more. */
   stop(): void {
     this.#flight = undefined;
+    this.#lastFlight = undefined;
+    this.#queue.length = 0;
+    this.#onAcked = [];
     this.#clearAcks();
     this.#deadlines.clearAll();
   }

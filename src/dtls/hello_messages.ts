@@ -69,15 +69,25 @@ export function decodeClientHello(body: Uint8Array): ClientHello {
   };
 }
 
+/** What of a ClientHello its sender chooses. */
+export type ClientHelloContent =
+  & Pick<ClientHello, "random" | "cipherSuites" | "extensions">
+  & Partial<Pick<ClientHello, "legacySessionId" | "legacyCookie">>;
+
 /** Encodes a ClientHello's body. */
-export function encodeClientHello(
-  random: Uint8Array,
-  cipherSuites: readonly number[],
-  extensions: Extensions,
-): Uint8Array {
+export function encodeClientHello({
+  random,
+  legacySessionId = EMPTY_BYTES,
+  legacyCookie = EMPTY_BYTES,
+  cipherSuites,
+  extensions,
+}: ClientHelloContent): Uint8Array {
   const writer = new ByteWriter(512);
-  // RFC 9147 section 5.3: "the legacy_version field MUST be set to {254, 253}", the session id and the cookie empty.
-  writer.u16(ProtocolVersion.DTLS_1_2).bytes(random).opaque(1, EMPTY_BYTES).opaque(1, EMPTY_BYTES);
+  // RFC 9147 section 5.3: "the legacy_version field MUST be set to {254, 253}".
+  writer.u16(ProtocolVersion.DTLS_1_2).bytes(random).opaque(1, legacySessionId).opaque(
+    1,
+    legacyCookie,
+  );
   writer.vector(2, () => {
     for (const suite of cipherSuites) writer.u16(suite);
   });

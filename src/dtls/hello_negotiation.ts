@@ -2,7 +2,7 @@
 // 4.2).
 
 import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
-import { ExtensionType, ProtocolVersion } from "./code_points.ts";
+import { ExtensionType } from "./code_points.ts";
 import { DtlsFault } from "./errors.ts";
 import {
   decodeExtension,
@@ -15,7 +15,14 @@ import {
   requireExtension,
 } from "./extensions.ts";
 import type { ClientHello } from "./hello_messages.ts";
-import { DEFAULT_CIPHER_SUITES, DEFAULT_GROUPS, type DtlsServerOptions } from "./options.ts";
+import {
+  DEFAULT_CIPHER_SUITES,
+  DEFAULT_GROUPS,
+  DEFAULT_VERSIONS,
+  type DtlsServerOptions,
+  type DtlsVersion,
+} from "./options.ts";
+import { VERSION_NUMBERS } from "./versions.ts";
 
 /** What a ClientHello and this server have in common. */
 export interface HelloNegotiation {
@@ -30,17 +37,26 @@ export interface HelloNegotiation {
   readonly connectionId: Uint8Array | undefined;
 }
 
-/** Negotiates from the server's preferences. Throws `DtlsFault` or `DecodeError` where nothing fits. */
-export function negotiateHello(hello: ClientHello, options: DtlsServerOptions): HelloNegotiation {
-  const { extensions } = hello;
-  const versions = decodeExtension(
-    extensions,
+/** The version that both speak, the server's best. Throws `DtlsFault` where there is none. */
+export function negotiateVersion(hello: ClientHello, options: DtlsServerOptions): DtlsVersion {
+  const offered = decodeExtension(
+    hello.extensions,
     ExtensionType.SUPPORTED_VERSIONS,
     (reader) => readCodePoints(reader, 1),
   );
-  if (versions === undefined || !versions.includes(ProtocolVersion.DTLS_1_3)) {
-    throw new DtlsFault("unsupported-version", "the client does not offer DTLS 1.3");
+  const accepted = options.versions ?? DEFAULT_VERSIONS;
+  const version = accepted.find((one) => offered?.includes(VERSION_NUMBERS[one]));
+  if (version === undefined) {
+    throw new DtlsFault("unsupported-version", "the client offers no version that is accepted");
   }
+  return version;
+}
+
+/**
+ * Negotiates DTLS 1.3 from the server's preferences. Throws `DtlsFault` or `DecodeError` where nothing fits.
+ */
+export function negotiateHello(hello: ClientHello, options: DtlsServerOptions): HelloNegotiation {
+  const { extensions } = hello;
   // RFC 9147 section 5.3: a non-empty legacy_cookie, and RFC 8446 section 4.1.2: any compression method but null,
   // is an "illegal_parameter".
   if (hello.legacyCookie.length > 0) {

@@ -1,7 +1,14 @@
 // Lines of an SSLKEYLOGFILE, which analysers of captures read.
 
 import { toHex } from "../base/bytes.ts";
-import type { KeyLogLabel } from "./handshake.ts";
+
+/** The labels of SSLKEYLOGFILE lines. */
+export type KeyLogLabel =
+  | "CLIENT_HANDSHAKE_TRAFFIC_SECRET"
+  | "SERVER_HANDSHAKE_TRAFFIC_SECRET"
+  | "CLIENT_TRAFFIC_SECRET_0"
+  | "SERVER_TRAFFIC_SECRET_0"
+  | "EXPORTER_SECRET";
 
 /** The line of one secret, without its end. */
 export function keyLogLine(

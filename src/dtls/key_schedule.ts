@@ -76,7 +76,14 @@ export abstract class PhaseSecret {
 }
 
 /** Where a PSK is from, which its binder's label tells apart. */
-export type PskKind = "external" | "resumption";
+export type PskKind = "external" | "imported" | "resumption";
+
+/** The labels of binder keys (RFC 8446 section 7.1, RFC 9258 section 5.2). */
+const BINDER_LABELS: Readonly<Record<PskKind, string>> = {
+  external: "ext binder",
+  imported: "imp binder",
+  resumption: "res binder",
+};
 
 /** The first phase: from a PSK, or from zeros where there is none. */
 export class EarlySecret extends PhaseSecret {
@@ -91,10 +98,7 @@ export class EarlySecret extends PhaseSecret {
   /** binder_key: the base key of a binder, whose verify data {@linkcode finishedVerifyData} gives. */
   binderKey(kind: PskKind): Uint8Array {
     const { provider, hash } = this.parameters;
-    return this.derive(
-      kind === "external" ? "ext binder" : "res binder",
-      emptyHash(provider, hash),
-    );
+    return this.derive(BINDER_LABELS[kind], emptyHash(provider, hash));
   }
 
   /** client_early_traffic_secret, given the hash of ClientHello. */

@@ -29,6 +29,8 @@ export interface DtlsLimits {
   readonly timeoutMsMax: number;
   /** Retransmissions of one flight after which the association fails. */
   readonly retransmissionsMax: number;
+  /** Messages after the handshake that wait for the one before them to be acknowledged. */
+  readonly queuedMessagesMax: number;
   /** Time for a whole handshake. */
   readonly handshakeMsMax: number;
   /** How long keys of an earlier epoch open records: the reordering that is tolerated. */
@@ -58,6 +60,7 @@ export const DTLS_LIMITS: DtlsLimits = {
   timeoutMsMin: 200,
   timeoutMsMax: 60_000,
   retransmissionsMax: 12,
+  queuedMessagesMax: 16,
   handshakeMsMax: 120_000,
   oldEpochMs: 240_000,
   replayWindowRecords: 4_096,

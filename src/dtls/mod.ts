@@ -31,15 +31,23 @@ export {
   type DtlsClientOptions,
   type DtlsOptions,
   type DtlsServerOptions,
+  type DtlsVersion,
   type KeyLog,
   type PeerVerifier,
   type VerifiedPeer,
 } from "./options.ts";
 export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";
+export { ProtocolVersion } from "./code_points.ts";
+export { decodeSession, type DtlsSession, encodeSession, eraseSession } from "./session.ts";
+export { isSessionUsable, type ResumableState } from "./session.ts";
+export { TICKET_BYTES_MAX, TICKET_LIFETIME_MS, TicketKeys } from "./ticket_keys.ts";
+export type { EarlyDataTicket, TicketKey, TicketKeysOptions, TicketState } from "./ticket_keys.ts";
+export type { ExternalPsk } from "./psk_importer.ts";
+export { EARLY_DATA_WINDOW_MS, SingleUseTickets } from "./early_data.ts";
 export { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 export type { DtlsDropReason } from "./record_layer.ts";
-export type { AcceptedHello } from "./server_handshake.ts";
-export { keyLogLine } from "./key_log.ts";
+export type { AcceptedHello } from "./server_hello.ts";
+export { type KeyLogLabel, keyLogLine } from "./key_log.ts";
 export type { AddressedDatagram, Core, Entropy, Milliseconds } from "../base/core.ts";
 export { Counters } from "../base/counters.ts";
 export type { CodePoint } from "../base/code_points.ts";
@@ -64,7 +72,6 @@ export {
   type ProviderName,
 } from "./crypto/composed.ts";
 export type { KeyKind } from "./crypto/der.ts";
-export type { KeyLogLabel } from "./handshake.ts";
 export type { ClientHello } from "./hello_messages.ts";
 export type { Extensions } from "./extensions.ts";
 export * from "./x509/mod.ts";

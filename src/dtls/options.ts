@@ -1,10 +1,14 @@
 // What the users of an association decide: credentials, trust, and what is offered.
 
 import type { Entropy, Milliseconds } from "../base/core.ts";
-import { CipherSuite, NamedGroup } from "./code_points.ts";
+import { CipherSuite, NamedGroup, type SignatureScheme } from "./code_points.ts";
 import type { CryptoProvider, SigningKey } from "./crypto/provider.ts";
-import type { KeyLogLabel } from "./handshake.ts";
+import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
+import type { ExternalPsk } from "./psk_importer.ts";
+import type { DtlsSession } from "./session.ts";
+import type { TicketKeys } from "./ticket_keys.ts";
+import type { EarlyDataPolicy } from "./early_data.ts";
 
 /** A certificate chain and the key of its leaf. */
 export interface Credential {
@@ -29,6 +33,20 @@ export type PeerVerifier = (chain: readonly Uint8Array[], now: Milliseconds) => 
 /** Takes the secrets of handshakes, in the terms of SSLKEYLOGFILE. */
 export type KeyLog = (label: KeyLogLabel, clientRandom: Uint8Array, secret: Uint8Array) => void;
 
+/** A version, as people write it. */
+export type DtlsVersion = "1.3" | "1.2";
+
+/** The versions that are offered and accepted by default. */
+export const DEFAULT_VERSIONS: readonly DtlsVersion[] = ["1.3"];
+
+/**
+ * How lost handshake messages are sought. `eager`: an ACK goes at once where something is missing or a message came after
+ * the handshake, timeouts follow the round trip that was measured, and an ACK with gaps and a peer's retransmission
+ * bring what is missing without waiting for a timer. `timed`: the timers alone send again, on the plain schedule of RFC
+ * 9147 section 5.8, and ACKs wait for a quarter of the timeout, for peers that count on that.
+ */
+export type RetransmissionPolicy = "eager" | "timed";
+
 /** Options of both ends. */
 export interface DtlsOptions {
   /** Where the cryptographic primitives come from. */
@@ -37,14 +55,30 @@ export interface DtlsOptions {
   readonly entropy: Entropy;
   /** Defaults: `DTLS_LIMITS`. */
   readonly limits?: Partial<DtlsLimits>;
-  /** Cipher suites, best first. Default: `DEFAULT_CIPHER_SUITES`. */
+  /** Default: `eager`. */
+  readonly retransmission?: RetransmissionPolicy;
+  /** Versions that are offered or accepted. Default: `DEFAULT_VERSIONS`. */
+  readonly versions?: readonly DtlsVersion[];
+  /** Cipher suites of all these versions, best first. Default: `DEFAULT_CIPHER_SUITES`. */
   readonly cipherSuites?: readonly CipherSuite[];
   /** Groups, best first. Default: `DEFAULT_GROUPS`. */
   readonly groups?: readonly NamedGroup[];
+  /** Signature schemes that are verified, best first. Default: `SIGNATURE_SCHEMES`. */
+  readonly signatureSchemes?: readonly SignatureScheme[];
   /** Protocols for ALPN, best first. Default: none. */
   readonly alpn?: readonly string[];
   /** Whether the handshake fails where ALPN chooses no protocol. Default: no. */
   readonly isAlpnRequired?: boolean;
+  /**
+   * Keys that both ends were given by other means, the best first. A client offers them all; a server takes the first
+   * of its own that is offered, and asks for no certificate then. Default: none.
+   */
+  readonly externalPsks?: readonly ExternalPsk[];
+  /**
+   * Whether the chain of a session is verified again when it is resumed, so that one that has expired, is revoked or
+   * has lost its root is refused. Default: yes.
+   */
+  readonly reverifyPeer?: boolean;
   /** Where the secrets of each handshake go. Whoever has them can read everything. */
   readonly keyLog?: KeyLog;
 }
@@ -62,6 +96,8 @@ export interface DtlsClientOptions extends DtlsOptions {
    * `null`: none is offered.
    */
   readonly connectionId?: Uint8Array | null;
+  /** A session with the same server, to be resumed where both still can. Default: none, a full handshake. */
+  readonly session?: DtlsSession;
   /** Groups that the first ClientHello carries shares for. Default: the first of `groups`. */
   readonly keyShareGroups?: readonly NamedGroup[];
 }
@@ -77,6 +113,12 @@ export interface DtlsServerOptions extends DtlsOptions {
   readonly clientCertificate?: ClientCertificatePolicy;
   /** Needed unless `clientCertificate` is `none`. */
   readonly verifyPeer?: PeerVerifier;
+  /** Seals and opens tickets. Default: none are sent, and nothing is resumed. */
+  readonly tickets?: TicketKeys;
+  /** Tickets that a client gets after each handshake. Default: 2. */
+  readonly ticketsPerHandshake?: number;
+  /** Early data, and what keeps it from being taken twice. Default: it is refused. */
+  readonly earlyData?: EarlyDataPolicy;
   /** The connection ID that the server wants in records to it, where the client can. Default: none. */
   readonly connectionId?: Uint8Array;
 }

@@ -4,12 +4,12 @@ import { Counters } from "../base/counters.ts";
 import type { Milliseconds } from "../base/core.ts";
 import { EMPTY_BYTES, equalBytes } from "../base/bytes.ts";
 import type { RecordNumber } from "./ack.ts";
-import { DtlsError, DtlsFault } from "./errors.ts";
+import { DtlsError } from "./errors.ts";
 import type { RecordSink } from "./flight.ts";
 import type { DtlsLimits } from "./limits.ts";
 import {
-  type CiphertextRecord,
   PLAINTEXT_HEADER_BYTES,
+  type RawRecord,
   readRecord,
   RECORD_CONTENT_BYTES_MAX,
   writePlaintextRecord,
@@ -21,7 +21,6 @@ export type DtlsDropReason =
   | "malformed-record"
   | "malformed-fragment"
   | "unknown-epoch"
-  | "plaintext-epoch"
   | "plaintext-content"
   | "connection-id"
   | "bad-tag"
@@ -55,6 +54,8 @@ export class RecordLayer {
   #hasUnreadable = false;
   /** The ID that this side wants in records to it; empty for none. */
   receiveConnectionId: Uint8Array = EMPTY_BYTES;
+  /** The ID that the peer wants in records to it; empty for none. */
+  sendConnectionId: Uint8Array = EMPTY_BYTES;
 
   constructor(limits: DtlsLimits, drops: Counters<DtlsDropReason>, nextPlaintextNumber = 0) {
     this.#limits = limits;
@@ -138,14 +139,14 @@ export class RecordLayer {
       const record = readRecord(datagram, at, this.receiveConnectionId.length);
       if (record === undefined) return this.#drops.add("malformed-record");
       at = record.end;
-      if (record.kind === "plaintext") {
-        if (record.epoch === 0) onRecord(record);
-        else this.#drops.add("plaintext-epoch");
+      if (record.kind === "plaintext" && record.epoch === 0) {
+        onRecord(record);
         continue;
       }
       // RFC 9147 section 4: "If the second or later record has a connection ID which does not correspond to the
       // same association used for previous records, the rest of the datagram MUST be discarded."
-      if (!equalBytes(record.connectionId ?? EMPTY_BYTES, this.receiveConnectionId)) {
+      const id = record.kind === "ciphertext" ? record.connectionId ?? EMPTY_BYTES : undefined;
+      if (id !== undefined && !equalBytes(id, this.receiveConnectionId)) {
         return this.#drops.add("connection-id");
       }
       const opened = this.#open(record);
@@ -153,10 +154,10 @@ export class RecordLayer {
     } while (at < datagram.length);
   }
 
-  #open(record: CiphertextRecord): OpenedRecord | undefined {
+  #open(record: RawRecord): OpenedRecord | undefined {
     // RFC 9147 section 4.2.2: "if the epoch bits do not match those from the current epoch, implementations SHOULD
     // use the most recent past epoch which has matching bits".
-    const opener = this.#openers.findLast(({ epoch }) => epoch % 4 === record.epochBits);
+    const opener = this.#openers.findLast((candidate) => candidate.accepts(record));
     if (opener === undefined) {
       this.#drops.add("unknown-epoch");
       this.#hasUnreadable ||= this.#openers.length === 0;
@@ -171,7 +172,8 @@ export class RecordLayer {
       return undefined;
     }
     this.#isAnyOpened = true;
-    return innerRecord(result.inner, opener.epoch, result.recordNumber);
+    const { recordNumber, type, content } = result;
+    return { epoch: opener.epoch, recordNumber, type, content };
   }
 
   /**
@@ -205,19 +207,6 @@ export class RecordLayer {
       () => this.#nextPlaintextNumber++,
     );
   }
-}
-
-/** RFC 9147 section 4: DTLSInnerPlaintext is content, its type, and zeros. */
-function innerRecord(inner: Uint8Array, epoch: number, recordNumber: number): OpenedRecord {
-  let end = inner.length;
-  while (end > 0 && inner[end - 1] === 0) end--;
-  // RFC 8446 section 5.4: "If a receiving implementation does not find a non-zero octet in the cleartext, it MUST
-  // terminate the connection with an "unexpected_message" alert."
-  if (end === 0) throw new DtlsFault("unexpected-message", "a record without a content type");
-  if (end - 1 > RECORD_CONTENT_BYTES_MAX) {
-    throw new DtlsFault("record-overflow", "a record's content is longer than 2^14 bytes");
-  }
-  return { type: inner[end - 1]!, content: inner.subarray(0, end - 1), epoch, recordNumber };
 }
 
 /** One datagram to be filled with records of any epochs that there are keys for. */

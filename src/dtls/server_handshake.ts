@@ -1,215 +1,61 @@
-// The server's side of the handshake, from the ClientHello that was accepted, in the order of its flights
-// (RFC 8446 section 2, RFC 9147 section 5.7):
-//   4. ServerHello, EncryptedExtensions, [CertificateRequest], Certificate, CertificateVerify, Finished ->
-//   5.                                               <- [Certificate, CertificateVerify], Finished
-//   6. ACK ->
+// The server's side of the handshake: the ClientHello that it goes on with, and the version that is spoken. What
+// follows is in the version's own file.
 
-import {
-  decodeCertificate,
-  encodeCertificate,
-  encodeCertificateRequest,
-  encodeEncryptedExtensions,
-} from "./certificate_messages.ts";
-import { groupName, SIGNATURE_SCHEMES } from "./cipher_suites.ts";
-import { ExtensionType, HandshakeType, ProtocolVersion } from "./code_points.ts";
-import { KEY_EXCHANGE_RANDOMNESS_BYTES } from "./crypto/provider.ts";
-import { DtlsError, DtlsFault } from "./errors.ts";
-import {
-  encodeCodePoints,
-  encodeConnectionId,
-  encodeKeyShare,
-  encodeProtocolNames,
-} from "./extensions.ts";
-import { type Handshake, type HandshakeIo, scheduleParameters } from "./handshake.ts";
+import { EMPTY_BYTES } from "../base/bytes.ts";
+import { HandshakeType } from "./code_points.ts";
+import { DtlsFault } from "./errors.ts";
+import type { Handshake, HandshakeIo } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
-import {
-  chooseCredential,
-  receiveCertificateVerify,
-  receiveFinished,
-  sendCertificateVerify,
-  sendFinished,
-} from "./handshake_proofs.ts";
-import { type ClientHello, encodeServerHello, RANDOM_BYTES } from "./hello_messages.ts";
-import { type HelloNegotiation, negotiateHello } from "./hello_negotiation.ts";
-import { EarlySecret } from "./key_schedule.ts";
+import { decodeClientHello } from "./hello_messages.ts";
+import { negotiateHello, negotiateVersion } from "./hello_negotiation.ts";
+import { helloDigest, helloRetryRequest } from "./hello_retry.ts";
+import { equalSecrets } from "./key_schedule.ts";
 import type { DtlsServerOptions } from "./options.ts";
+import { serverHandshake13 } from "./server_handshake_13.ts";
+import type { AcceptedHello } from "./server_hello.ts";
 
-/** The ClientHello that a server accepted, and what the cookie kept of the exchange before it. */
-export interface AcceptedHello {
-  /** The message, decoded. */
-  readonly hello: ClientHello;
-  /** Its bytes, without the header. */
-  readonly body: Uint8Array;
-  /** Its number among the client's handshake messages. */
-  readonly messageSeq: number;
-  /** The record that it came in, whose number this side's own records begin at. */
-  readonly recordNumber: number;
-  /** The exchange before it, where there was one. */
-  readonly retry?: {
-    readonly clientHelloHash: Uint8Array;
-    readonly helloRetryRequest: Uint8Array;
-  };
-}
-
-/** Runs the handshake of a server. */
+/** Runs the handshake of a server: with a ClientHello that an endpoint accepted, or waiting for one. */
 export function* serverHandshake(
   io: HandshakeIo,
   options: DtlsServerOptions,
-  accepted: AcceptedHello,
+  accepted: AcceptedHello | undefined,
 ): Handshake {
-  const { hello } = accepted;
-  const negotiation = negotiateHello(hello, options);
-  const { suite, share } = negotiation;
-  if (share === undefined) {
-    // RFC 8446 section 4.1.2: after a HelloRetryRequest the client sends the share that it named; pitfall "no
-    // key_share after HelloRetryRequest".
-    throw new DtlsFault("illegal-parameter", "the ClientHello has no key share for a common group");
-  }
-  if (accepted.retry !== undefined) {
-    io.transcript.replaceByHash(suite.hash, accepted.retry.clientHelloHash);
-    io.transcript.add(HandshakeType.SERVER_HELLO, accepted.retry.helloRetryRequest);
-  }
+  let received = accepted;
+  if (received === undefined) received = acceptHello(yield [HandshakeType.CLIENT_HELLO]);
+  io.setVersion(negotiateVersion(received.hello, options));
+  if (accepted === undefined) received = yield* retryHello(io, options, received);
+  return yield* serverHandshake13(io, options, received);
+}
+
+function acceptHello({ body, messageSeq }: HandshakeMessage): AcceptedHello {
+  return { hello: decodeClientHello(body), body, messageSeq, recordNumber: 0 };
+}
+
+/** Asks for a key share that is missing, with a HelloRetryRequest that needs no cookie: the first hello is kept. */
+function* retryHello(
+  io: HandshakeIo,
+  options: DtlsServerOptions,
+  first: AcceptedHello,
+): Generator<readonly HandshakeType[], AcceptedHello, HandshakeMessage> {
+  const { suite, group, share } = negotiateHello(first.hello, options);
+  if (share !== undefined) return first;
   io.transcript.start(suite.hash);
-  io.transcript.add(HandshakeType.CLIENT_HELLO, accepted.body);
-
-  const group = groupName(share.group);
-  if (group === undefined) throw new DtlsError("bad-option", "a group that is not implemented");
-  const randomness = io.entropy(KEY_EXCHANGE_RANDOMNESS_BYTES);
-  const exchange = io.provider.keyExchange(group, randomness);
-  randomness.fill(0);
-  const sharedSecret = exchange.sharedSecret(share.publicKey);
-  if (sharedSecret === undefined) {
-    throw new DtlsFault("illegal-parameter", "the client's key share is not a valid public value");
-  }
+  io.transcript.add({
+    type: HandshakeType.CLIENT_HELLO,
+    messageSeq: first.messageSeq,
+    body: first.body,
+  });
+  const clientHelloHash = io.transcript.digest();
+  const body = helloRetryRequest(suite.suite, group, EMPTY_BYTES);
   io.beginFlight();
-  io.send(
-    HandshakeType.SERVER_HELLO,
-    serverHello(io, options, negotiation, exchange.publicKey),
+  io.send(HandshakeType.SERVER_HELLO, body);
+  const second = acceptHello(yield [HandshakeType.CLIENT_HELLO]);
+  const isSame = equalSecrets(
+    helloDigest(io.provider, first.hello),
+    helloDigest(io.provider, second.hello),
   );
-
-  const parameters = scheduleParameters(io.provider, suite);
-  const handshakeSecret = new EarlySecret(parameters).handshakeSecret(sharedSecret);
-  sharedSecret.fill(0);
-  const helloHash = io.transcript.digest();
-  const clientSecret = handshakeSecret.clientHandshakeTrafficSecret(helloHash);
-  const serverSecret = handshakeSecret.serverHandshakeTrafficSecret(helloHash);
-  io.eraseAfterHandshake(handshakeSecret, clientSecret, serverSecret);
-  io.logSecret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", hello.random, clientSecret);
-  io.logSecret("SERVER_HANDSHAKE_TRAFFIC_SECRET", hello.random, serverSecret);
-  io.installOpener(2, suite, clientSecret);
-  io.installSealer(2, suite, serverSecret);
-
-  const policy = options.clientCertificate ?? "none";
-  sendCredential(io, options, negotiation, policy !== "none");
-  sendFinished(io, parameters, serverSecret);
-
-  const master = handshakeSecret.masterSecret();
-  const serverFinishedHash = io.transcript.digest();
-  const sendSecret = master.serverApplicationTrafficSecret(serverFinishedHash);
-  const receiveSecret = master.clientApplicationTrafficSecret(serverFinishedHash);
-  const exporterSecret = master.exporterMasterSecret(serverFinishedHash);
-  master.destroy();
-  io.eraseAtEnd(sendSecret, receiveSecret, exporterSecret);
-  io.logSecret("CLIENT_TRAFFIC_SECRET_0", hello.random, receiveSecret);
-  io.logSecret("SERVER_TRAFFIC_SECRET_0", hello.random, sendSecret);
-  io.logSecret("EXPORTER_SECRET", hello.random, exporterSecret);
-  io.installSealer(3, suite, sendSecret);
-
-  const peerChain = policy === "none" ? [] : yield* receiveClientCertificate(io, options);
-  yield* receiveFinished(io, parameters, clientSecret);
-  // RFC 9147 section 5.8.1: "Implementations MUST either discard or buffer all application data records for epoch
-  // 3 and above until they have received the Finished message from the peer": until here there is no key for them.
-  io.installOpener(3, suite, receiveSecret);
-  return {
-    suite,
-    group: share.group,
-    alpn: negotiation.alpn,
-    serverName: negotiation.serverName,
-    peerChain,
-    exporterSecret,
-    sendSecret,
-    receiveSecret,
-  };
-}
-
-function serverHello(
-  io: HandshakeIo,
-  options: DtlsServerOptions,
-  { suite, group, connectionId }: HelloNegotiation,
-  publicKey: Uint8Array,
-): Uint8Array {
-  const extensions = new Map<number, Uint8Array>();
-  extensions.set(ExtensionType.SUPPORTED_VERSIONS, SELECTED_VERSION);
-  extensions.set(ExtensionType.KEY_SHARE, encodeKeyShare({ group, publicKey }));
-  if (connectionId !== undefined && options.connectionId !== undefined) {
-    extensions.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId));
-    io.setConnectionIds(options.connectionId, connectionId);
+  if (!isSame || negotiateHello(second.hello, options).share?.group !== group) {
+    throw new DtlsFault("illegal-parameter", "the ClientHello changed after the HelloRetryRequest");
   }
-  // RFC 9147 section 5: "DTLS servers MUST NOT echo the "legacy_session_id" value from the client".
-  const random = io.entropy(RANDOM_BYTES);
-  return encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
-}
-
-/** The selected_version of the supported_versions extension. */
-export const SELECTED_VERSION: Uint8Array = new Uint8Array([
-  ProtocolVersion.DTLS_1_3 >>> 8,
-  ProtocolVersion.DTLS_1_3 & 0xff,
-]);
-
-/** EncryptedExtensions, CertificateRequest, Certificate, CertificateVerify. */
-function sendCredential(
-  io: HandshakeIo,
-  options: DtlsServerOptions,
-  negotiation: HelloNegotiation,
-  isClientAsked: boolean,
-): void {
-  const chosen = chooseCredential(options.credentials, negotiation.signatureSchemes);
-  if (chosen === undefined) {
-    throw new DtlsFault("no-common-parameters", "no credential that the client can verify");
-  }
-  const encrypted = new Map<number, Uint8Array>();
-  if (negotiation.alpn !== undefined) {
-    encrypted.set(
-      ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
-      encodeProtocolNames([negotiation.alpn]),
-    );
-  }
-  io.send(HandshakeType.ENCRYPTED_EXTENSIONS, encodeEncryptedExtensions(encrypted));
-  if (isClientAsked) {
-    const schemes = encodeCodePoints(SIGNATURE_SCHEMES, 2);
-    io.send(
-      HandshakeType.CERTIFICATE_REQUEST,
-      encodeCertificateRequest(new Map([[ExtensionType.SIGNATURE_ALGORITHMS, schemes]])),
-    );
-  }
-  io.send(HandshakeType.CERTIFICATE, encodeCertificate(chosen.credential.chain));
-  sendCertificateVerify(io, "server", chosen);
-}
-
-/** The client's Certificate, and its CertificateVerify unless the chain is empty and may be. */
-function* receiveClientCertificate(
-  io: HandshakeIo,
-  options: DtlsServerOptions,
-): Generator<readonly HandshakeType[], readonly Uint8Array[], HandshakeMessage> {
-  const message = yield [HandshakeType.CERTIFICATE];
-  const { requestContext, chain } = decodeCertificate(message.body, io.limits.certificateChainMax);
-  if (requestContext.length > 0) {
-    throw new DtlsFault("illegal-parameter", "a certificate for a request that was not made");
-  }
-  if (chain.length === 0) {
-    // RFC 8446 section 4.4.2.4: "the server MAY at its discretion either continue the handshake without client
-    // authentication or abort the handshake with a "certificate_required" alert."
-    if (options.clientCertificate === "required") {
-      throw new DtlsFault("certificate-required", "the client presented no certificate");
-    }
-    io.transcript.add(message.type, message.body);
-    return chain;
-  }
-  if (options.verifyPeer === undefined) {
-    throw new DtlsError("bad-option", "clients are asked for certificates without a verifier");
-  }
-  const peer = options.verifyPeer(chain, io.now());
-  io.transcript.add(message.type, message.body);
-  yield* receiveCertificateVerify(io, "client", peer.publicKey);
-  return chain;
+  return { ...second, retry: { clientHelloHash, helloRetryRequest: body } };
 }

@@ -23,12 +23,13 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   query: { folders: ["base", "wire"], packages: ["node:sqlite", "node:path"] },
   net: { folders: ["base"], packages: [] },
+  dtls_runtime: { folders: ["base", "dtls", "net"], packages: [] },
   server: {
-    folders: ["base", "dtls", "wire", "transport", "session", "query", "net"],
+    folders: ["base", "dtls", "wire", "transport", "session", "query", "net", "dtls_runtime"],
     packages: ["@peculiar/x509", "reflect-metadata", "jose", "node:crypto", "node:buffer"],
   },
   client: {
-    folders: ["base", "dtls", "wire", "transport", "session", "query", "net"],
+    folders: ["base", "dtls", "wire", "transport", "session", "query", "net", "dtls_runtime"],
     packages: ["node:crypto", "node:buffer"],
   },
   cli: { folders: ["server", "client"], packages: ["@std/cli/", "jose"] },
@@ -159,6 +160,8 @@ Deno.test("the import table's test sees what breaks it", () => {
   assertEquals(mistakes("src/dtls/b.ts", 'import { gcm } from "@noble/ciphers/aes.js";'), 0);
   assertEquals(mistakes("src/transport/b.ts", 'import type { x } from "../dtls/a.ts";'), 1);
   assertEquals(mistakes("src/base/b.ts", 'export * from "../dtls/a.ts";'), 1);
+  assertEquals(mistakes("src/dtls_runtime/b.ts", 'export * from "../dtls/a.ts";'), 0);
+  assertEquals(mistakes("src/dtls_runtime/b.ts", 'import { x } from "../transport/a.ts";'), 1);
   assertEquals(mistakes("src/client/b.ts", 'const x = await import("../server/a.ts");'), 1);
   assertEquals(mistakes("src/net/b.ts", 'new URL("../dtls/a.ts", import.meta.url)'), 1);
   assertEquals(mistakes("src/client/b.ts", "await import(name)"), 1);

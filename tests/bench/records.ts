@@ -7,7 +7,11 @@ import type { CryptoProvider } from "../../src/dtls/crypto/provider.ts";
 import { trafficKeys } from "../../src/dtls/key_schedule.ts";
 import { DTLS_LIMITS } from "../../src/dtls/limits.ts";
 import { readRecord } from "../../src/dtls/record.ts";
-import { type RecordKeys, RecordOpener, RecordSealer } from "../../src/dtls/record_protection.ts";
+import {
+  type CiphertextKeys,
+  CiphertextOpener,
+  CiphertextSealer,
+} from "../../src/dtls/record_protection_13.ts";
 import { figure, measureRate, type Table } from "./measure.ts";
 
 const ROUND_MS = 120;
@@ -22,7 +26,7 @@ const SUITES = [
   ["ChaCha20-Poly1305", CipherSuite.TLS_CHACHA20_POLY1305_SHA256],
 ] as const;
 
-function recordKeys(provider: CryptoProvider, suite: SuiteParameters): RecordKeys {
+function recordKeys(provider: CryptoProvider, suite: SuiteParameters): CiphertextKeys {
   const secret = new Uint8Array(suite.hashBytes).fill(1);
   const { hash, aead } = suite;
   const { key, iv, recordNumberKey } = trafficKeys({ provider, hash, aead }, secret);
@@ -38,21 +42,21 @@ function measure(provider: CryptoProvider, suite: SuiteParameters, contentBytes:
   const content = new Uint8Array(contentBytes).fill(7);
   const keys = recordKeys(provider, suite);
   const noId = new Uint8Array(0);
-  const sealer = new RecordSealer(EPOCH, suite, keys, noId);
+  const sealer = new CiphertextSealer(EPOCH, suite, keys, noId);
   const seal = () => {
     const datagram = new Uint8Array(contentBytes + sealer.overheadBytes);
     sealer.seal(datagram, 0, APPLICATION_DATA, content);
     return datagram;
   };
   const sealsPerSecond = measureRate(seal, ROUND_MS);
-  const batchSealer = new RecordSealer(EPOCH, suite, keys, noId);
+  const batchSealer = new CiphertextSealer(EPOCH, suite, keys, noId);
   const batch = Array.from({ length: BATCH_RECORDS }, () => {
     const datagram = new Uint8Array(contentBytes + batchSealer.overheadBytes);
     batchSealer.seal(datagram, 0, APPLICATION_DATA, content);
     return datagram;
   });
   const openBatch = () => {
-    const opener = new RecordOpener(EPOCH, keys, DTLS_LIMITS.replayWindowRecords);
+    const opener = new CiphertextOpener(EPOCH, keys, DTLS_LIMITS.replayWindowRecords);
     for (const datagram of batch) {
       const record = readRecord(datagram, 0, 0);
       if (record?.kind !== "ciphertext" || opener.open(record).kind !== "opened") {

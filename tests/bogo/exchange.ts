@@ -47,7 +47,7 @@ class Exchange {
     this.#credentials = readCredentials(flags);
     const credentials = this.#credentials.map(({ credential }) => credential);
     this.#association = flags.has("-server")
-      ? DtlsAssociation.server(serverOptions(flags, credentials), undefined as never, clock.nowMs)
+      ? DtlsAssociation.server(serverOptions(flags, credentials), undefined, clock.nowMs)
       : DtlsAssociation.client(clientOptions(flags, credentials), clock.nowMs);
   }
 

@@ -113,7 +113,7 @@ function changed(
 ): Uint8Array {
   const { body } = readHandshakeFragment(new ByteReader(datagram.subarray(13)));
   const { random, cipherSuites, extensions } = change(decodeClientHello(body));
-  const edited = encodeClientHello(random, cipherSuites, extensions);
+  const edited = encodeClientHello({ random, cipherSuites, extensions });
   const message = handshakeMessage(HandshakeType.CLIENT_HELLO, messageSeq, edited);
   return plaintextRecord(ContentType.HANDSHAKE, message, 1);
 }

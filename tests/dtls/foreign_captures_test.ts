@@ -25,7 +25,7 @@ import {
 import { finishedVerifyData, trafficKeys } from "../../src/dtls/key_schedule.ts";
 import { DTLS_LIMITS } from "../../src/dtls/limits.ts";
 import { type DtlsDropReason, RecordLayer } from "../../src/dtls/record_layer.ts";
-import { RecordOpener } from "../../src/dtls/record_protection.ts";
+import { CiphertextOpener } from "../../src/dtls/record_protection_13.ts";
 import { Transcript } from "../../src/dtls/transcript.ts";
 import { closeAfterTest } from "../harness/dtls_pair.ts";
 import { type ForeignCapture, PION_CAPTURE, WOLFSSL_CAPTURE } from "./foreign_captures.ts";
@@ -48,7 +48,7 @@ function receiver(
     );
     const numberCipher = nodeProvider.recordNumberCipher(aead, recordNumberKey);
     const keys = { aead: nodeProvider.aead(aead, key), numberCipher, iv };
-    records.addOpener(new RecordOpener(epoch, keys, 64), 0);
+    records.addOpener(new CiphertextOpener(epoch, keys, 64), 0);
   }
   closeAfterTest({ close: () => records.destroy() });
   return records;
@@ -112,7 +112,7 @@ for (const capture of [WOLFSSL_CAPTURE, PION_CAPTURE]) {
       if (type === HandshakeType.FINISHED) {
         assertEquals(body, finishedVerifyData(parameters, secret(from), transcript.digest()));
       }
-      transcript.add(type, body);
+      transcript.add({ type, messageSeq: 0, body });
     };
 
     for (const [from, hex] of capture.datagrams) {

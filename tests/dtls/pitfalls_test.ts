@@ -436,7 +436,7 @@ Deno.test("(EC)DHE dropped; no key_share after HelloRetryRequest (CVE-2025-11935
       const extensions = new Map(hello.extensions);
       if (share === undefined) extensions.delete(ExtensionType.KEY_SHARE);
       else extensions.set(ExtensionType.KEY_SHARE, share);
-      return encodeClientHello(hello.random, hello.cipherSuites, extensions);
+      return encodeClientHello({ ...hello, extensions });
     });
     const pair = new DtlsPair({ toServer: [edit, delay(10)] });
     pair.settle();
@@ -484,7 +484,7 @@ Deno.test("duplicate extensions or key shares (CVE-2025-11936, CVE-2025-11933)",
   for (const type of hello.extensions.keys()) {
     const data = hello.extensions.get(type)!;
     const twice = new ByteWriter().bytes(
-      encodeClientHello(hello.random, hello.cipherSuites, hello.extensions),
+      encodeClientHello(hello),
     );
     const bytes = twice.u16(type).opaque(2, data).finish();
     const lengthAt = bytes.length - 4 - data.length - [...hello.extensions.values()]
@@ -497,7 +497,7 @@ Deno.test("duplicate extensions or key shares (CVE-2025-11936, CVE-2025-11933)",
   const share = hello.extensions.get(ExtensionType.KEY_SHARE)!.subarray(2);
   const shares = new ByteWriter().opaque(2, concatBytes(share, share)).finish();
   const doubled = new Map([...hello.extensions, [ExtensionType.KEY_SHARE, shares] as const]);
-  const answer = answerTo(encodeClientHello(hello.random, hello.cipherSuites, doubled));
+  const answer = answerTo(encodeClientHello({ ...hello, extensions: doubled }));
   assertEquals(answer.subarray(13), new Uint8Array([2, ILLEGAL_PARAMETER]));
 });
 
@@ -611,7 +611,7 @@ Deno.test("connection ID of wrong length or unknown (CVE-2022-46393)", () => {
     ...hello.extensions,
     [ExtensionType.CONNECTION_ID, new Uint8Array([4, 1])] as const,
   ]);
-  const body = encodeClientHello(hello.random, hello.cipherSuites, extensions);
+  const body = encodeClientHello({ ...hello, extensions });
   const message = handshakeMessage(HandshakeType.CLIENT_HELLO, 0, body);
   endpoint.handleDatagram(plaintextRecord(HANDSHAKE, message), "a", EPOCH_MS);
   const answer = endpoint.pollTransmit()!.bytes;

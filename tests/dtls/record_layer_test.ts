@@ -15,7 +15,11 @@ import {
   type OpenedRecord,
   RecordLayer,
 } from "../../src/dtls/record_layer.ts";
-import { type RecordKeys, RecordOpener, RecordSealer } from "../../src/dtls/record_protection.ts";
+import {
+  type CiphertextKeys,
+  CiphertextOpener,
+  CiphertextSealer,
+} from "../../src/dtls/record_protection_13.ts";
 import { ReplayWindow } from "../../src/dtls/replay_window.ts";
 import { plaintextRecord, type RecordForm, RecordKit } from "../harness/dtls_records.ts";
 import { closeAfterTest } from "../harness/dtls_pair.ts";
@@ -23,7 +27,7 @@ import { closeAfterTest } from "../harness/dtls_pair.ts";
 const SUITES = [0x1301, 0x1302, 0x1303] as const;
 const DATA = ContentType.APPLICATION_DATA;
 
-function recordKeys(secret: Uint8Array, suite: number): RecordKeys {
+function recordKeys(secret: Uint8Array, suite: number): CiphertextKeys {
   const { aead, hash } = suiteParameters(suite)!;
   const keys = trafficKeys({ provider: nodeProvider, aead, hash }, secret);
   return {
@@ -52,7 +56,7 @@ class Receiver {
   addEpoch(epoch: number): void {
     const secret = new Uint8Array(this.#suite === 0x1302 ? 48 : 32).fill(epoch);
     const keys = recordKeys(secret, this.#suite);
-    this.records.addOpener(new RecordOpener(epoch, keys, this.#windowRecords), 0);
+    this.records.addOpener(new CiphertextOpener(epoch, keys, this.#windowRecords), 0);
     this.#kits.set(epoch, new RecordKit(secret, this.#suite));
   }
 
@@ -255,7 +259,7 @@ Deno.test("plaintext records of any epoch but 0 are dropped", () => {
       [],
     );
   }
-  assertEquals(receiver.drops.snapshot(), { "plaintext-epoch": 4 });
+  assertEquals(receiver.drops.snapshot(), { "unknown-epoch": 4 });
 });
 
 Deno.test(
@@ -293,7 +297,7 @@ for (const suite of SUITES) {
       const secret = new Uint8Array(suite === 0x1302 ? 48 : 32).fill(3);
       const parameters = suiteParameters(suite)!;
       const connectionId = new Uint8Array([9, 8, 7, 6]);
-      const sealer = new RecordSealer(3, parameters, recordKeys(secret, suite), connectionId);
+      const sealer = new CiphertextSealer(3, parameters, recordKeys(secret, suite), connectionId);
       closeAfterTest({ close: () => sealer.destroy() });
       const kit = new RecordKit(secret, suite);
       for (let number = 0; number < 300; number++) {
@@ -309,7 +313,7 @@ for (const suite of SUITES) {
 Deno.test("a key seals as many records as it may, and not one more; each has a number of its own", () => {
   const secret = new Uint8Array(32).fill(3);
   const parameters = { ...suiteParameters(0x1301)!, sealedRecordsMax: 3 };
-  const sealer = new RecordSealer(3, parameters, recordKeys(secret, 0x1301), new Uint8Array(0));
+  const sealer = new CiphertextSealer(3, parameters, recordKeys(secret, 0x1301), new Uint8Array(0));
   closeAfterTest({ close: () => sealer.destroy() });
   const datagram = new Uint8Array(100);
   for (let number = 0; number < 3; number++) {

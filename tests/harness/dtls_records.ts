@@ -12,7 +12,7 @@ import {
   encodeHandshakeFragment,
   readHandshakeFragment,
 } from "../../src/dtls/handshake_fragment.ts";
-import type { KeyLogLabel } from "../../src/dtls/handshake.ts";
+import type { KeyLogLabel } from "../../src/dtls/key_log.ts";
 import { trafficKeys } from "../../src/dtls/key_schedule.ts";
 import { PLAINTEXT_HEADER_BYTES, writePlaintextRecord } from "../../src/dtls/record.ts";
 

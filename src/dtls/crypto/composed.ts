@@ -1,6 +1,6 @@
 // Chooses providers: the fastest present for each primitive, or one by its name.
 
-import { type KeyKind, readPrivateKey } from "./der.ts";
+import { type KeyKind, readPrivateKey, readPublicKey } from "./der.ts";
 import { nobleProvider } from "./noble.ts";
 import { nodeProvider } from "./node.ts";
 import type {
@@ -52,15 +52,30 @@ export const MEASURED_PREFERENCES: Preferences = {
   "rsa verify": ["node"],
 };
 
-/** The kind of key that a scheme belongs to. */
-const KINDS: Readonly<Record<SignatureName, KeyKind>> = {
+/** The kind of key that a scheme belongs to; `undefined` where it takes keys of several kinds. */
+const KINDS: Readonly<Record<SignatureName, KeyKind | undefined>> = {
   ecdsa_secp256r1_sha256: "secp256r1",
   ecdsa_secp384r1_sha384: "secp384r1",
+  ecdsa_sha256: undefined,
+  ecdsa_sha384: undefined,
+  ecdsa_sha512: undefined,
   ed25519: "ed25519",
   rsa_pss_rsae_sha256: "rsa",
   rsa_pss_rsae_sha384: "rsa",
   rsa_pss_rsae_sha512: "rsa",
+  rsa_pkcs1_sha256: "rsa",
+  rsa_pkcs1_sha384: "rsa",
+  rsa_pkcs1_sha512: "rsa",
 };
+
+/** The kind of key in a SubjectPublicKeyInfo; any where it cannot be read, since it then verifies nothing. */
+function kindOf(publicKey: Uint8Array): KeyKind {
+  try {
+    return readPublicKey(publicKey).kind;
+  } catch {
+    return "secp256r1";
+  }
+}
 
 /** A provider that passes each primitive on to one of several. */
 export interface ComposedProvider extends CryptoProvider {
@@ -136,7 +151,7 @@ class Composition implements ComposedProvider {
     message: Uint8Array,
     signature: Uint8Array,
   ): boolean {
-    const provider = this.#for(`${KINDS[scheme]} verify`);
+    const provider = this.#for(`${KINDS[scheme] ?? kindOf(publicKey)} verify`);
     return provider.verify(scheme, publicKey, message, signature);
   }
 }

@@ -168,7 +168,7 @@ class NobleProvider implements CryptoProvider {
 
 /**
  * The portable provider. It has no RSA: `signingKey` throws {@linkcode UnsupportedKeyError} for an RSA key, and
- * `verify` is false for every RSA-PSS signature. AES here is made of table look-ups, whose time can depend on the key
+ * `verify` is false for every RSA signature. AES here is made of table look-ups, whose time can depend on the key
  * where caches are shared with an attacker; the ECDSA libraries blind their arithmetic with the system's randomness,
  * which does not show in the signature (RFC 6979).
  */

@@ -2,6 +2,7 @@
 
 import { ed25519, x25519 } from "@noble/curves/ed25519.js";
 import { p256, p384 } from "@noble/curves/nist.js";
+import { sha256, sha384, sha512 } from "@noble/hashes/sha2.js";
 import { equalBytes } from "../../base/bytes.ts";
 import {
   type DerPrivateKey,
@@ -13,6 +14,7 @@ import {
 import { KeyConsumedError, UnsupportedKeyError } from "./key_errors.ts";
 import type { GroupName, KeyExchange, SignatureName, SigningKey } from "./provider.ts";
 import { isAllZero, isPublicKeyShape, privateScalar } from "./scalar.ts";
+import { SCHEMES_OF_KIND, SIGNATURE_SHAPES } from "./signature_shape.ts";
 
 const CURVES = { secp256r1: p256, secp384r1: p384 } as const;
 
@@ -59,16 +61,16 @@ export function nobleKeyExchange(group: GroupName, randomness: Uint8Array): KeyE
   return new NobleKeyExchange(group, randomness);
 }
 
-/** The scheme of each kind of key. */
-const SCHEMES: Readonly<Record<Exclude<KeyKind, "rsa">, SignatureName>> = {
-  secp256r1: "ecdsa_secp256r1_sha256",
-  secp384r1: "ecdsa_secp384r1_sha384",
-  ed25519: "ed25519",
-};
+const HASHES = { sha256, sha384, sha512 } as const;
 
 // RFC 8446 section 4.2.3: "The signature is represented as a DER-encoded [X690] ECDSA-Sig-Value structure." It knows
-// no rule that s is the lower of the two that fit.
-const ECDSA_OPTIONS = { format: "der", lowS: false, prehash: true } as const;
+// no rule that s is the lower of the two that fit. Hashes are computed here, because the library ties one to a curve.
+const ECDSA_OPTIONS = { format: "der", lowS: false, prehash: false } as const;
+
+/** The hash of a message that an ECDSA scheme signs. */
+function ecdsaDigest(scheme: SignatureName, message: Uint8Array): Uint8Array {
+  return HASHES[SIGNATURE_SHAPES[scheme].hash!](message);
+}
 
 class NobleSigningKey implements SigningKey {
   readonly schemes: readonly SignatureName[];
@@ -77,7 +79,7 @@ class NobleSigningKey implements SigningKey {
   readonly #secretKey: Uint8Array;
 
   constructor(kind: Exclude<KeyKind, "rsa">, secretKey: Uint8Array, publicKey: Uint8Array) {
-    this.schemes = [SCHEMES[kind]];
+    this.schemes = SCHEMES_OF_KIND[kind];
     this.publicKey = writePublicKey(kind, publicKey);
     this.#kind = kind;
     this.#secretKey = secretKey;
@@ -87,7 +89,7 @@ class NobleSigningKey implements SigningKey {
     if (!this.schemes.includes(scheme)) throw new UnsupportedKeyError(`key cannot sign ${scheme}`);
     return this.#kind === "ed25519"
       ? ed25519.sign(message, this.#secretKey)
-      : CURVES[this.#kind].sign(message, this.#secretKey, ECDSA_OPTIONS);
+      : CURVES[this.#kind].sign(ecdsaDigest(scheme, message), this.#secretKey, ECDSA_OPTIONS);
   }
 }
 
@@ -122,7 +124,7 @@ export function nobleSigningKey(pkcs8: Uint8Array): SigningKey {
   return new NobleSigningKey(kind, key.slice(), derived);
 }
 
-/** {@linkcode CryptoProvider.verify} on the noble libraries: false for every RSA-PSS scheme. */
+/** {@linkcode CryptoProvider.verify} on the noble libraries: false for every RSA scheme. */
 export function nobleVerify(
   scheme: SignatureName,
   publicKey: Uint8Array,
@@ -131,11 +133,11 @@ export function nobleVerify(
 ): boolean {
   try {
     const { kind, key } = readPublicKey(publicKey);
-    if (kind === "rsa" || SCHEMES[kind] !== scheme) return false;
+    if (kind === "rsa" || !SCHEMES_OF_KIND[kind].includes(scheme)) return false;
     // zip215 would take encodings that RFC 8032 refuses.
     return kind === "ed25519"
       ? ed25519.verify(signature, message, key, { zip215: false })
-      : CURVES[kind].verify(signature, message, key, ECDSA_OPTIONS);
+      : CURVES[kind].verify(signature, ecdsaDigest(scheme, message), key, ECDSA_OPTIONS);
   } catch {
     // A key or signature that cannot be read signs nothing: the answer of this function says all there is to say.
     return false;

@@ -14,9 +14,11 @@ import {
 } from "node:crypto";
 import { concatBytes, fromHex } from "../../base/bytes.ts";
 import { readPublicKey } from "./der.ts";
+import { HASH_BYTES } from "./hkdf.ts";
 import type { GroupName, KeyExchange, SignatureName, SigningKey } from "./provider.ts";
 import { isAllZero, isPublicKeyShape, privateScalar } from "./scalar.ts";
 import { KeyConsumedError, UnsupportedKeyError } from "./key_errors.ts";
+import { rsaSchemes, SCHEMES_OF_KIND, SIGNATURE_SHAPES } from "./signature_shape.ts";
 
 /** The bytes of a Buffer without its class, so that they compare and slice as other byte strings do. */
 export function plainBytes(buffer: Uint8Array): Uint8Array {
@@ -100,49 +102,22 @@ export function nodeKeyExchange(group: GroupName, randomness: Uint8Array): KeyEx
   return group === "x25519" ? new NodeX25519(randomness) : new NodeEcdh(group, randomness);
 }
 
-/** The scheme of each curve. */
-const ECDSA_SCHEMES: Readonly<Record<string, SignatureName>> = {
-  prime256v1: "ecdsa_secp256r1_sha256",
-  secp384r1: "ecdsa_secp384r1_sha384",
+/** The kind of key of each curve, by node:crypto's name for it. */
+const CURVE_KINDS: Readonly<Record<string, "secp256r1" | "secp384r1">> = {
+  prime256v1: "secp256r1",
+  secp384r1: "secp384r1",
 };
 
-/** RSA-PSS schemes, best first, with the bytes of their hash, which are the bytes of their salt. */
-const RSA_PSS_HASHES = [
-  ["rsa_pss_rsae_sha256", "sha256", 32],
-  ["rsa_pss_rsae_sha384", "sha384", 48],
-  ["rsa_pss_rsae_sha512", "sha512", 64],
-] as const;
-
-/** Bits of the largest RSA modulus: checking a signature takes time that grows with its square. */
-const RSA_MODULUS_BITS_MAX = 8_192;
-
-/** The largest RSA public exponent: checking a signature takes time that grows with its bits. */
-const RSA_EXPONENT_MAX = 0xffff_ffffn;
-
-/**
- * The schemes that an RSA key of this size can be used with; none where it is so large that a peer could keep us busy
- * with it. Keys that are too small to be safe are the certificate policy's to refuse.
- */
-export function rsaPssSchemes(modulusBits: number, publicExponent: bigint): SignatureName[] {
-  if (modulusBits > RSA_MODULUS_BITS_MAX || publicExponent > RSA_EXPONENT_MAX) return [];
-  // RFC 8017 section 9.1.1: "emBits [...] at least 8hLen + 8sLen + 9", of a message one bit shorter than the modulus.
-  return RSA_PSS_HASHES
-    .filter(([, , hashBytes]) => modulusBits - 1 >= 16 * hashBytes + 9)
-    .map(([scheme]) => scheme);
-}
-
-/** The schemes of RFC 8446 section 4.2.3 that a key can be used with; none where it is of another kind. */
-function schemesOf(key: KeyObject): SignatureName[] {
+/** The schemes that a key can be used with; none where it is of another kind. */
+function schemesOf(key: KeyObject): readonly SignatureName[] {
   const details = key.asymmetricKeyDetails ?? {};
-  if (key.asymmetricKeyType === "ed25519") return ["ed25519"];
+  if (key.asymmetricKeyType === "ed25519") return SCHEMES_OF_KIND.ed25519;
   if (key.asymmetricKeyType === "ec") {
-    // RFC 8446 section 4.2.3: "Indicates a signature algorithm using ECDSA, the corresponding curve [...], and the
-    // corresponding hash algorithm": one curve, one scheme.
-    const scheme = ECDSA_SCHEMES[details.namedCurve ?? ""];
-    return scheme === undefined ? [] : [scheme];
+    const kind = CURVE_KINDS[details.namedCurve ?? ""];
+    return kind === undefined ? [] : SCHEMES_OF_KIND[kind];
   }
   if (key.asymmetricKeyType === "rsa") {
-    return rsaPssSchemes(details.modulusLength ?? 0, details.publicExponent ?? 0n);
+    return rsaSchemes(details.modulusLength ?? 0, details.publicExponent ?? 0n);
   }
   return [];
 }
@@ -152,11 +127,12 @@ function signatureParameters(scheme: SignatureName, key: KeyObject): {
   readonly hash: string | null;
   readonly key: KeyObject | { key: KeyObject; padding: number; saltLength: number };
 } {
-  if (scheme === "ed25519") return { hash: null, key };
-  if (scheme === "ecdsa_secp256r1_sha256") return { hash: "sha256", key };
-  if (scheme === "ecdsa_secp384r1_sha384") return { hash: "sha384", key };
-  const [, hash, saltLength] = RSA_PSS_HASHES.find(([name]) => name === scheme)!;
+  const { algorithm, hash } = SIGNATURE_SHAPES[scheme];
+  if (algorithm === "ed25519") return { hash: null, key };
+  // The padding of RSA where nothing is said is PKCS#1's.
+  if (algorithm !== "rsa-pss") return { hash, key };
   // RFC 8446 section 4.2.3: "The length of the Salt MUST be equal to the length of the output of the digest algorithm."
+  const saltLength = HASH_BYTES[hash];
   return { hash, key: { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength } };
 }
 

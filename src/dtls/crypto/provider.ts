@@ -10,14 +10,24 @@ export type AeadName = "aes-128-gcm" | "aes-256-gcm" | "chacha20-poly1305";
 /** Groups for (EC)DHE. */
 export type GroupName = "x25519" | "secp256r1" | "secp384r1";
 
-/** Signature schemes of RFC 8446 section 4.2.3. */
+/**
+ * Signature schemes: those of RFC 8446 section 4.2.3 by its names, of which CertificateVerify in 1.3 takes no
+ * `rsa_pkcs1`; and `ecdsa_sha...`, ECDSA with a hash and any curve, as TLS 1.2 (RFC 5246 section 7.4.1.4.1) and
+ * certificates have it.
+ */
 export type SignatureName =
   | "ecdsa_secp256r1_sha256"
   | "ecdsa_secp384r1_sha384"
+  | "ecdsa_sha256"
+  | "ecdsa_sha384"
+  | "ecdsa_sha512"
   | "ed25519"
   | "rsa_pss_rsae_sha256"
   | "rsa_pss_rsae_sha384"
-  | "rsa_pss_rsae_sha512";
+  | "rsa_pss_rsae_sha512"
+  | "rsa_pkcs1_sha256"
+  | "rsa_pkcs1_sha384"
+  | "rsa_pkcs1_sha512";
 
 /** A running hash. */
 export interface Hash {
@@ -73,7 +83,7 @@ export interface KeyExchange {
 
 /** A private key that signs, loaded once. */
 export interface SigningKey {
-  /** The schemes that this key can sign with, best first. */
+  /** The schemes that this key can sign with, for 1.3 and 1.2, best first; the first is one of 1.3's. */
   readonly schemes: readonly SignatureName[];
   /** The SubjectPublicKeyInfo of the key in DER, to compare with a certificate's. */
   readonly publicKey: Uint8Array;

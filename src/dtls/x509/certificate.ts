@@ -101,14 +101,14 @@ function readCertificate(der: Uint8Array): ParsedCertificate {
   const version = readVersion(fields.optional(contextTag(0, "constructed")));
   const serialNumber = readSerialNumber(fields);
   const signatureAlgorithm = readInnerAlgorithm(structure);
-  const issuer = readDistinguishedName(fields.sequence());
+  const issuer = readDistinguishedName(fields);
   // RFC 5280 section 4.1.2.4: "The issuer field MUST contain a non-empty distinguished name (DN)."
   if (issuer.rdns.length === 0) throw new DecodeError("an empty issuer");
   const validity = fields.sequence();
   const notBefore = validity.time();
   const notAfter = validity.time();
   validity.expectEnd();
-  const subject = readDistinguishedName(fields.sequence());
+  const subject = readDistinguishedName(fields);
   const publicKey = readPublicKeyInfo(fields.element().encoding);
   skipUniqueIdentifiers(fields, version);
   const extensions = readCertificateExtensions(readExtensionList(fields, version));

@@ -37,7 +37,7 @@ export interface ParsedCrl {
   readonly crlNumber: bigint | undefined;
   /** Names the issuer's key. */
   readonly authorityKeyIdentifier: Uint8Array | undefined;
-  /** Object identifiers of critical extensions, of the list or its entries; none is understood. */
+  /** Object identifiers of extensions that bind and are not understood, of the list or its entries. */
   readonly unknownCritical: readonly string[];
   /** By serial number, in lower-case hexadecimal digits without leading zero octets. */
   readonly revoked: ReadonlyMap<string, RevokedCertificate>;
@@ -55,6 +55,14 @@ const CrlExtensionId = {
   authorityKeyIdentifier: "2.5.29.35",
 } as const;
 
+/**
+ * Extensions that make a list less than a complete one, which nothing here combines: deltaCRLIndicator and
+ * issuingDistributionPoint. RFC 5280 section 5.2.5: "implementations that do not support this extension MUST either
+ * treat the status of any certificate not listed on this CRL as unknown or locate another CRL". Both have to be
+ * critical; an issuer that left that out meant no complete list either.
+ */
+const PARTIAL_LIST_EXTENSIONS: readonly string[] = ["2.5.29.27", "2.5.29.28"];
+
 /** Reads a revocation list. Throws {@linkcode DecodeError}. */
 export function parseCrl(der: Uint8Array): ParsedCrl {
   const structure = readSignedStructure(der);
@@ -63,7 +71,7 @@ export function parseCrl(der: Uint8Array): ParsedCrl {
   // RFC 5280 section 5.1: "Version OPTIONAL, -- if present, MUST be v2".
   if (isVersion2 && fields.smallInteger() !== 1) throw new DecodeError("not a version 2 list");
   const signatureAlgorithm = readInnerAlgorithm(structure);
-  const issuer = readDistinguishedName(fields.sequence());
+  const issuer = readDistinguishedName(fields);
   const thisUpdate = fields.time();
   const nextTag = fields.peekTag();
   const hasNextUpdate = nextTag === DerTag.utcTime || nextTag === DerTag.generalizedTime;
@@ -102,7 +110,8 @@ function addUnknownCritical(
   to: string[],
 ): void {
   for (const { id, isCritical } of extensions) {
-    if (isCritical && !known.includes(id) && !to.includes(id)) to.push(id);
+    const isBinding = isCritical || PARTIAL_LIST_EXTENSIONS.includes(id);
+    if (isBinding && !known.includes(id) && !to.includes(id)) to.push(id);
   }
 }
 

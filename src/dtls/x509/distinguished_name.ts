@@ -20,6 +20,8 @@ export interface DistinguishedName {
   readonly rdns: readonly (readonly NameAttribute[])[];
   /** One text for each relative distinguished name; two are equal exactly when the names match. */
   readonly canonical: readonly string[];
+  /** The name's DER element. */
+  readonly encoding: Uint8Array;
 }
 
 /** Object identifiers of attributes that this library looks at. */
@@ -41,8 +43,11 @@ const SHORT_NAMES: ReadonlyMap<string, string> = new Map([
   ["0.9.2342.19200300.100.1.1", "UID"],
 ]);
 
-/** Reads a Name from the content of its SEQUENCE. Throws {@linkcode DecodeError}. */
-export function readDistinguishedName(reader: DerReader): DistinguishedName {
+/** Reads a Name. Throws {@linkcode DecodeError}. */
+export function readDistinguishedName(fields: DerReader): DistinguishedName {
+  const { tag, content, encoding } = fields.element();
+  if (tag !== DerTag.sequence) throw new DecodeError("a name that is no SEQUENCE");
+  const reader = new DerReader(content);
   const rdns: NameAttribute[][] = [];
   while (!reader.isEmpty) {
     const set = reader.nested(DerTag.set);
@@ -51,7 +56,7 @@ export function readDistinguishedName(reader: DerReader): DistinguishedName {
     if (attributes.length === 0) throw new DecodeError("an empty relative distinguished name");
     rdns.push(attributes);
   }
-  return { rdns, canonical: rdns.map(canonicalRdn) };
+  return { rdns, canonical: rdns.map(canonicalRdn), encoding };
 }
 
 function readAttribute(reader: DerReader): NameAttribute {

@@ -2,7 +2,7 @@
 
 import { utf8Text } from "../../base/bytes.ts";
 import { DecodeError } from "../../base/byte_reader.ts";
-import { contextTag, DerReader, DerTag } from "./der_reader.ts";
+import { contextTag, DerReader } from "./der_reader.ts";
 import { type DistinguishedName, readDistinguishedName } from "./distinguished_name.ts";
 
 /** A name of one of the forms of RFC 5280 section 4.2.1.6; forms that this library does not read keep their tag. */
@@ -36,7 +36,7 @@ export function readGeneralName(reader: DerReader): GeneralName {
     case contextTag(4, "constructed"): {
       // Name is a CHOICE, so its tag is explicit.
       const explicit = new DerReader(content);
-      const directory = readDistinguishedName(explicit.nested(DerTag.sequence));
+      const directory = readDistinguishedName(explicit);
       explicit.expectEnd();
       return { form: "directory", directory };
     }

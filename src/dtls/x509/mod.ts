@@ -1,5 +1,6 @@
 // X.509 certificates for DTLS: reading, path validation, PEM, and whom a certificate speaks for.
 
+export { isChainOfAuthorities } from "./authority_names.ts";
 export { parseCertificate, type ParsedCertificate } from "./certificate.ts";
 export { parseCrl, type ParsedCrl, type RevokedCertificate } from "./crl.ts";
 export type { DistinguishedName, NameAttribute } from "./distinguished_name.ts";

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { DecodeError } from "../../base/byte_reader.ts";
+import { toHex } from "../../base/bytes.ts";
 import type { Milliseconds } from "../../base/core.ts";
 import { parseCertificate, type ParsedCertificate } from "./certificate.ts";
 import { checkCrlUsable, type CrlIssuer, isCrlOfIssuer, parseCrl, type ParsedCrl } from "./crl.ts";
@@ -108,6 +109,16 @@ export class TrustStore {
     this.#crls = (options.crls ?? []).map((der, i) =>
       readOwn(`revocation list ${i + 1}`, der, this.#limits.crlBytesMax, parseCrl)
     );
+  }
+
+  /**
+   * The names of the trust anchors, each once, as encoded: what certificate_authorities (RFC 8446 section 4.2.4) and
+   * the CertificateRequest of DTLS 1.2 tell a peer.
+   */
+  get authorityNames(): readonly Uint8Array[] {
+    const names = new Map<string, Uint8Array>();
+    for (const { subject } of this.#anchors) names.set(toHex(subject.encoding), subject.encoding);
+    return [...names.values()];
   }
 
   /**

@@ -13,7 +13,7 @@ import {
 import { nobleProvider } from "../../../src/dtls/crypto/noble.ts";
 import { nodeProvider } from "../../../src/dtls/crypto/node.ts";
 import type { CryptoProvider } from "../../../src/dtls/crypto/provider.ts";
-import { PRIVATE_KEYS } from "./keys.ts";
+import { PRIVATE_KEYS, RFC6979_P256, RFC6979_P384, spki } from "./keys.ts";
 
 /** A provider that does nothing but note what it is asked for. */
 function recording(name: string, calls: string[]): CryptoProvider {
@@ -46,6 +46,8 @@ Deno.test("each primitive goes to the provider that the preferences name first",
     "rsa sign": ["absent"],
     "rsa verify": ["b"],
     "ed25519 verify": ["a"],
+    "secp256r1 verify": ["b"],
+    "secp384r1 verify": ["a"],
   });
   composed.hash("sha256");
   composed.hmac("sha256", EMPTY_BYTES);
@@ -55,7 +57,11 @@ Deno.test("each primitive goes to the provider that the preferences name first",
   composed.signingKey(PRIVATE_KEYS.get("secp256r1")!);
   composed.signingKey(PRIVATE_KEYS.get("rsa")!);
   composed.verify("rsa_pss_rsae_sha384", EMPTY_BYTES, EMPTY_BYTES, EMPTY_BYTES);
+  composed.verify("rsa_pkcs1_sha256", EMPTY_BYTES, EMPTY_BYTES, EMPTY_BYTES);
   composed.verify("ed25519", EMPTY_BYTES, EMPTY_BYTES, EMPTY_BYTES);
+  composed.verify("ecdsa_sha256", spki(RFC6979_P256), EMPTY_BYTES, EMPTY_BYTES);
+  composed.verify("ecdsa_sha256", spki(RFC6979_P384), EMPTY_BYTES, EMPTY_BYTES);
+  composed.verify("ecdsa_sha256", EMPTY_BYTES, EMPTY_BYTES, EMPTY_BYTES);
   assertEquals(calls, [
     "b hash",
     "a hmac",
@@ -65,7 +71,11 @@ Deno.test("each primitive goes to the provider that the preferences name first",
     "b sign",
     "a sign",
     "b rsa_pss_rsae_sha384",
+    "b rsa_pkcs1_sha256",
     "a ed25519",
+    "b ecdsa_sha256",
+    "a ecdsa_sha256",
+    "b ecdsa_sha256",
   ]);
 });
 

@@ -8,13 +8,10 @@ import { concatBytes, EMPTY_BYTES, fromHex, toHex, utf8Bytes } from "../../../sr
 import { UnsupportedKeyError } from "../../../src/dtls/crypto/key_errors.ts";
 import { nobleProvider } from "../../../src/dtls/crypto/noble.ts";
 import { nodeProvider } from "../../../src/dtls/crypto/node.ts";
-import {
-  NodeVerifier,
-  PARSED_KEY_COUNT_MAX,
-  rsaPssSchemes,
-} from "../../../src/dtls/crypto/node_keys.ts";
+import { NodeVerifier, PARSED_KEY_COUNT_MAX } from "../../../src/dtls/crypto/node_keys.ts";
 import type { SignatureName } from "../../../src/dtls/crypto/provider.ts";
 import { GROUP_SHAPES } from "../../../src/dtls/crypto/scalar.ts";
+import { rsaSchemes, SIGNATURE_SHAPES } from "../../../src/dtls/crypto/signature_shape.ts";
 import {
   der,
   pkcs8,
@@ -28,14 +25,7 @@ import {
 } from "./keys.ts";
 import { bitFlips, PROVIDERS, testEach } from "./providers.ts";
 
-const ALL_SCHEMES: readonly SignatureName[] = [
-  "ecdsa_secp256r1_sha256",
-  "ecdsa_secp384r1_sha384",
-  "ed25519",
-  "rsa_pss_rsae_sha256",
-  "rsa_pss_rsae_sha384",
-  "rsa_pss_rsae_sha512",
-];
+const ALL_SCHEMES = Object.keys(SIGNATURE_SHAPES) as SignatureName[];
 
 /** An INTEGER of DER that is not negative. */
 function derInteger(value: bigint): Uint8Array {
@@ -156,6 +146,52 @@ testEach("RFC 8032 section 5.1.7: s of Ed25519 is below the order of the group",
   assert(!provider.verify("ed25519", spki(key), fromHex(message), forged));
 });
 
+// RFC 6979 appendices A.2.5 and A.2.6, "sample" with the hashes that are not the curve's own.
+const RFC6979_FREE_VECTORS: readonly (readonly [PublishedKey, SignatureName, bigint, bigint])[] = [
+  [
+    RFC6979_P256,
+    "ecdsa_sha384",
+    0x0EAFEA039B20E9B42309FB1D89E213057CBF973DC0CFC8F129EDDDC800EF7719n,
+    0x4861F0491E6998B9455193E34E7B0D284DDD7149A74B95B9261F13ABDE940954n,
+  ],
+  [
+    RFC6979_P256,
+    "ecdsa_sha512",
+    0x8496A60B5E9B47C825488827E0495B0E3FA109EC4568FD3F8D1097678EB97F00n,
+    0x2362AB1ADBE2B8ADF9CB9EDAB740EA6049C028114F2460F96554F61FAE3302FEn,
+  ],
+  [
+    RFC6979_P384,
+    "ecdsa_sha256",
+    0x21B13D1E013C7FA1392D03C5F99AF8B30C570C6F98D4EA8E354B63A21D3DAA33BDE1E888E63355D92FA2B3C36D8FB2CDn,
+    0xF3AA443FB107745BF4BD77CB3891674632068A10CA67E3D45DB2266FA7D1FEEBEFDC63ECCD1AC42EC0CB8668A4FA0AB0n,
+  ],
+  [
+    RFC6979_P384,
+    "ecdsa_sha512",
+    0xED0959D5880AB2D869AE7F6C2915C6D60F96507F9CB3E047C0046861DA4A799CFE30F35CC900056D7C99CD7882433709n,
+    0x512C8CCEEE3890A84058CE1E22DBC2198F42323CE8ACA9135329F03C068E5112DC7CC3EF3446DEFCEB01A45C2667FDD5n,
+  ],
+];
+
+testEach(
+  "RFC 6979: ECDSA with any hash verifies the published signatures, and no other hash's",
+  (provider) => {
+    const free: readonly SignatureName[] = ["ecdsa_sha256", "ecdsa_sha384", "ecdsa_sha512"];
+    for (const [key, scheme, r, s] of RFC6979_FREE_VECTORS) {
+      const signature = ecdsaSignature(r, s);
+      for (const other of free) {
+        const verified = provider.verify(other, spki(key), utf8Bytes("sample"), signature);
+        assertEquals(verified, other === scheme);
+      }
+    }
+    for (const [key, scheme, text, r, s] of RFC6979_VECTORS) {
+      const free = scheme === "ecdsa_secp256r1_sha256" ? "ecdsa_sha256" : "ecdsa_sha384";
+      assert(provider.verify(free, spki(key), utf8Bytes(text), ecdsaSignature(r, s)));
+    }
+  },
+);
+
 testEach("ECDSA: r and s of zero, and from the order upwards, are refused", (provider) => {
   for (const [key, scheme, text, r, s] of RFC6979_VECTORS) {
     const { order } = GROUP_SHAPES[key.kind as "secp256r1" | "secp384r1"];
@@ -213,7 +249,12 @@ testEach("every key signs with each of its schemes, and with no other", (provide
       }
       const signature = key.sign(scheme, message);
       for (const other of ALL_SCHEMES) {
-        assertEquals(provider.verify(other, key.publicKey, message, signature), other === scheme);
+        const verified = provider.verify(other, key.publicKey, message, signature);
+        // The same algorithm and hash, with and without a tie to the curve, are two names of one thing.
+        const isSame = key.schemes.includes(other) &&
+          SIGNATURE_SHAPES[other].algorithm === SIGNATURE_SHAPES[scheme].algorithm &&
+          SIGNATURE_SHAPES[other].hash === SIGNATURE_SHAPES[scheme].hash;
+        assertEquals(verified, isSame, `${scheme} as ${other}`);
       }
       assert(!provider.verify(scheme, key.publicKey, utf8Bytes("massage"), signature));
     }
@@ -361,14 +402,20 @@ Deno.test('RFC 8446 section 4.2.3: "The length of the Salt MUST be equal to the 
 });
 
 Deno.test("RSA keys are used with the hashes that they have room for, and not beyond 8,192 bits", () => {
-  const all = ["rsa_pss_rsae_sha256", "rsa_pss_rsae_sha384", "rsa_pss_rsae_sha512"] as const;
-  assertEquals(rsaPssSchemes(2_048, 65_537n), [...all]);
-  assertEquals(rsaPssSchemes(8_192, 65_537n), [...all]);
-  assertEquals(rsaPssSchemes(1_024, 65_537n), all.slice(0, 2));
-  assertEquals(rsaPssSchemes(512, 65_537n), []);
-  assertEquals(rsaPssSchemes(8_193, 65_537n), []);
-  assertEquals(rsaPssSchemes(2_048, 2n ** 32n + 1n), []);
-  assertEquals(nodeProvider.signingKey(rfc8448RsaPkcs8()).schemes, all.slice(0, 2));
+  const pss = ["rsa_pss_rsae_sha256", "rsa_pss_rsae_sha384", "rsa_pss_rsae_sha512"] as const;
+  const pkcs1 = ["rsa_pkcs1_sha256", "rsa_pkcs1_sha384", "rsa_pkcs1_sha512"] as const;
+  assertEquals(rsaSchemes(2_048, 65_537n), [...pss, ...pkcs1]);
+  assertEquals(rsaSchemes(8_192, 65_537n), [...pss, ...pkcs1]);
+  assertEquals(rsaSchemes(1_034, 65_537n), [...pss, ...pkcs1]);
+  assertEquals(rsaSchemes(1_033, 65_537n), [...pss.slice(0, 2), ...pkcs1]);
+  assertEquals(rsaSchemes(745, 65_537n), [pss[0], ...pkcs1]);
+  assertEquals(rsaSchemes(744, 65_537n), [pss[0], ...pkcs1.slice(0, 2)]);
+  assertEquals(rsaSchemes(489, 65_537n), [pkcs1[0]]);
+  assertEquals(rsaSchemes(488, 65_537n), []);
+  assertEquals(rsaSchemes(8_193, 65_537n), []);
+  assertEquals(rsaSchemes(2_048, 2n ** 32n + 1n), []);
+  const key = nodeProvider.signingKey(rfc8448RsaPkcs8());
+  assertEquals(key.schemes, rsaSchemes(1_024, 65_537n));
 });
 
 Deno.test("what one provider signed every other verifies", () => {

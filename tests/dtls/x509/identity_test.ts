@@ -39,7 +39,7 @@ function principalOf(subject: string, ...names: string[]): string {
 }
 
 function textOf(...rdns: Uint8Array[]): string {
-  return nameText(readDistinguishedName(new DerReader(sequence(...rdns)).sequence()));
+  return nameText(readDistinguishedName(new DerReader(sequence(...rdns))));
 }
 
 const attribute = (type: string, value: string) => sequence(oid(type), tlv(0x0c, utf8Bytes(value)));

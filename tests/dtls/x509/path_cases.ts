@@ -48,8 +48,29 @@ function algorithmCases(): PathCase[] {
   }));
 }
 
+/** Chains whose keys are of different kinds, from the root to the leaf. */
+function mixedCases(): PathCase[] {
+  const chains = [
+    ["rsa", "p384", "ed25519"],
+    ["ed25519", "rsa", "p256"],
+    ["p384", "ed25519", "rsa"],
+    ["p256", "p384", "p384"],
+  ] as const;
+  return chains.map(([top, issuer, end]) => ({
+    title: `a chain of ${top}, ${issuer} and ${end} keys`,
+    expected: "accepted",
+    make: () => {
+      const anchor = rootAuthority({ key: testKey(top, "top") });
+      const between = middle({ key: testKey(issuer, "issuer"), issuer: anchor });
+      const last = leaf({ key: testKey(end, "end"), issuer: between });
+      return { chain: ders(last, between), anchors: ders(anchor) };
+    },
+  }));
+}
+
 const signatures: PathCase[] = [
   ...algorithmCases(),
+  ...mixedCases(),
   leafCase("a P-256 key that signs with SHA-384", "accepted", { signature: "sha384" }),
   {
     title: "RSASSA-PSS under an RSA key",

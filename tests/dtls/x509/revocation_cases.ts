@@ -10,7 +10,9 @@ import {
   keyUsage,
   octetString,
   rootAuthority,
+  sequence,
   testKey,
+  tlv,
 } from "./certificate_builder.ts";
 import { ders, leaf, middle, type PathCase, root, rootKey } from "./path_case.ts";
 
@@ -55,6 +57,20 @@ export const REVOCATION_CASES: PathCase[] = [
     }),
     opensslVaries: "3.0.19 takes a delta list for a complete one, 3.0.22 does not",
   },
+  {
+    ...crlCase("a delta list that does not say so critically", "crl-unknown-critical-extension", {
+      extensions: [extension("2.5.29.27", integer(0))],
+    }),
+    opensslVaries: "3.0.19 takes a delta list for a complete one, 3.0.22 does not",
+  },
+  crlCase("a list for attribute certificates only", "crl-unknown-critical-extension", {
+    extensions: [extension("2.5.29.28", sequence(tlv(0x85, Uint8Array.of(0xff))), true)],
+  }),
+  crlCase(
+    "a list for authorities only that does not say so critically",
+    "crl-unknown-critical-extension",
+    { extensions: [extension("2.5.29.28", sequence(tlv(0x82, Uint8Array.of(0xff))))] },
+  ),
   crlCase(
     "an unknown critical extension of an entry",
     "crl-unknown-critical-extension",

@@ -1,0 +1,343 @@
+// The client's side of the handshake of DTLS 1.3, in the order of its flights (RFC 8446 section 2, RFC 9147 section
+// 5.7):
+//   1. ClientHello             ->
+//   2.                         <- HelloRetryRequest
+//   3. ClientHello with cookie ->
+//   4.                         <- ServerHello, EncryptedExtensions, [CertificateRequest], Certificate,
+//                                 CertificateVerify, Finished
+//   5. [Certificate, CertificateVerify], Finished ->
+//   6.                         <- ACK
+
+import { EMPTY_BYTES } from "../base/bytes.ts";
+import {
+  type CertificateRequest,
+  decodeCertificate,
+  decodeCertificateRequest,
+  decodeEncryptedExtensions,
+  encodeCertificate,
+} from "./certificate_messages.ts";
+import { suiteParameters } from "./cipher_suites.ts";
+import type { ClientOffer } from "./client_hello.ts";
+import { ExtensionType, HandshakeType, ProtocolVersion } from "./code_points.ts";
+import { DtlsFault } from "./errors.ts";
+import {
+  decodeExtension,
+  extensionName,
+  type Extensions,
+  readCodePoints,
+  readConnectionId,
+  readCookie,
+  readKeyShare,
+  readProtocolNames,
+  requireExtension,
+} from "./extensions.ts";
+import {
+  exporter,
+  type Handshake,
+  type HandshakeIo,
+  type HandshakeResult,
+  scheduleParameters,
+} from "./handshake.ts";
+import type { HandshakeMessage } from "./handshake_fragment.ts";
+import { decodeServerHello, isHelloRetryRequest, type ServerHello } from "./hello_messages.ts";
+import {
+  chooseCredential,
+  receiveCertificateVerify,
+  receiveFinished,
+  sendCertificateVerify,
+  sendFinished,
+} from "./handshake_proofs.ts";
+import { EarlySecret } from "./key_schedule.ts";
+import type { DtlsClientOptions } from "./options.ts";
+import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
+import { selectedVersion } from "./versions.ts";
+
+/** A ServerHello or HelloRetryRequest. */
+interface ReceivedHello {
+  readonly message: HandshakeMessage;
+  readonly hello: ServerHello;
+}
+
+/** Runs the handshake of a client from the server's first hello on. */
+export function* clientHandshake13(
+  io: HandshakeIo,
+  options: DtlsClientOptions,
+  offer: ClientOffer,
+  first: ReceivedHello,
+): Handshake {
+  const { message, hello, retrySuite } = yield* receiveServerHello(io, offer, first);
+  io.transcript.add(message);
+  const suite = acceptSuite(offer, hello);
+  // RFC 8446 section 4.1.4: "the value of ... cipher_suite in the HelloRetryRequest" is kept in the ServerHello.
+  if (retrySuite !== undefined && retrySuite !== suite.suite) {
+    throw new DtlsFault(
+      "illegal-parameter",
+      "the cipher suite changed after the HelloRetryRequest",
+    );
+  }
+  const share = requireExtension(hello.extensions, ExtensionType.KEY_SHARE, readKeyShare);
+  const exchange = offer.exchanges.get(share.group);
+  if (exchange === undefined) {
+    throw new DtlsFault("illegal-parameter", "the server chose a group without a key share");
+  }
+  io.transcript.start(suite.hash);
+  negotiateConnectionIds(io, options, hello.extensions);
+  const sharedSecret = exchange.sharedSecret(share.publicKey);
+  offer.exchanges.clear();
+  if (sharedSecret === undefined) {
+    throw new DtlsFault("illegal-parameter", "the server's key share is not a valid public value");
+  }
+  const parameters = scheduleParameters(io.provider, suite);
+  const handshakeSecret = new EarlySecret(parameters).handshakeSecret(sharedSecret);
+  sharedSecret.fill(0);
+  const helloHash = io.transcript.digest();
+  const clientSecret = handshakeSecret.clientHandshakeTrafficSecret(helloHash);
+  const serverSecret = handshakeSecret.serverHandshakeTrafficSecret(helloHash);
+  io.eraseAfterHandshake(handshakeSecret, clientSecret, serverSecret);
+  io.logSecret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", offer.random, clientSecret);
+  io.logSecret("SERVER_HANDSHAKE_TRAFFIC_SECRET", offer.random, serverSecret);
+  io.installOpener(trafficOpener(io, 2, suite, serverSecret));
+  io.expectEpoch(2);
+  io.installSealer(trafficSealer(io, 2, suite, clientSecret));
+
+  const encrypted = yield [HandshakeType.ENCRYPTED_EXTENSIONS];
+  io.transcript.add(encrypted);
+  const alpn = acceptEncryptedExtensions(offer, options, decodeEncryptedExtensions(encrypted.body));
+
+  let next = yield [HandshakeType.CERTIFICATE_REQUEST, HandshakeType.CERTIFICATE];
+  let request: CertificateRequest | undefined;
+  if (next.type === HandshakeType.CERTIFICATE_REQUEST) {
+    request = acceptCertificateRequest(next);
+    io.transcript.add(next);
+    next = yield [HandshakeType.CERTIFICATE];
+  }
+  const peerChain = acceptServerCertificate(io, next);
+  const peer = options.verifyPeer(peerChain, io.now());
+  io.transcript.add(next);
+  yield* receiveCertificateVerify(io, "server", peer.publicKey);
+  yield* receiveFinished(io, parameters, serverSecret);
+
+  const master = handshakeSecret.masterSecret();
+  const serverFinishedHash = io.transcript.digest();
+  const exporterSecret = master.exporterMasterSecret(serverFinishedHash);
+  const trafficSecrets = {
+    send: master.clientApplicationTrafficSecret(serverFinishedHash),
+    receive: master.serverApplicationTrafficSecret(serverFinishedHash),
+  };
+  const result: HandshakeResult = {
+    version: "1.3",
+    suite,
+    group: share.group,
+    alpn,
+    serverName: options.serverName,
+    peerChain,
+    exportKeyingMaterial: exporter(parameters, exporterSecret),
+    trafficSecrets,
+  };
+  master.destroy();
+  io.eraseAtEnd(exporterSecret, trafficSecrets.send, trafficSecrets.receive);
+  io.logSecret("CLIENT_TRAFFIC_SECRET_0", offer.random, trafficSecrets.send);
+  io.logSecret("SERVER_TRAFFIC_SECRET_0", offer.random, trafficSecrets.receive);
+  io.logSecret("EXPORTER_SECRET", offer.random, exporterSecret);
+
+  io.beginFlight();
+  if (request !== undefined) presentCredential(io, options, request);
+  sendFinished(io, parameters, clientSecret);
+  io.installOpener(trafficOpener(io, 3, suite, trafficSecrets.receive));
+  io.expectEpoch(3);
+  io.installSealer(trafficSealer(io, 3, suite, trafficSecrets.send));
+  return result;
+}
+
+interface RetriedServerHello extends ReceivedHello {
+  readonly retrySuite: number | undefined;
+}
+
+/** Flights 2 and 3, where there are any, and the ServerHello. */
+function* receiveServerHello(
+  io: HandshakeIo,
+  offer: ClientOffer,
+  { message, hello }: ReceivedHello,
+): Generator<readonly HandshakeType[], RetriedServerHello, HandshakeMessage> {
+  checkHello(hello);
+  if (!isHelloRetryRequest(hello)) {
+    allowOnly(hello.extensions, SERVER_HELLO_EXTENSIONS, offer.extensions);
+    return { message, hello, retrySuite: undefined };
+  }
+  const suite = acceptSuite(offer, hello);
+  allowOnly(hello.extensions, [...HELLO_RETRY_EXTENSIONS], undefined);
+  const group = decodeExtension(
+    hello.extensions,
+    ExtensionType.KEY_SHARE,
+    (reader) => reader.u16(),
+  );
+  const cookie = decodeExtension(hello.extensions, ExtensionType.COOKIE, readCookie);
+  // RFC 8446 section 4.1.4: "Clients MUST abort the handshake with an "illegal_parameter" alert if the
+  // HelloRetryRequest would not result in any change in the ClientHello."
+  if (group === undefined && cookie === undefined) {
+    throw new DtlsFault("illegal-parameter", "the HelloRetryRequest asks for no change");
+  }
+  io.transcript.start(suite.hash);
+  io.transcript.replaceByHash(suite.hash);
+  io.transcript.add(message);
+  offer.retry(group, cookie);
+  io.beginFlight();
+  io.send(HandshakeType.CLIENT_HELLO, offer.encode());
+
+  const second = yield [HandshakeType.SERVER_HELLO];
+  const secondHello = decodeServerHello(second.body);
+  // RFC 8446 section 4.1.4: "The value of selected_version in the HelloRetryRequest "supported_versions" extension MUST
+  // be retained in the ServerHello".
+  if (selectedVersion(secondHello, offer) !== "1.3") {
+    throw new DtlsFault("illegal-parameter", "the version changed after the HelloRetryRequest");
+  }
+  checkHello(secondHello);
+  // RFC 9147 section 5.1: "clients MUST abort the handshake with an "unexpected_message" alert in response to any
+  // second HelloRetryRequest which was sent in the same connection".
+  if (isHelloRetryRequest(secondHello)) {
+    throw new DtlsFault("unexpected-message", "a second HelloRetryRequest");
+  }
+  allowOnly(secondHello.extensions, SERVER_HELLO_EXTENSIONS, offer.extensions);
+  return { message: second, hello: secondHello, retrySuite: suite.suite };
+}
+
+const SERVER_HELLO_EXTENSIONS: readonly number[] = [
+  ExtensionType.SUPPORTED_VERSIONS,
+  ExtensionType.KEY_SHARE,
+  ExtensionType.CONNECTION_ID,
+];
+const HELLO_RETRY_EXTENSIONS: readonly number[] = [
+  ExtensionType.SUPPORTED_VERSIONS,
+  ExtensionType.COOKIE,
+  ExtensionType.KEY_SHARE,
+];
+const ENCRYPTED_EXTENSIONS: readonly number[] = [
+  ExtensionType.SERVER_NAME,
+  ExtensionType.SUPPORTED_GROUPS,
+  ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+];
+
+/** The code points that this library knows, and so those that can stand in a wrong message. */
+const KNOWN_EXTENSIONS: readonly number[] = Object.values(ExtensionType);
+
+/**
+ * RFC 8446 section 4.2: an extension that was not offered is answered with "unsupported_extension", one that is
+ * known but not specified for the message with "illegal_parameter".
+ */
+function allowOnly(
+  extensions: Extensions,
+  allowed: readonly number[],
+  offered: Extensions | undefined,
+): void {
+  for (const type of extensions.keys()) {
+    if (allowed.includes(type) && (offered === undefined || offered.has(type))) continue;
+    const isMisplaced = KNOWN_EXTENSIONS.includes(type) && (offered?.has(type) ?? false);
+    throw new DtlsFault(
+      isMisplaced ? "illegal-parameter" : "unsupported-extension",
+      `extension ${extensionName(type)} has no place here`,
+    );
+  }
+}
+
+function checkHello(hello: ServerHello): void {
+  if (hello.legacyVersion !== ProtocolVersion.DTLS_1_2) {
+    throw new DtlsFault("illegal-parameter", "the server chose a version that was not offered");
+  }
+  if (hello.legacySessionIdEcho.length > 0 || hello.compressionMethod !== 0) {
+    throw new DtlsFault("illegal-parameter", "session id or compression method were not offered");
+  }
+}
+
+function acceptSuite(offer: ClientOffer, hello: ServerHello) {
+  const suite = suiteParameters(hello.cipherSuite);
+  if (suite === undefined || !offer.cipherSuites.includes(hello.cipherSuite)) {
+    throw new DtlsFault(
+      "illegal-parameter",
+      "the server chose a cipher suite that was not offered",
+    );
+  }
+  return suite;
+}
+
+function negotiateConnectionIds(
+  io: HandshakeIo,
+  options: DtlsClientOptions,
+  extensions: Extensions,
+): void {
+  const send = decodeExtension(extensions, ExtensionType.CONNECTION_ID, readConnectionId);
+  if (send !== undefined) io.setConnectionIds(options.connectionId ?? EMPTY_BYTES, send);
+}
+
+/** Returns the protocol that ALPN chose. */
+function acceptEncryptedExtensions(
+  offer: ClientOffer,
+  options: DtlsClientOptions,
+  extensions: Extensions,
+): string | undefined {
+  allowOnly(extensions, ENCRYPTED_EXTENSIONS, offer.extensions);
+  const names = decodeExtension(
+    extensions,
+    ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+    readProtocolNames,
+  );
+  decodeExtension(
+    extensions,
+    ExtensionType.SUPPORTED_GROUPS,
+    (reader) => readCodePoints(reader, 2),
+  );
+  decodeExtension(extensions, ExtensionType.SERVER_NAME, (reader) => reader.expectEnd());
+  if (names === undefined) {
+    if (options.isAlpnRequired !== true) return undefined;
+    throw new DtlsFault("no-application-protocol", "the server chose no application protocol");
+  }
+  const [alpn] = names;
+  if (names.length !== 1 || alpn === undefined || !options.alpn?.includes(alpn)) {
+    throw new DtlsFault("illegal-parameter", "the server chose a protocol that was not offered");
+  }
+  return alpn;
+}
+
+function acceptCertificateRequest(message: HandshakeMessage): CertificateRequest {
+  const request = decodeCertificateRequest(message.body);
+  // RFC 8446 section 4.3.2: the context "SHALL be zero length unless used for the post-handshake authentication".
+  if (request.requestContext.length > 0) {
+    throw new DtlsFault(
+      "illegal-parameter",
+      "a certificate request with a context in the handshake",
+    );
+  }
+  return request;
+}
+
+function acceptServerCertificate(
+  io: HandshakeIo,
+  message: HandshakeMessage,
+): readonly Uint8Array[] {
+  const { requestContext, chain } = decodeCertificate(message.body, io.limits.certificateChainMax);
+  if (requestContext.length > 0) {
+    throw new DtlsFault("illegal-parameter", "a server certificate with a request context");
+  }
+  // RFC 8446 section 4.4.2.4: "If the server supplies an empty Certificate message, the client MUST abort the
+  // handshake with a "decode_error" alert."
+  if (chain.length === 0) throw new DtlsFault("decode-error", "the server sent no certificate");
+  return chain;
+}
+
+/** The client's Certificate and CertificateVerify; an empty chain where it has nothing that the server can verify. */
+function presentCredential(
+  io: HandshakeIo,
+  options: DtlsClientOptions,
+  request: CertificateRequest,
+): void {
+  const schemes = requireExtension(
+    request.extensions,
+    ExtensionType.SIGNATURE_ALGORITHMS,
+    (reader) => readCodePoints(reader, 2),
+  );
+  const sent = chooseCredential(
+    options.credential === undefined ? [] : [options.credential],
+    schemes,
+  );
+  io.send(HandshakeType.CERTIFICATE, encodeCertificate(sent?.credential.chain ?? []));
+  if (sent !== undefined) sendCertificateVerify(io, "client", sent);
+}

@@ -1,0 +1,86 @@
+// What an association gives its handshake to work with.
+
+import type { Milliseconds } from "../base/core.ts";
+import { type Erasable, erase, type HandshakeIo } from "./handshake.ts";
+import type { HandshakeReliability } from "./handshake_reliability.ts";
+import type { DtlsLimits } from "./limits.ts";
+import type { DtlsOptions, DtlsVersion } from "./options.ts";
+import type { RecordLayer } from "./record_layer.ts";
+import { Transcript } from "./transcript.ts";
+
+/** The secrets of one association, until each is zeroed. */
+export class Secrets {
+  readonly #ofHandshake: Erasable[] = [];
+  readonly #ofAssociation: Erasable[] = [];
+
+  /** Keeps secrets for the handshake. */
+  addOfHandshake(secrets: readonly Erasable[]): void {
+    this.#ofHandshake.push(...secrets);
+  }
+
+  /** Keeps secrets for the association. */
+  add(secrets: readonly Erasable[]): void {
+    this.#ofAssociation.push(...secrets);
+  }
+
+  /** The handshake is over. */
+  eraseOfHandshake(): void {
+    for (const secret of this.#ofHandshake.splice(0)) erase(secret);
+  }
+
+  /** The association is over. */
+  erase(): void {
+    this.eraseOfHandshake();
+    for (const secret of this.#ofAssociation.splice(0)) erase(secret);
+  }
+}
+
+/** The parts of an association that a handshake works on. */
+export interface AssociationParts {
+  readonly options: DtlsOptions;
+  readonly limits: DtlsLimits;
+  readonly records: RecordLayer;
+  readonly reliability: HandshakeReliability;
+  readonly secrets: Secrets;
+  readonly now: () => Milliseconds;
+  readonly onVersion: (version: DtlsVersion) => void;
+  readonly onExpectedEpoch: (epoch: number) => void;
+}
+
+/** Joins the parts into what a handshake is written against. */
+export function handshakeIo(
+  { options, limits, records, reliability, secrets, now, onVersion, onExpectedEpoch }:
+    AssociationParts,
+): HandshakeIo {
+  const transcript = new Transcript(options.provider);
+  return {
+    provider: options.provider,
+    limits,
+    entropy: options.entropy,
+    transcript,
+    now,
+    get sendConnectionId() {
+      return records.sendConnectionId;
+    },
+    setVersion: (version) => {
+      reliability.version = version;
+      onVersion(version);
+    },
+    beginFlight: () => reliability.beginFlight(),
+    send: (type, body) => transcript.add(reliability.send(type, body, records.sealingEpoch)),
+    sendChangeCipherSpec: () => reliability.sendChangeCipherSpec(records.sealingEpoch),
+    installSealer: (sealer) => records.addSealer(sealer),
+    installOpener: (opener) => records.addOpener(opener, now()),
+    expectEpoch: (epoch) => {
+      onExpectedEpoch(epoch);
+      reliability.onNewEpoch(epoch);
+    },
+    setConnectionIds: (receive, send) => {
+      records.receiveConnectionId = receive;
+      records.sendConnectionId = send;
+    },
+    eraseAfterHandshake: (...added) => secrets.addOfHandshake(added),
+    eraseAtEnd: (...added) => secrets.add(added),
+    logSecret: (label, clientRandom, secret) => options.keyLog?.(label, clientRandom, secret),
+  };
+}

@@ -1,0 +1,204 @@
+// The server's side of the handshake of DTLS 1.3, from the ClientHello that it goes on with, in the order of its
+// flights (RFC 8446 section 2, RFC 9147 section 5.7):
+//   4. ServerHello, EncryptedExtensions, [CertificateRequest], Certificate, CertificateVerify, Finished ->
+//   5.                                               <- [Certificate, CertificateVerify], Finished
+//   6. ACK ->
+
+import {
+  decodeCertificate,
+  encodeCertificate,
+  encodeCertificateRequest,
+  encodeEncryptedExtensions,
+} from "./certificate_messages.ts";
+import { groupName, SIGNATURE_SCHEMES } from "./cipher_suites.ts";
+import { ExtensionType, HandshakeType } from "./code_points.ts";
+import { KEY_EXCHANGE_RANDOMNESS_BYTES } from "./crypto/provider.ts";
+import { DtlsError, DtlsFault } from "./errors.ts";
+import {
+  encodeCodePoints,
+  encodeConnectionId,
+  encodeKeyShare,
+  encodeProtocolNames,
+} from "./extensions.ts";
+import { exporter, type Handshake, type HandshakeIo, scheduleParameters } from "./handshake.ts";
+import type { HandshakeMessage } from "./handshake_fragment.ts";
+import {
+  chooseCredential,
+  receiveCertificateVerify,
+  receiveFinished,
+  sendCertificateVerify,
+  sendFinished,
+} from "./handshake_proofs.ts";
+import { encodeServerHello, RANDOM_BYTES } from "./hello_messages.ts";
+import { type HelloNegotiation, negotiateHello } from "./hello_negotiation.ts";
+import { EarlySecret } from "./key_schedule.ts";
+import { SELECTED_VERSION } from "./hello_retry.ts";
+import type { DtlsServerOptions } from "./options.ts";
+import type { AcceptedHello } from "./server_hello.ts";
+import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
+
+/** Runs the handshake of a server from the ClientHello that it goes on with. */
+export function* serverHandshake13(
+  io: HandshakeIo,
+  options: DtlsServerOptions,
+  accepted: AcceptedHello,
+): Handshake {
+  const { hello } = accepted;
+  const negotiation = negotiateHello(hello, options);
+  const { suite, share } = negotiation;
+  if (share === undefined) {
+    // RFC 8446 section 4.1.2: after a HelloRetryRequest the client sends the share that it named; pitfall "no
+    // key_share after HelloRetryRequest".
+    throw new DtlsFault("illegal-parameter", "the ClientHello has no key share for a common group");
+  }
+  if (accepted.retry !== undefined) {
+    io.transcript.replaceByHash(suite.hash, accepted.retry.clientHelloHash);
+    io.transcript.add({
+      type: HandshakeType.SERVER_HELLO,
+      messageSeq: 0,
+      body: accepted.retry.helloRetryRequest,
+    });
+  }
+  io.transcript.start(suite.hash);
+  const { messageSeq, body } = accepted;
+  io.transcript.add({ type: HandshakeType.CLIENT_HELLO, messageSeq, body });
+
+  const group = groupName(share.group);
+  if (group === undefined) throw new DtlsError("bad-option", "a group that is not implemented");
+  const randomness = io.entropy(KEY_EXCHANGE_RANDOMNESS_BYTES);
+  const exchange = io.provider.keyExchange(group, randomness);
+  randomness.fill(0);
+  const sharedSecret = exchange.sharedSecret(share.publicKey);
+  if (sharedSecret === undefined) {
+    throw new DtlsFault("illegal-parameter", "the client's key share is not a valid public value");
+  }
+  io.beginFlight();
+  io.send(
+    HandshakeType.SERVER_HELLO,
+    serverHello(io, options, negotiation, exchange.publicKey),
+  );
+
+  const parameters = scheduleParameters(io.provider, suite);
+  const handshakeSecret = new EarlySecret(parameters).handshakeSecret(sharedSecret);
+  sharedSecret.fill(0);
+  const helloHash = io.transcript.digest();
+  const clientSecret = handshakeSecret.clientHandshakeTrafficSecret(helloHash);
+  const serverSecret = handshakeSecret.serverHandshakeTrafficSecret(helloHash);
+  io.eraseAfterHandshake(handshakeSecret, clientSecret, serverSecret);
+  io.logSecret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", hello.random, clientSecret);
+  io.logSecret("SERVER_HANDSHAKE_TRAFFIC_SECRET", hello.random, serverSecret);
+  io.installOpener(trafficOpener(io, 2, suite, clientSecret));
+  io.expectEpoch(2);
+  io.installSealer(trafficSealer(io, 2, suite, serverSecret));
+
+  const policy = options.clientCertificate ?? "none";
+  sendCredential(io, options, negotiation, policy !== "none");
+  sendFinished(io, parameters, serverSecret);
+
+  const master = handshakeSecret.masterSecret();
+  const serverFinishedHash = io.transcript.digest();
+  const trafficSecrets = {
+    send: master.serverApplicationTrafficSecret(serverFinishedHash),
+    receive: master.clientApplicationTrafficSecret(serverFinishedHash),
+  };
+  const exporterSecret = master.exporterMasterSecret(serverFinishedHash);
+  master.destroy();
+  io.eraseAtEnd(trafficSecrets.send, trafficSecrets.receive, exporterSecret);
+  io.logSecret("CLIENT_TRAFFIC_SECRET_0", hello.random, trafficSecrets.receive);
+  io.logSecret("SERVER_TRAFFIC_SECRET_0", hello.random, trafficSecrets.send);
+  io.logSecret("EXPORTER_SECRET", hello.random, exporterSecret);
+  io.installSealer(trafficSealer(io, 3, suite, trafficSecrets.send));
+
+  const peerChain = policy === "none" ? [] : yield* receiveClientCertificate(io, options);
+  yield* receiveFinished(io, parameters, clientSecret);
+  // RFC 9147 section 5.8.1: "Implementations MUST either discard or buffer all application data records for epoch
+  // 3 and above until they have received the Finished message from the peer": until here there is no key for them.
+  io.installOpener(trafficOpener(io, 3, suite, trafficSecrets.receive));
+  io.expectEpoch(3);
+  return {
+    version: "1.3",
+    suite,
+    group: share.group,
+    alpn: negotiation.alpn,
+    serverName: negotiation.serverName,
+    peerChain,
+    exportKeyingMaterial: exporter(parameters, exporterSecret),
+    trafficSecrets,
+  };
+}
+
+function serverHello(
+  io: HandshakeIo,
+  options: DtlsServerOptions,
+  { suite, group, connectionId }: HelloNegotiation,
+  publicKey: Uint8Array,
+): Uint8Array {
+  const extensions = new Map<number, Uint8Array>();
+  extensions.set(ExtensionType.SUPPORTED_VERSIONS, SELECTED_VERSION);
+  extensions.set(ExtensionType.KEY_SHARE, encodeKeyShare({ group, publicKey }));
+  if (connectionId !== undefined && options.connectionId !== undefined) {
+    extensions.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId));
+    io.setConnectionIds(options.connectionId, connectionId);
+  }
+  // RFC 9147 section 5: "DTLS servers MUST NOT echo the "legacy_session_id" value from the client".
+  const random = io.entropy(RANDOM_BYTES);
+  return encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
+}
+
+/** EncryptedExtensions, CertificateRequest, Certificate, CertificateVerify. */
+function sendCredential(
+  io: HandshakeIo,
+  options: DtlsServerOptions,
+  negotiation: HelloNegotiation,
+  isClientAsked: boolean,
+): void {
+  const chosen = chooseCredential(options.credentials, negotiation.signatureSchemes);
+  if (chosen === undefined) {
+    throw new DtlsFault("no-common-parameters", "no credential that the client can verify");
+  }
+  const encrypted = new Map<number, Uint8Array>();
+  if (negotiation.alpn !== undefined) {
+    encrypted.set(
+      ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+      encodeProtocolNames([negotiation.alpn]),
+    );
+  }
+  io.send(HandshakeType.ENCRYPTED_EXTENSIONS, encodeEncryptedExtensions(encrypted));
+  if (isClientAsked) {
+    const schemes = encodeCodePoints(SIGNATURE_SCHEMES, 2);
+    io.send(
+      HandshakeType.CERTIFICATE_REQUEST,
+      encodeCertificateRequest(new Map([[ExtensionType.SIGNATURE_ALGORITHMS, schemes]])),
+    );
+  }
+  io.send(HandshakeType.CERTIFICATE, encodeCertificate(chosen.credential.chain));
+  sendCertificateVerify(io, "server", chosen);
+}
+
+/** The client's Certificate, and its CertificateVerify unless the chain is empty and may be. */
+function* receiveClientCertificate(
+  io: HandshakeIo,
+  options: DtlsServerOptions,
+): Generator<readonly HandshakeType[], readonly Uint8Array[], HandshakeMessage> {
+  const message = yield [HandshakeType.CERTIFICATE];
+  const { requestContext, chain } = decodeCertificate(message.body, io.limits.certificateChainMax);
+  if (requestContext.length > 0) {
+    throw new DtlsFault("illegal-parameter", "a certificate for a request that was not made");
+  }
+  if (chain.length === 0) {
+    // RFC 8446 section 4.4.2.4: "the server MAY at its discretion either continue the handshake without client
+    // authentication or abort the handshake with a "certificate_required" alert."
+    if (options.clientCertificate === "required") {
+      throw new DtlsFault("certificate-required", "the client presented no certificate");
+    }
+    io.transcript.add(message);
+    return chain;
+  }
+  if (options.verifyPeer === undefined) {
+    throw new DtlsError("bad-option", "clients are asked for certificates without a verifier");
+  }
+  const peer = options.verifyPeer(chain, io.now());
+  io.transcript.add(message);
+  yield* receiveCertificateVerify(io, "client", peer.publicKey);
+  return chain;
+}

@@ -1,0 +1,20 @@
+// The ClientHello that a server goes on with.
+
+import type { ClientHello } from "./hello_messages.ts";
+
+/** The ClientHello that a server accepted, and what the cookie kept of the exchange before it. */
+export interface AcceptedHello {
+  /** The message, decoded. */
+  readonly hello: ClientHello;
+  /** Its bytes, without the header. */
+  readonly body: Uint8Array;
+  /** Its number among the client's handshake messages. */
+  readonly messageSeq: number;
+  /** The record that it came in, whose number this side's own records begin at. */
+  readonly recordNumber: number;
+  /** The exchange before it, where there was one. */
+  readonly retry?: {
+    readonly clientHelloHash: Uint8Array;
+    readonly helloRetryRequest: Uint8Array;
+  };
+}
