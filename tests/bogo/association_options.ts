@@ -2,17 +2,19 @@
 
 import { randomBytes, X509Certificate } from "node:crypto";
 import { nodeProvider } from "../../src/dtls/crypto/node.ts";
-import type { NamedGroup } from "../../src/dtls/code_points.ts";
+import { type NamedGroup, ProtocolVersion } from "../../src/dtls/code_points.ts";
 import { DtlsFault } from "../../src/dtls/errors.ts";
 import { groupName } from "../../src/dtls/cipher_suites.ts";
 import { DTLS_LIMITS, type DtlsLimits } from "../../src/dtls/limits.ts";
-import type {
-  ClientCertificatePolicy,
-  Credential,
-  DtlsClientOptions,
-  DtlsOptions,
-  DtlsServerOptions,
-  PeerVerifier,
+import {
+  type ClientCertificatePolicy,
+  type Credential,
+  DEFAULT_VERSIONS,
+  type DtlsClientOptions,
+  type DtlsOptions,
+  type DtlsServerOptions,
+  type DtlsVersion,
+  type PeerVerifier,
 } from "../../src/dtls/options.ts";
 import { type ConnectionFlags, UnknownFlagError } from "./flags.ts";
 
@@ -20,20 +22,41 @@ import { type ConnectionFlags, UnknownFlagError } from "./flags.ts";
 const INITIAL_TIMEOUT_MS = 400;
 /** A path whose size the runner does not limit. */
 const MTU_BYTES = 1_472;
+/** BoringSSL sends a flight at once, however large. */
+const RECORDS_PER_TRANSMISSION = 1_000;
+/** Sent records that BoringSSL remembers, and the runner expects to be remembered. */
+const SENT_RECORDS = 32;
 
 function limits(flags: ConnectionFlags): Partial<DtlsLimits> {
   const datagramBytesMax = flags.number("-mtu") ?? MTU_BYTES;
   const initialTimeoutMs = flags.number("-initial-timeout-duration-ms") ?? INITIAL_TIMEOUT_MS;
   return {
     datagramBytesMax,
-    // The runner counts datagrams and their sizes, and wants the RFC's schedule without what was learned of the path.
-    smallDatagramBytesMax: datagramBytesMax,
+    // The runner says itself how large datagrams may be, and how much time goes by.
+    smallDatagramBytesMax: MTU_BYTES,
+    recordsPerTransmissionMax: RECORDS_PER_TRANSMISSION,
+    sentRecordsMax: SENT_RECORDS,
     initialTimeoutMs,
-    timeoutMsMin: initialTimeoutMs,
     handshakeMsMax: 3_600_000,
     handshakeMessageBytesMax: flags.number("-max-cert-list") ??
       DTLS_LIMITS.handshakeMessageBytesMax,
   };
+}
+
+/** What the versions' numbers are to the runner. */
+const VERSION_FLAGS = [
+  { version: "1.3", number: ProtocolVersion.DTLS_1_3, exclude: "-no-tls13" },
+  { version: "1.2", number: ProtocolVersion.DTLS_1_2, exclude: "-no-tls12" },
+] as const;
+
+/** The wire counts DTLS's versions down. */
+function versions(flags: ConnectionFlags): readonly DtlsVersion[] {
+  const min = flags.number("-min-version") ?? 0xffff;
+  const max = flags.number("-max-version") ?? 0;
+  return VERSION_FLAGS
+    .filter(({ number, exclude }) => number <= min && number >= max && !flags.has(exclude))
+    .map(({ version }) => version)
+    .filter((version) => DEFAULT_VERSIONS.includes(version));
 }
 
 function groups(flags: ConnectionFlags): readonly NamedGroup[] | undefined {
@@ -59,7 +82,10 @@ function verifier(flags: ConnectionFlags): PeerVerifier {
   return ([leaf]) => {
     const isRequired = flags.has("-verify-peer") || flags.has("-require-any-client-certificate");
     if (flags.has("-verify-fail") && isRequired) {
-      throw new DtlsFault("certificate-unknown", "the runner wants this chain refused");
+      // BoringSSL's own verification ends in the alert handshake_failure, a verifier of its user in the other.
+      const isCustom = flags.has("-use-custom-verify-callback");
+      const reason = isCustom ? "certificate-unknown" : "no-common-parameters";
+      throw new DtlsFault(reason, "the runner wants this chain refused");
     }
     const { publicKey } = new X509Certificate(leaf!);
     return { publicKey: new Uint8Array(publicKey.export({ format: "der", type: "spki" })) };
@@ -72,6 +98,8 @@ function common(flags: ConnectionFlags): DtlsOptions {
     provider: nodeProvider,
     entropy: (lengthBytes) => new Uint8Array(randomBytes(lengthBytes)),
     limits: limits(flags),
+    retransmission: "timed",
+    versions: versions(flags),
     ...(chosenGroups === undefined ? {} : { groups: chosenGroups }),
   };
 }

@@ -30,7 +30,9 @@ function readCredential(flags: CredentialFlags): Credential {
 
 /** A key that signs with these schemes alone, best first. */
 function limited(key: SigningKey, preferences: readonly number[]): SigningKey {
-  const schemes = preferences.map(signatureName).filter((name) => name !== undefined)
+  const schemes = preferences.map((scheme) => signatureName(scheme)).filter((name) =>
+    name !== undefined
+  )
     .filter((name) => key.schemes.includes(name));
   return {
     schemes,

@@ -9,6 +9,7 @@ import type { ConnectionFlags } from "./flags.ts";
 import type { PacketConnection, RunnerMessage } from "./packet_connection.ts";
 
 const NANOSECONDS_PER_MS = 1e6;
+const CLOCK_STEP_MS = 15;
 const INITIAL_WRITE = new TextEncoder().encode("hello");
 
 /** The time, which goes on only where the runner says so; one for all connections of a process. */
@@ -119,18 +120,25 @@ class Exchange {
       case "advance-clock":
         await this.#connection.acknowledgeTimeout();
         this.#clock.nowMs += Number(message.nanoseconds) / NANOSECONDS_PER_MS;
-        return association.handleTimeout(this.#clock.nowMs);
+        return this.#fireTimers();
       case "mtu":
-        throw new ExpectationError("the path's size cannot be changed yet");
+        return association.setDatagramBytesMax(message.bytes);
       case "initial-timeout":
-        throw new ExpectationError("the first timeout cannot be changed yet");
+        return association.setInitialTimeout(message.milliseconds);
       case "expect-timeout":
         return this.#checkTimeout(message.nanoseconds);
     }
   }
 
-  #checkTimeout(expected: bigint | undefined): void {
+  /** Like BoringSSL's, this clock is coarse: what is due in a moment is due. */
+  #fireTimers(): void {
+    const nowMs = this.#clock.nowMs;
     const at = this.#association.pollTimeout();
+    this.#association.handleTimeout(at > nowMs && at - nowMs < CLOCK_STEP_MS ? at : nowMs);
+  }
+
+  #checkTimeout(expected: bigint | undefined): void {
+    const at = this.#association.nextSendAt;
     const inMicroseconds = (ms: number) => Math.round(ms * 1e3);
     const actual = at === NEVER ? undefined : inMicroseconds(Math.max(0, at - this.#clock.nowMs));
     const wanted = expected === undefined ? undefined : Number(expected / 1000n);
