@@ -99,10 +99,10 @@ export function clientDtlsOptions(
     verifyPeer: serverVerifier(() => store, serverName),
     ...(!isAddress && { serverName }),
     ...(credential !== undefined && {
-      credential: {
+      credentials: [{
         chain: credential.chain,
         key: checked("key", () => provider.signingKey(credential.pkcs8)),
-      },
+      }],
     }),
   };
 }

@@ -19,11 +19,13 @@ import {
 import { suiteParameters } from "./cipher_suites.ts";
 import type { ClientOffer } from "./client_hello.ts";
 import { ExtensionType, HandshakeType, ProtocolVersion } from "./code_points.ts";
+import { chooseCredential } from "./credentials.ts";
 import { DtlsFault } from "./errors.ts";
 import {
   decodeExtension,
   extensionName,
   type Extensions,
+  readAuthorities,
   readCodePoints,
   readConnectionId,
   readCookie,
@@ -41,7 +43,6 @@ import {
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { decodeServerHello, isHelloRetryRequest, type ServerHello } from "./hello_messages.ts";
 import {
-  chooseCredential,
   receiveCertificateVerify,
   receiveFinished,
   sendCertificateVerify,
@@ -114,7 +115,7 @@ export function* clientHandshake13(
   const peerChain = acceptServerCertificate(io, next);
   const peer = options.verifyPeer(peerChain, io.now());
   io.transcript.add(next);
-  yield* receiveCertificateVerify(io, "server", peer.publicKey);
+  yield* receiveCertificateVerify(io, "server", peer.publicKey, offer.signatureSchemes);
   yield* receiveFinished(io, parameters, serverSecret);
 
   const master = handshakeSecret.masterSecret();
@@ -334,10 +335,13 @@ function presentCredential(
     ExtensionType.SIGNATURE_ALGORITHMS,
     (reader) => readCodePoints(reader, 2),
   );
-  const sent = chooseCredential(
-    options.credential === undefined ? [] : [options.credential],
-    schemes,
+  const authorities = decodeExtension(
+    request.extensions,
+    ExtensionType.CERTIFICATE_AUTHORITIES,
+    readAuthorities,
   );
+  const wishes = { version: "1.3", schemes, authorities: authorities ?? [] } as const;
+  const sent = chooseCredential(options.credentials ?? [], wishes);
   io.send(HandshakeType.CERTIFICATE, encodeCertificate(sent?.credential.chain ?? []));
   if (sent !== undefined) sendCertificateVerify(io, "client", sent);
 }

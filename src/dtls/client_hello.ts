@@ -7,6 +7,7 @@ import { ExtensionType, NamedGroup } from "./code_points.ts";
 import { KEY_EXCHANGE_RANDOMNESS_BYTES, type KeyExchange } from "./crypto/provider.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import {
+  encodeAuthorities,
   encodeCodePoints,
   encodeConnectionId,
   encodeCookie,
@@ -56,6 +57,10 @@ export class ClientOffer {
     set.set(ExtensionType.SUPPORTED_VERSIONS, encodeCodePoints(versions, 1));
     set.set(ExtensionType.SUPPORTED_GROUPS, encodeCodePoints(this.groups, 2));
     set.set(ExtensionType.SIGNATURE_ALGORITHMS, encodeCodePoints(this.signatureSchemes, 2));
+    const { certificateAuthorities = [] } = options;
+    if (certificateAuthorities.length > 0) {
+      set.set(ExtensionType.CERTIFICATE_AUTHORITIES, encodeAuthorities(certificateAuthorities));
+    }
     if (options.alpn !== undefined && options.alpn.length > 0) {
       set.set(
         ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,

@@ -171,3 +171,18 @@ export function readCookie(reader: ByteReader): Uint8Array {
 export function encodeCookie(cookie: Uint8Array): Uint8Array {
   return new ByteWriter(2 + cookie.length).opaque(2, cookie).finish();
 }
+
+/** The names of certificate authorities, encoded (RFC 8446 section 4.2.4). */
+export function readAuthorities(reader: ByteReader): Uint8Array[] {
+  const list = reader.vector(2, 3);
+  const names: Uint8Array[] = [];
+  while (list.remaining > 0) names.push(list.opaque(2, 1));
+  return names;
+}
+
+/** The form that {@linkcode readAuthorities} reads. */
+export function encodeAuthorities(names: readonly Uint8Array[]): Uint8Array {
+  return new ByteWriter().vector(2, (writer) => {
+    for (const name of names) writer.opaque(2, name);
+  }).finish();
+}

@@ -5,34 +5,13 @@ import {
   encodeCertificateVerify,
   signedContent,
 } from "./certificate_messages.ts";
-import { SIGNATURE_SCHEMES, signatureName, signatureScheme } from "./cipher_suites.ts";
-import { HandshakeType, type SignatureScheme } from "./code_points.ts";
+import { SIGNATURE_SCHEMES, signatureName } from "./cipher_suites.ts";
+import { HandshakeType } from "./code_points.ts";
+import type { ChosenCredential } from "./credentials.ts";
 import { DtlsFault } from "./errors.ts";
 import type { HandshakeIo } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { equalSecrets, finishedVerifyData, type KeyScheduleParameters } from "./key_schedule.ts";
-import type { Credential } from "./options.ts";
-
-/** A credential and the scheme that its key signs with. */
-export interface ChosenCredential {
-  readonly credential: Credential;
-  readonly scheme: SignatureScheme;
-}
-
-/** The first credential with a scheme of this version among those that the peer verifies. */
-export function chooseCredential(
-  credentials: readonly Credential[],
-  peerSchemes: readonly number[],
-  version: "1.3" | "1.2" = "1.3",
-): ChosenCredential | undefined {
-  for (const credential of credentials) {
-    for (const name of credential.key.schemes) {
-      const scheme = signatureScheme(name, version);
-      if (scheme !== undefined && peerSchemes.includes(scheme)) return { credential, scheme };
-    }
-  }
-  return undefined;
-}
 
 /** Sends the CertificateVerify of a chain that was just sent. */
 export function sendCertificateVerify(
@@ -50,12 +29,13 @@ export function* receiveCertificateVerify(
   io: HandshakeIo,
   signer: "client" | "server",
   publicKey: Uint8Array,
+  schemes: readonly number[] = SIGNATURE_SCHEMES,
 ): Generator<readonly HandshakeType[], void, HandshakeMessage> {
   const message = yield [HandshakeType.CERTIFICATE_VERIFY];
   const { scheme, signature } = decodeCertificateVerify(message.body);
   const name = signatureName(scheme);
   // RFC 8446 section 4.4.3: "the signature algorithm MUST be one offered".
-  if (name === undefined || !(SIGNATURE_SCHEMES as readonly number[]).includes(scheme)) {
+  if (name === undefined || !schemes.includes(scheme)) {
     throw new DtlsFault("illegal-parameter", "a signature scheme that was not offered");
   }
   const content = signedContent(signer, io.transcript.digest());

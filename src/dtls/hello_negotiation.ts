@@ -7,6 +7,7 @@ import { DtlsFault } from "./errors.ts";
 import {
   decodeExtension,
   type KeyShare,
+  readAuthorities,
   readCodePoints,
   readConnectionId,
   readKeyShares,
@@ -31,6 +32,8 @@ export interface HelloNegotiation {
   /** The client's public value of the group; `undefined` where it has yet to be asked for. */
   readonly share: KeyShare | undefined;
   readonly signatureSchemes: readonly number[];
+  /** The names of authorities that the client trusts; none where it does not say. */
+  readonly authorities: readonly Uint8Array[];
   readonly serverName: string | undefined;
   readonly alpn: string | undefined;
   /** The connection ID that the client wants in records to it; `undefined` where it knows none. */
@@ -78,6 +81,11 @@ export function negotiateHello(hello: ClientHello, options: DtlsServerOptions): 
     suite,
     ...negotiateGroup(hello, options),
     signatureSchemes,
+    authorities: decodeExtension(
+      extensions,
+      ExtensionType.CERTIFICATE_AUTHORITIES,
+      readAuthorities,
+    ) ?? [],
     serverName: decodeExtension(extensions, ExtensionType.SERVER_NAME, readServerName),
     alpn: negotiateProtocol(hello, options),
     connectionId: decodeExtension(extensions, ExtensionType.CONNECTION_ID, readConnectionId),

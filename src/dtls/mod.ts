@@ -26,6 +26,7 @@ export {
 export {
   type ClientCertificatePolicy,
   type Credential,
+  type CredentialSelector,
   DEFAULT_CIPHER_SUITES,
   DEFAULT_GROUPS,
   type DtlsClientOptions,

@@ -2,7 +2,7 @@
 
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { CipherSuite, NamedGroup, type SignatureScheme } from "./code_points.ts";
-import type { CryptoProvider, SigningKey } from "./crypto/provider.ts";
+import type { CryptoProvider, SignatureName, SigningKey } from "./crypto/provider.ts";
 import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
 import type { ExternalPsk } from "./psk_importer.ts";
@@ -16,7 +16,17 @@ export interface Credential {
   readonly chain: readonly Uint8Array[];
   /** The private key that belongs to the leaf. */
   readonly key: SigningKey;
+  /** Schemes to sign with, best first. Default: all of the key's. */
+  readonly schemes?: readonly SignatureName[];
+  /**
+   * Whether the credential is for peers alone that name an issuer of its chain in certificate_authorities. Default: no;
+   * the names are a hint, and what a peer leaves out it may trust all the same.
+   */
+  readonly isIssuerRequired?: boolean;
 }
+
+/** A server's credentials for the name that a client asks for; none refuses the name. */
+export type CredentialSelector = (serverName: string | undefined) => readonly Credential[];
 
 /** What a verifier says of a chain that it accepts. */
 export interface VerifiedPeer {
@@ -65,6 +75,8 @@ export interface DtlsOptions {
   readonly groups?: readonly NamedGroup[];
   /** Signature schemes that are verified, best first. Default: `SIGNATURE_SCHEMES`. */
   readonly signatureSchemes?: readonly SignatureScheme[];
+  /** Encoded names of the authorities that peers' certificates should be from, as a hint to them. Default: none. */
+  readonly certificateAuthorities?: readonly Uint8Array[];
   /** Protocols for ALPN, best first. Default: none. */
   readonly alpn?: readonly string[];
   /** Whether the handshake fails where ALPN chooses no protocol. Default: no. */
@@ -89,8 +101,8 @@ export interface DtlsClientOptions extends DtlsOptions {
   readonly verifyPeer: PeerVerifier;
   /** Sent in server_name; not for IP addresses. */
   readonly serverName?: string;
-  /** What the client presents where the server asks for it. */
-  readonly credential?: Credential;
+  /** What the client presents where the server asks for it: the first that the server can verify. Default: none. */
+  readonly credentials?: readonly Credential[];
   /**
    * The connection ID that the client wants in records to it. Default: empty, which lets the server have one.
    * `null`: none is offered.
@@ -107,8 +119,8 @@ export type ClientCertificatePolicy = "none" | "optional" | "required";
 
 /** Options of a server's association. */
 export interface DtlsServerOptions extends DtlsOptions {
-  /** Best first: the first that the client can verify is used. */
-  readonly credentials: readonly Credential[];
+  /** Best first: the first that the client can verify is used. A function answers for each server name. */
+  readonly credentials: readonly Credential[] | CredentialSelector;
   /** Default: `none`. */
   readonly clientCertificate?: ClientCertificatePolicy;
   /** Needed unless `clientCertificate` is `none`. */

@@ -13,8 +13,10 @@ import {
 import { groupName, SIGNATURE_SCHEMES } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
 import { KEY_EXCHANGE_RANDOMNESS_BYTES } from "./crypto/provider.ts";
+import { chooseCredential, type ChosenCredential, credentialsFor } from "./credentials.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import {
+  encodeAuthorities,
   encodeCodePoints,
   encodeConnectionId,
   encodeKeyShare,
@@ -23,7 +25,6 @@ import {
 import { exporter, type Handshake, type HandshakeIo, scheduleParameters } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import {
-  chooseCredential,
   receiveCertificateVerify,
   receiveFinished,
   sendCertificateVerify,
@@ -51,6 +52,8 @@ export function* serverHandshake13(
     // key_share after HelloRetryRequest".
     throw new DtlsFault("illegal-parameter", "the ClientHello has no key share for a common group");
   }
+  // Whatever may fail for the client's wishes fails before there are keys that it does not have.
+  const chosen = chooseServerCredential(options, negotiation);
   if (accepted.retry !== undefined) {
     io.transcript.replaceByHash(suite.hash, accepted.retry.clientHelloHash);
     io.transcript.add({
@@ -92,7 +95,7 @@ export function* serverHandshake13(
   io.installSealer(trafficSealer(io, 2, suite, serverSecret));
 
   const policy = options.clientCertificate ?? "none";
-  sendCredential(io, options, negotiation, policy !== "none");
+  sendCredential(io, options, negotiation, chosen, policy !== "none");
   sendFinished(io, parameters, serverSecret);
 
   const master = handshakeSecret.masterSecret();
@@ -145,17 +148,28 @@ function serverHello(
   return encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
 }
 
+function chooseServerCredential(
+  options: DtlsServerOptions,
+  { signatureSchemes, authorities, serverName }: HelloNegotiation,
+): ChosenCredential {
+  const chosen = chooseCredential(
+    credentialsFor(options, serverName),
+    { version: "1.3", schemes: signatureSchemes, authorities },
+  );
+  if (chosen === undefined) {
+    throw new DtlsFault("no-common-parameters", "no credential that the client can verify");
+  }
+  return chosen;
+}
+
 /** EncryptedExtensions, CertificateRequest, Certificate, CertificateVerify. */
 function sendCredential(
   io: HandshakeIo,
   options: DtlsServerOptions,
   negotiation: HelloNegotiation,
+  chosen: ChosenCredential,
   isClientAsked: boolean,
 ): void {
-  const chosen = chooseCredential(options.credentials, negotiation.signatureSchemes);
-  if (chosen === undefined) {
-    throw new DtlsFault("no-common-parameters", "no credential that the client can verify");
-  }
   const encrypted = new Map<number, Uint8Array>();
   if (negotiation.alpn !== undefined) {
     encrypted.set(
@@ -165,11 +179,13 @@ function sendCredential(
   }
   io.send(HandshakeType.ENCRYPTED_EXTENSIONS, encodeEncryptedExtensions(encrypted));
   if (isClientAsked) {
-    const schemes = encodeCodePoints(SIGNATURE_SCHEMES, 2);
-    io.send(
-      HandshakeType.CERTIFICATE_REQUEST,
-      encodeCertificateRequest(new Map([[ExtensionType.SIGNATURE_ALGORITHMS, schemes]])),
-    );
+    const { signatureSchemes = SIGNATURE_SCHEMES, certificateAuthorities = [] } = options;
+    const wishes = new Map<number, Uint8Array>();
+    wishes.set(ExtensionType.SIGNATURE_ALGORITHMS, encodeCodePoints(signatureSchemes, 2));
+    if (certificateAuthorities.length > 0) {
+      wishes.set(ExtensionType.CERTIFICATE_AUTHORITIES, encodeAuthorities(certificateAuthorities));
+    }
+    io.send(HandshakeType.CERTIFICATE_REQUEST, encodeCertificateRequest(wishes));
   }
   io.send(HandshakeType.CERTIFICATE, encodeCertificate(chosen.credential.chain));
   sendCertificateVerify(io, "server", chosen);
@@ -199,6 +215,6 @@ function* receiveClientCertificate(
   }
   const peer = options.verifyPeer(chain, io.now());
   io.transcript.add(message);
-  yield* receiveCertificateVerify(io, "client", peer.publicKey);
+  yield* receiveCertificateVerify(io, "client", peer.publicKey, options.signatureSchemes);
   return chain;
 }

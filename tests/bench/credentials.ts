@@ -56,7 +56,7 @@ export async function benchCredentials(
       entropy: systemEntropy,
       serverName: SERVER_NAME,
       verifyPeer: serverVerifier(() => clientStore, SERVER_NAME),
-      ...(withClient && { credential: credential(client) }),
+      ...(withClient && { credentials: [credential(client)] }),
     },
     server: {
       provider,

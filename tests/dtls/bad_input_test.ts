@@ -14,7 +14,7 @@ import {
 import { Random } from "../harness/random.ts";
 
 const BOTH: PairOptions = {
-  client: { credential: credential(CLIENT_CREDENTIAL), connectionId: new Uint8Array([5, 6]) },
+  client: { credentials: [credential(CLIENT_CREDENTIAL)], connectionId: new Uint8Array([5, 6]) },
   server: { clientCertificate: "required" },
 };
 

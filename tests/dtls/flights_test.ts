@@ -375,7 +375,7 @@ Deno.test("a close_notify that was lost is said again for what the peer still se
 
 Deno.test("a fatal alert that was lost is sent again for a retransmitted flight", () => {
   const pair = new DtlsPair({
-    client: { credential: credential(CLIENT_CREDENTIAL), limits: SECOND },
+    client: { credentials: [credential(CLIENT_CREDENTIAL)], limits: SECOND },
     server: {
       clientCertificate: "required",
       verifyPeer: () => {
@@ -406,7 +406,7 @@ Deno.test("a flight of many records gets to a peer that acknowledges no part of 
 Deno.test('"subsequent retransmissions SHOULD back off to a smaller record size": a path of 600 bytes', () => {
   const path = () => [mtu(600), delay(10)];
   const pair = new DtlsPair({
-    client: { credential: credential(CLIENT_CREDENTIAL, MORE) },
+    client: { credentials: [credential(CLIENT_CREDENTIAL, MORE)] },
     server: { clientCertificate: "required", credentials: LARGE.server!.credentials! },
     toServer: path(),
     toClient: path(),

@@ -11,7 +11,7 @@ const SHAPES: Readonly<Record<string, PairOptions>> = {
   "small": {},
   "certificates both ways, connection IDs, a chain of four datagrams": {
     client: {
-      credential: credential(CLIENT_CREDENTIAL),
+      credentials: [credential(CLIENT_CREDENTIAL)],
       connectionId: new Uint8Array([1, 2, 3]),
     },
     server: {
@@ -21,7 +21,7 @@ const SHAPES: Readonly<Record<string, PairOptions>> = {
   },
   "300-byte datagrams": {
     client: {
-      credential: credential(CLIENT_CREDENTIAL, MORE.slice(0, 1)),
+      credentials: [credential(CLIENT_CREDENTIAL, MORE.slice(0, 1))],
       limits: { datagramBytesMax: 300 },
     },
     server: { clientCertificate: "required", limits: { datagramBytesMax: 300 } },

@@ -117,7 +117,7 @@ Deno.test("a client may offer no key share at all in its first ClientHello", () 
 for (const policy of ["none", "optional", "required"] as const) {
   Deno.test(`client certificate ${policy}, and present`, () => {
     const pair = connect({
-      client: { credential: credential(CLIENT_CREDENTIAL) },
+      client: { credentials: [credential(CLIENT_CREDENTIAL)] },
       server: { clientCertificate: policy },
     });
     assertEquals(
@@ -143,7 +143,7 @@ Deno.test("a client certificate that is required and absent ends in certificate_
 });
 
 Deno.test("a client certificate of another CA ends in unknown_ca", () => {
-  const client = { credential: credential(OTHER_CLIENT_CREDENTIAL) };
+  const client = { credentials: [credential(OTHER_CLIENT_CREDENTIAL)] };
   for (const clientCertificate of ["optional", "required"] as const) {
     assertEquals(fail({ client, server: { clientCertificate } }), {
       client: "alert 48",
@@ -164,7 +164,7 @@ Deno.test("a server certificate that the client refuses ends in the verifier's a
 
 Deno.test("ECDSA certificates both ways", () => {
   connect({
-    client: { credential: credential(P256_CLIENT_CREDENTIAL) },
+    client: { credentials: [credential(P256_CLIENT_CREDENTIAL)] },
     server: {
       credentials: [credential(P256_SERVER_CREDENTIAL)],
       clientCertificate: "required",
@@ -226,7 +226,7 @@ Deno.test("a chain of many KB arrives in fragments, at most ten records in one t
 Deno.test("datagrams of 300 bytes are enough for a handshake with certificates both ways", () => {
   const limits = { datagramBytesMax: 300 };
   connect({
-    client: { limits, credential: credential(CLIENT_CREDENTIAL) },
+    client: { limits, credentials: [credential(CLIENT_CREDENTIAL)] },
     server: { limits, clientCertificate: "required" },
   });
 });

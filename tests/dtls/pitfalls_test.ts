@@ -268,7 +268,7 @@ Deno.test("retransmission from a stale offset sends other memory (CVE-2026-84782
     const network = () => [loss(0.3), delay(10), jitter(20)];
     const pair = new DtlsPair({
       seed,
-      client: { credential: credential(CLIENT_CREDENTIAL, more) },
+      client: { credentials: [credential(CLIENT_CREDENTIAL, more)] },
       server: { clientCertificate: "required", credentials: [credential(SERVER_CREDENTIAL, more)] },
       toServer: network(),
       toClient: network(),
@@ -551,13 +551,13 @@ Deno.test("an error path leaks a counter or wedges the server (CVE-2022-39368, C
   // Each of these fails after the server has begun to keep something for it.
   for (let seed = 0; seed < 30; seed++) {
     const client =
-      new DtlsPair({ seed, client: { credential: credential(OTHER_CLIENT_CREDENTIAL) } }).client;
+      new DtlsPair({ seed, client: { credentials: [credential(OTHER_CLIENT_CREDENTIAL)] } }).client;
     exchange(client, server, EPOCH_MS + seed);
     assertEquals(server.association!.state, "closing");
     server.handleTimeout(EPOCH_MS + seed + 5_001);
     assertEquals([server.endpoint.halfOpenCount, server.endpoint.associationCount], [0, 0]);
   }
-  const good = new DtlsPair({ client: { credential: credential(CLIENT_CREDENTIAL) } }).client;
+  const good = new DtlsPair({ client: { credentials: [credential(CLIENT_CREDENTIAL)] } }).client;
   exchange(good, server, EPOCH_MS + 10_000);
   assertEquals([good.state, server.association!.state], ["connected", "connected"]);
 });

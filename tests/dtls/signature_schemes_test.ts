@@ -9,7 +9,8 @@ import {
 } from "../../src/dtls/cipher_suites.ts";
 import { SignatureScheme } from "../../src/dtls/code_points.ts";
 import { nodeProvider } from "../../src/dtls/crypto/node.ts";
-import { chooseCredential } from "../../src/dtls/handshake_proofs.ts";
+import { chooseCredential } from "../../src/dtls/credentials.ts";
+import type { Credential, DtlsVersion } from "../../src/dtls/options.ts";
 import { pkcs8, RFC6979_P256, RFC6979_P384, rfc8448RsaPkcs8 } from "./crypto/keys.ts";
 
 const PKCS1 = [
@@ -23,17 +24,23 @@ const credential = (privateKey: Uint8Array) => [{
   key: nodeProvider.signingKey(privateKey),
 }];
 
+const choose = (
+  credentials: readonly Credential[],
+  schemes: readonly number[],
+  version: DtlsVersion = "1.3",
+) => chooseCredential(credentials, { version, schemes, authorities: [] });
+
 Deno.test('RSASSA-PKCS1-v1_5 is "not defined for use in signed TLS handshake messages" of 1.3', () => {
   const rsa = credential(rfc8448RsaPkcs8());
   for (const scheme of PKCS1) {
     assertEquals(signatureName(scheme), undefined);
     assert(!SIGNATURE_SCHEMES.includes(scheme));
     assert(SIGNATURE_SCHEMES_12.includes(scheme));
-    assertEquals(chooseCredential(rsa, [scheme]), undefined);
-    assertEquals(chooseCredential(rsa, [scheme], "1.2")?.scheme, scheme);
+    assertEquals(choose(rsa, [scheme]), undefined);
+    assertEquals(choose(rsa, [scheme], "1.2")?.scheme, scheme);
   }
   assertEquals(
-    chooseCredential(rsa, [...PKCS1, SignatureScheme.RSA_PSS_RSAE_SHA384])?.scheme,
+    choose(rsa, [...PKCS1, SignatureScheme.RSA_PSS_RSAE_SHA384])?.scheme,
     SignatureScheme.RSA_PSS_RSAE_SHA384,
   );
 });
@@ -41,13 +48,13 @@ Deno.test('RSASSA-PKCS1-v1_5 is "not defined for use in signed TLS handshake mes
 Deno.test("ECDSA's hash names a curve in 1.3, and does not in 1.2", () => {
   const { ECDSA_SECP256R1_SHA256: sha256, ECDSA_SECP384R1_SHA384: sha384 } = SignatureScheme;
   const [p256, p384] = [credential(pkcs8(RFC6979_P256)), credential(pkcs8(RFC6979_P384))];
-  assertEquals(chooseCredential(p384, [sha256]), undefined);
-  assertEquals(chooseCredential(p256, [sha384]), undefined);
-  assertEquals(chooseCredential(p384, [sha256], "1.2")?.scheme, sha256);
-  assertEquals(chooseCredential(p256, [sha384], "1.2")?.scheme, sha384);
+  assertEquals(choose(p384, [sha256]), undefined);
+  assertEquals(choose(p256, [sha384]), undefined);
+  assertEquals(choose(p384, [sha256], "1.2")?.scheme, sha256);
+  assertEquals(choose(p256, [sha384], "1.2")?.scheme, sha384);
   // Each key prefers the hash of its own strength, whatever the order of the peer.
-  assertEquals(chooseCredential(p384, [sha256, sha384], "1.2")?.scheme, sha384);
-  assertEquals(chooseCredential(p256, [sha384, sha256], "1.2")?.scheme, sha256);
+  assertEquals(choose(p384, [sha256, sha384], "1.2")?.scheme, sha384);
+  assertEquals(choose(p256, [sha384, sha256], "1.2")?.scheme, sha256);
   assertEquals(signatureName(sha256), "ecdsa_secp256r1_sha256");
   assertEquals(signatureName(sha256, "1.2"), "ecdsa_sha256");
 });

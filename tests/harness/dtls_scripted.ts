@@ -15,7 +15,7 @@ const { HANDSHAKE, ALERT } = ContentType;
 
 /** Certificates both ways, no connection IDs. */
 export const MUTUAL: PairOptions = {
-  client: { credential: credential(CLIENT_CREDENTIAL), connectionId: null },
+  client: { credentials: [credential(CLIENT_CREDENTIAL)], connectionId: null },
   server: { clientCertificate: "required" },
 };
 

@@ -71,12 +71,12 @@ export function tokenClient(token: string, options: SqpClientOptions = {}): SqpC
   return {
     ...options,
     credential: { type: "token", token },
-    dtls: { credential: NO_CREDENTIAL, ...options.dtls },
+    dtls: { credentials: NO_CREDENTIALS, ...options.dtls },
   };
 }
 
 /** In the place of a certificate: the client has none. */
-export const NO_CREDENTIAL = undefined as unknown as NonNullable<DtlsClientOptions["credential"]>;
+export const NO_CREDENTIALS: DtlsClientOptions["credentials"] & object = [];
 
 /** Anything that is at an address: a client, or a peer that a script plays. */
 export interface Party {
@@ -174,7 +174,7 @@ export class SqpPair {
         entropy,
         verifyPeer: serverVerifier(() => trust, "localhost"),
         serverName: "localhost",
-        credential: credential(CLIENT_CREDENTIAL),
+        credentials: [credential(CLIENT_CREDENTIAL)],
         alpn: ["sqp/1"],
         ...options.dtls,
       },

@@ -62,7 +62,7 @@ export class ScriptedPeer implements Party {
       entropy: new Random(7).entropy(),
       verifyPeer: trusting(CA_CREDENTIAL),
       serverName: "localhost",
-      credential: credential(CLIENT_CREDENTIAL),
+      credentials: [credential(CLIENT_CREDENTIAL)],
       alpn: ["sqp/1"],
       ...dtls,
     }, pair.now);

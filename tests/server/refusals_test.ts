@@ -73,7 +73,12 @@ liveTest(
         chain: certificatesFromPem(cert),
         key: fastestProvider().signingKey(pkcs8),
       };
-      const events = await runRawClient(server.port, { ca, cert, key, dtls: { credential } });
+      const events = await runRawClient(server.port, {
+        ca,
+        cert,
+        key,
+        dtls: { credentials: [credential] },
+      });
       const [ended] = events.filter((event) => event.kind === "ended");
       assertEquals(alertOf(ended!.error), "decrypt_error");
       await until("it is counted", () => failures()["bad-signature"] === 1);

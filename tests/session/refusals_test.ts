@@ -18,7 +18,7 @@ import {
 } from "../harness/credentials.ts";
 import { handshakeRequest, ScriptedPeer } from "../harness/sqp_peer.ts";
 import {
-  NO_CREDENTIAL,
+  NO_CREDENTIALS,
   type SqpClientOptions,
   SqpPair,
   type SqpPairOptions,
@@ -68,11 +68,14 @@ function offBy(years: number): SqpPairOptions {
 }
 
 Deno.test("a client without credential is told no_credential", () => {
-  assertEquals(refused({ credential: null, dtls: { credential: NO_CREDENTIAL } }), "no_credential");
+  assertEquals(
+    refused({ credential: null, dtls: { credentials: NO_CREDENTIALS } }),
+    "no_credential",
+  );
 });
 
 Deno.test("a client that names its certificate and has none is told no_credential", () => {
-  assertEquals(refused({ dtls: { credential: NO_CREDENTIAL } }), "no_credential");
+  assertEquals(refused({ dtls: { credentials: NO_CREDENTIALS } }), "no_credential");
 });
 
 Deno.test("a client whose certificate stays unmentioned is told no_credential", () => {
@@ -86,13 +89,13 @@ Deno.test("a credential of an unknown kind is told credential_kind_refused", () 
 
 Deno.test("where a certificate is required, a client without one gets certificate_required", () => {
   assertEquals(
-    refused({ dtls: { credential: NO_CREDENTIAL } }, { dtls: { clientCertificate: "required" } }),
+    refused({ dtls: { credentials: NO_CREDENTIALS } }, { dtls: { clientCertificate: "required" } }),
     "secure_channel_failed: CERTIFICATE_REQUIRED",
   );
 });
 
 Deno.test("a certificate of another CA gets unknown_ca", () => {
-  const dtls = { credential: credential(OTHER_CLIENT_CREDENTIAL) };
+  const dtls = { credentials: [credential(OTHER_CLIENT_CREDENTIAL)] };
   assertEquals(refused({ dtls }), "secure_channel_failed: UNKNOWN_CA");
 });
 
@@ -111,7 +114,7 @@ Deno.test("a revoked certificate gets certificate_revoked", () => {
 });
 
 Deno.test("a certificate without clientAuth gets unsupported_certificate", () => {
-  const dtls = { credential: credential(SERVER_CREDENTIAL) };
+  const dtls = { credentials: [credential(SERVER_CREDENTIAL)] };
   assertEquals(refused({ dtls }), "secure_channel_failed: UNSUPPORTED_CERTIFICATE");
 });
 
