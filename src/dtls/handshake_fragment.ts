@@ -94,6 +94,10 @@ function fits(partial: PartialMessage, fragment: HandshakeFragment, epoch: numbe
   return true;
 }
 
+function isComplete({ received, body }: PartialMessage): boolean {
+  return received.hasRange(0, body.length);
+}
+
 /** Puts handshake messages together and hands them out in the order of their numbers. */
 export class HandshakeAssembler {
   readonly #limits: DtlsLimits;
@@ -161,14 +165,15 @@ export class HandshakeAssembler {
       };
       this.#partial.set(fragment.messageSeq, partial);
     }
-    return this.#merge(partial, fragment, ahead);
+    return this.#merge(partial, fragment);
   }
 
-  #merge(partial: PartialMessage, fragment: HandshakeFragment, ahead: number): FragmentOutcome {
+  #merge(partial: PartialMessage, fragment: HandshakeFragment): FragmentOutcome {
     const { offset, body } = fragment;
     const end = offset + body.length;
     const gap = partial.received.firstGap(0, partial.body.length);
-    const inOrder = ahead === 0 && (gap === undefined || offset <= gap.start);
+    const isNext = this.#isCompleteBefore(fragment.messageSeq);
+    const inOrder = isNext && (gap === undefined || offset <= gap.start);
     if (
       partial.received.rangeCount >= this.#limits.fragmentRangesMax &&
       !partial.received.hasRange(offset, end)
@@ -176,6 +181,15 @@ export class HandshakeAssembler {
     partial.body.set(body, offset);
     partial.received.addRange(offset, end);
     return inOrder ? "in-order" : "out-of-order";
+  }
+
+  /** Whether all messages before one are there; one record may bring several that are yet to be taken. */
+  #isCompleteBefore(messageSeq: number): boolean {
+    for (let before = this.#nextReceiveSeq; before < messageSeq; before++) {
+      const partial = this.#partial.get(before);
+      if (partial === undefined || !isComplete(partial)) return false;
+    }
+    return true;
   }
 
   /** Bytes that the messages past the next one take. */
@@ -191,9 +205,7 @@ export class HandshakeAssembler {
   take(): (HandshakeMessage & { readonly epoch: number }) | undefined {
     const messageSeq = this.#nextReceiveSeq;
     const partial = this.#partial.get(messageSeq);
-    if (partial === undefined || !partial.received.hasRange(0, partial.body.length)) {
-      return undefined;
-    }
+    if (partial === undefined || !isComplete(partial)) return undefined;
     this.#partial.delete(messageSeq);
     this.#nextReceiveSeq = messageSeq + 1;
     this.#latest = partial;
