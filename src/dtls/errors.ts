@@ -95,6 +95,7 @@ export type LocalReason =
   | "key-exhausted"
   | "queue-full"
   | "forgery-limit"
+  | "idle-timeout"
   | "bad-option"
   | "bad-session"
   | "internal";
@@ -115,6 +116,13 @@ export class DtlsError extends Error {
 
 /** Any error that ends an association. */
 export type AssociationError = DtlsFault | DtlsAlertError | DtlsError;
+
+/** Why an association ended, in a word to count by: the reason, or `alert-` and the peer's alert. */
+export function errorReason(error: AssociationError): string {
+  return error instanceof DtlsAlertError
+    ? `alert-${codePointName(AlertDescription, error.description).toLowerCase()}`
+    : error.reason;
+}
 
 /** The alert that tells the peer of an error: the one place that chooses it. */
 export function alertFor(error: unknown): AlertDescription {
