@@ -4,6 +4,7 @@ import type { Core, Milliseconds } from "../base/core.ts";
 import { NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
+import { readAlert } from "./alerts.ts";
 import { clientHandshake } from "./client_handshake.ts";
 import { ClosingAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
@@ -20,7 +21,13 @@ import { handshakeIo, Secrets } from "./handshake_io.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
 import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
-import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions, DtlsVersion } from "./options.ts";
+import type {
+  Credential,
+  DtlsClientOptions,
+  DtlsOptions,
+  DtlsServerOptions,
+  DtlsVersion,
+} from "./options.ts";
 import { postHandshake } from "./post_handshake.ts";
 import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
 import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
@@ -245,6 +252,19 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING);
   }
 
+  /** Ends the association for a reason of the caller's, which the peer is told by a fatal alert. */
+  abort(description: AlertDescription, now: Milliseconds): void {
+    this.#now = now;
+    if (this.#state === "closed" || this.#state === "closing") return;
+    this.#pushEvent({ kind: "failed", error: new DtlsError("aborted", "the caller gave up") });
+    this.#end(description, AlertLevel.FATAL);
+  }
+
+  /** The credential that this side presented, once connected. */
+  get credential(): Credential | undefined {
+    return this.#result?.credential;
+  }
+
   /** Ends the association at once, without a word: another one takes its place. Its last event is `replaced`. */
   abandon(): void {
     if (this.#state === "closed") return;
@@ -397,19 +417,15 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   #onAlert(content: Uint8Array): void {
-    // RFC 8446 section 5.4, see there for handshake records.
-    if (content.length === 0) throw new DtlsFault("unexpected-message", "an alert without content");
-    if (content.length !== 2) throw new DtlsFault("decode-error", "an alert has two bytes");
-    const description = content[1]!;
-    if (description === AlertDescription.CLOSE_NOTIFY) {
+    const alert = readAlert(content, this.#version);
+    if (alert.kind === "nothing") return;
+    if (alert.kind === "close") {
       this.#pushEvent({ kind: "closed" });
       // RFC 8446 section 6.1: "Each party MUST send a "close_notify" alert before closing its write side". It is said
       // once: the peer has closed, and an answer to each answer would go back and forth.
       return this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING, 0);
     }
-    if (description === AlertDescription.USER_CANCELED) return;
-    // RFC 8446 section 6.2: whatever its level says, every other alert is an error alert and fatal.
-    this.#pushEvent({ kind: "failed", error: new DtlsAlertError(description) });
+    this.#pushEvent({ kind: "failed", error: new DtlsAlertError(alert.description) });
     this.#release();
   }
 

@@ -49,7 +49,7 @@ import {
   sendFinished,
 } from "./handshake_proofs.ts";
 import { EarlySecret } from "./key_schedule.ts";
-import type { DtlsClientOptions } from "./options.ts";
+import type { Credential, DtlsClientOptions } from "./options.ts";
 import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
 import { selectedVersion } from "./versions.ts";
 
@@ -125,7 +125,7 @@ export function* clientHandshake13(
     send: master.clientApplicationTrafficSecret(serverFinishedHash),
     receive: master.serverApplicationTrafficSecret(serverFinishedHash),
   };
-  const result: HandshakeResult = {
+  const result: Omit<HandshakeResult, "credential"> = {
     version: "1.3",
     suite,
     group: share.group,
@@ -142,12 +142,12 @@ export function* clientHandshake13(
   io.logSecret("EXPORTER_SECRET", offer.random, exporterSecret);
 
   io.beginFlight();
-  if (request !== undefined) presentCredential(io, options, request);
+  const credential = request && presentCredential(io, options, request);
   sendFinished(io, parameters, clientSecret);
   io.installOpener(trafficOpener(io, 3, suite, trafficSecrets.receive));
   io.expectEpoch(3);
   io.installSealer(trafficSealer(io, 3, suite, trafficSecrets.send));
-  return result;
+  return { ...result, credential };
 }
 
 interface RetriedServerHello extends ReceivedHello {
@@ -329,7 +329,7 @@ function presentCredential(
   io: HandshakeIo,
   options: DtlsClientOptions,
   request: CertificateRequest,
-): void {
+): Credential | undefined {
   const schemes = requireExtension(
     request.extensions,
     ExtensionType.SIGNATURE_ALGORITHMS,
@@ -341,7 +341,12 @@ function presentCredential(
     readAuthorities,
   );
   const wishes = { version: "1.3", schemes, authorities: authorities ?? [] } as const;
-  const sent = chooseCredential(options.credentials ?? [], wishes);
+  const { credentials = [], isCredentialRequired = false } = options;
+  const sent = chooseCredential(credentials, wishes);
+  if (sent === undefined && isCredentialRequired) {
+    throw new DtlsFault("no-common-parameters", "no credential that the server can verify");
+  }
   io.send(HandshakeType.CERTIFICATE, encodeCertificate(sent?.credential.chain ?? []));
   if (sent !== undefined) sendCertificateVerify(io, "client", sent);
+  return sent?.credential;
 }

@@ -90,6 +90,7 @@ export type LocalReason =
   | "handshake-timeout"
   | "not-connected"
   | "closed"
+  | "aborted"
   | "replaced"
   | "record-too-large"
   | "key-exhausted"

@@ -14,7 +14,7 @@ import {
 } from "./key_schedule.ts";
 import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
-import type { DtlsVersion } from "./options.ts";
+import type { Credential, DtlsVersion } from "./options.ts";
 import type { RecordOpener, RecordSealer } from "./record_protection.ts";
 import type { Transcript } from "./transcript.ts";
 
@@ -30,6 +30,8 @@ export interface HandshakeResult {
   readonly serverName: string | undefined;
   /** The peer's chain in DER, leaf first, verified; empty where it presented none. */
   readonly peerChain: readonly Uint8Array[];
+  /** What this side presented, if it presented a certificate. */
+  readonly credential: Credential | undefined;
   /** Keying material for the layers above; not to be asked for once the secrets of the association are zeroed. */
   readonly exportKeyingMaterial: Exporter;
   /** In DTLS 1.3 the application traffic secrets of epoch 3. */

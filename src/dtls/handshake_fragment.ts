@@ -36,8 +36,6 @@ export function readHandshakeFragment(reader: ByteReader): HandshakeFragment {
   if (offset + lengthBytes > messageBytes) {
     throw new DecodeError("a fragment reaches past its message");
   }
-  // A fragment of no bytes brings nothing unless the message itself is empty.
-  if (lengthBytes === 0 && messageBytes !== 0) throw new DecodeError("an empty fragment");
   return { type, messageBytes, messageSeq, offset, body: reader.bytes(lengthBytes) };
 }
 
@@ -223,12 +221,18 @@ export class HandshakeAssembler {
   }
 
   /**
-   * RFC 8446 section 5.1: "Handshake messages MUST NOT span key changes." What waits from an earlier epoch when
-   * new keys are installed can no longer become a message of this handshake.
+   * RFC 8446 section 5.1: "Handshake messages MUST NOT span key changes. Implementations MUST verify that all messages
+   * immediately preceding a key change align with a record boundary; if not, then they MUST terminate the connection
+   * with an "unexpected_message" alert." What waits from epoch 0 when new keys are installed may be anybody's, and can no
+   * longer become a message of this handshake. Throws {@linkcode DtlsFault} for what the peer itself has sent.
    */
   dropBefore(epoch: number): void {
     for (const [messageSeq, partial] of this.#partial) {
-      if (partial.epoch < epoch) this.#partial.delete(messageSeq);
+      if (partial.epoch >= epoch) continue;
+      if (partial.epoch > 0) {
+        throw new DtlsFault("unexpected-message", "a handshake message before a key change");
+      }
+      this.#partial.delete(messageSeq);
     }
   }
 }

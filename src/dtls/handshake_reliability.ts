@@ -239,7 +239,7 @@ export class HandshakeReliability {
     // which have not been processed or buffered."
     if (!isKept || isAnyDiscarded) return;
     this.#acks.add(record.epoch, record.recordNumber);
-    this.#hasAckNews = true;
+    this.#hasAckNews = this.#isAcking || !this.#isTimed;
   }
 
   #readFragments(record: OpenedRecord): HandshakeFragment[] {
@@ -287,7 +287,8 @@ export class HandshakeReliability {
     const message = this.#assembler.take();
     if (message === undefined) return undefined;
     if (this.#isHandshakeOver) this.#askForAck(now);
-    else this.#endFlight(now);
+    // Of a server's first message it is not yet known whether it is the answer.
+    else if (!this.#isTimed || this.#version !== undefined) this.#endFlight(now);
     return message;
   }
 

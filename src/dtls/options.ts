@@ -104,6 +104,11 @@ export interface DtlsClientOptions extends DtlsOptions {
   /** What the client presents where the server asks for it: the first that the server can verify. Default: none. */
   readonly credentials?: readonly Credential[];
   /**
+   * Whether the handshake fails where the server asks for a certificate and can verify none of `credentials`. Default:
+   * no, the client says that it has none.
+   */
+  readonly isCredentialRequired?: boolean;
+  /**
    * The connection ID that the client wants in records to it. Default: empty, which lets the server have one.
    * `null`: none is offered.
    */
@@ -121,6 +126,10 @@ export type ClientCertificatePolicy = "none" | "optional" | "required";
 export interface DtlsServerOptions extends DtlsOptions {
   /** Best first: the first that the client can verify is used. A function answers for each server name. */
   readonly credentials: readonly Credential[] | CredentialSelector;
+  /** Whether a client is told that its server name was used. Default: yes. */
+  readonly isServerNameAcknowledged?: boolean;
+  /** Chooses among the protocols that a client offers; `undefined` refuses it. Default: the first of `alpn`. */
+  readonly chooseProtocol?: (offered: readonly string[]) => string | undefined;
   /** Default: `none`. */
   readonly clientCertificate?: ClientCertificatePolicy;
   /** Needed unless `clientCertificate` is `none`. */

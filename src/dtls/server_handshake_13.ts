@@ -4,6 +4,7 @@
 //   5.                                               <- [Certificate, CertificateVerify], Finished
 //   6. ACK ->
 
+import { EMPTY_BYTES } from "../base/bytes.ts";
 import {
   decodeCertificate,
   encodeCertificate,
@@ -125,6 +126,7 @@ export function* serverHandshake13(
     alpn: negotiation.alpn,
     serverName: negotiation.serverName,
     peerChain,
+    credential: chosen.credential,
     exportKeyingMaterial: exporter(parameters, exporterSecret),
     trafficSecrets,
   };
@@ -171,6 +173,12 @@ function sendCredential(
   isClientAsked: boolean,
 ): void {
   const encrypted = new Map<number, Uint8Array>();
+  // RFC 6066 section 3: "A server that receives a client hello containing the "server_name" extension MAY use the
+  // information contained in the extension [...]. In this event, the server SHALL include an extension of type
+  // "server_name" in the (extended) server hello. The "extension_data" field of this extension SHALL be empty."
+  if (negotiation.serverName !== undefined && options.isServerNameAcknowledged !== false) {
+    encrypted.set(ExtensionType.SERVER_NAME, EMPTY_BYTES);
+  }
   if (negotiation.alpn !== undefined) {
     encrypted.set(
       ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,

@@ -2,10 +2,14 @@
 
 import { randomBytes, X509Certificate } from "node:crypto";
 import { nodeProvider } from "../../src/dtls/crypto/node.ts";
-import { type NamedGroup, ProtocolVersion } from "../../src/dtls/code_points.ts";
+import {
+  type NamedGroup,
+  ProtocolVersion,
+  type SignatureScheme,
+} from "../../src/dtls/code_points.ts";
 import { DtlsFault } from "../../src/dtls/errors.ts";
 import { groupName } from "../../src/dtls/cipher_suites.ts";
-import { DTLS_LIMITS, type DtlsLimits } from "../../src/dtls/limits.ts";
+import type { DtlsLimits } from "../../src/dtls/limits.ts";
 import {
   type ClientCertificatePolicy,
   type Credential,
@@ -16,6 +20,8 @@ import {
   type DtlsVersion,
   type PeerVerifier,
 } from "../../src/dtls/options.ts";
+import { readPsks } from "./credentials.ts";
+import { ExpectationError } from "./expectations.ts";
 import { type ConnectionFlags, UnknownFlagError } from "./flags.ts";
 
 /** BoringSSL's first retransmission timeout, which the runner expects. */
@@ -24,6 +30,10 @@ const INITIAL_TIMEOUT_MS = 400;
 const MTU_BYTES = 1_472;
 /** BoringSSL sends a flight at once, however large. */
 const RECORDS_PER_TRANSMISSION = 1_000;
+/** The largest message that BoringSSL takes. */
+const HANDSHAKE_MESSAGE_BYTES = 102_400;
+/** More certificates than any chain of the runner's has. */
+const CERTIFICATES = 100;
 /** Sent records that BoringSSL remembers, and the runner expects to be remembered. */
 const SENT_RECORDS = 32;
 
@@ -38,8 +48,9 @@ function limits(flags: ConnectionFlags): Partial<DtlsLimits> {
     sentRecordsMax: SENT_RECORDS,
     initialTimeoutMs,
     handshakeMsMax: 3_600_000,
-    handshakeMessageBytesMax: flags.number("-max-cert-list") ??
-      DTLS_LIMITS.handshakeMessageBytesMax,
+    handshakeMessageBytesMax: flags.number("-max-cert-list") ?? HANDSHAKE_MESSAGE_BYTES,
+    certificateChainMax: CERTIFICATES,
+    fragmentRangesMax: HANDSHAKE_MESSAGE_BYTES,
   };
 }
 
@@ -94,13 +105,16 @@ function verifier(flags: ConnectionFlags): PeerVerifier {
 
 function common(flags: ConnectionFlags): DtlsOptions {
   const chosenGroups = groups(flags);
+  const signatureSchemes = flags.numbers("-verify-prefs") as readonly SignatureScheme[] | undefined;
   return {
     provider: nodeProvider,
     entropy: (lengthBytes) => new Uint8Array(randomBytes(lengthBytes)),
     limits: limits(flags),
     retransmission: "timed",
     versions: versions(flags),
+    externalPsks: readPsks(flags).map(({ psk }) => psk),
     ...(chosenGroups === undefined ? {} : { groups: chosenGroups }),
+    ...(signatureSchemes === undefined ? {} : { signatureSchemes }),
   };
 }
 
@@ -111,14 +125,14 @@ export function clientOptions(
 ): DtlsClientOptions {
   const serverName = flags.text("-host-name");
   const alpn = flags.text("-advertise-alpn");
-  const [credential] = credentials;
   return {
     ...common(flags),
     verifyPeer: verifier(flags),
     connectionId: null,
     ...(serverName === undefined ? {} : { serverName }),
     ...(alpn === undefined ? {} : { alpn: protocolNames(alpn) }),
-    ...(credential === undefined ? {} : { credential }),
+    credentials,
+    isCredentialRequired: credentials.length > 0,
   };
 }
 
@@ -132,12 +146,26 @@ export function serverOptions(
   flags: ConnectionFlags,
   credentials: readonly Credential[],
 ): DtlsServerOptions {
-  const alpn = flags.text("-select-alpn");
+  const chooseProtocol = protocolChooser(flags);
   return {
     ...common(flags),
     credentials,
+    isServerNameAcknowledged: !flags.has("-no-server-name-ack"),
     clientCertificate: clientCertificatePolicy(flags),
     verifyPeer: verifier(flags),
-    ...(alpn === undefined ? {} : { alpn: [alpn] }),
+    ...(chooseProtocol === undefined ? {} : { chooseProtocol }),
+  };
+}
+
+/** What the runner wants chosen of a client's protocols. */
+function protocolChooser(flags: ConnectionFlags): DtlsServerOptions["chooseProtocol"] {
+  const chosen = flags.text("-select-alpn") ?? (flags.has("-select-empty-alpn") ? "" : undefined);
+  if (chosen === undefined && !flags.has("-reject-alpn")) return undefined;
+  const advertised = flags.text("-expect-advertised-alpn");
+  return (offered) => {
+    if (advertised !== undefined && `${offered}` !== `${protocolNames(advertised)}`) {
+      throw new ExpectationError(`the client offers the protocols ${offered}`);
+    }
+    return chosen;
   };
 }

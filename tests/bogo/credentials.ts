@@ -1,9 +1,10 @@
 // The credentials that the runner hands its shim as PEM files.
 
+import { EMPTY_BYTES } from "../../src/base/bytes.ts";
 import { signatureName } from "../../src/dtls/cipher_suites.ts";
 import { nodeProvider } from "../../src/dtls/crypto/node.ts";
-import type { SigningKey } from "../../src/dtls/crypto/provider.ts";
 import type { Credential } from "../../src/dtls/options.ts";
+import type { ExternalPsk } from "../../src/dtls/psk_importer.ts";
 import { certificatesFromPem, privateKeyFromPem } from "../../src/dtls/x509/pem.ts";
 import type { ConnectionFlags, CredentialFlags } from "./flags.ts";
 
@@ -24,19 +25,30 @@ function readCredential(flags: CredentialFlags): Credential {
   const chain = certificatesFromPem(Deno.readTextFileSync(flags.text("-cert-file")!));
   const { pkcs8 } = privateKeyFromPem(Deno.readTextFileSync(flags.text("-key-file")!));
   const key = nodeProvider.signingKey(pkcs8);
-  const preferences = flags.numbers("-signing-prefs");
-  return { chain, key: preferences === undefined ? key : limited(key, preferences) };
+  const schemes = flags.numbers("-signing-prefs")?.map((scheme) => signatureName(scheme))
+    .filter((name) => name !== undefined);
+  const isIssuerRequired = flags.has("-must-match-issuer");
+  return { chain, key, isIssuerRequired, ...(schemes === undefined ? {} : { schemes }) };
 }
 
-/** A key that signs with these schemes alone, best first. */
-function limited(key: SigningKey, preferences: readonly number[]): SigningKey {
-  const schemes = preferences.map((scheme) => signatureName(scheme)).filter((name) =>
-    name !== undefined
-  )
-    .filter((name) => key.schemes.includes(name));
+/** A PSK, and the number that the runner knows it by. */
+export interface NumberedPsk {
+  readonly number: number;
+  readonly psk: ExternalPsk;
+}
+
+/** The keys that the flags name, best first. */
+export function readPsks(flags: ConnectionFlags): NumberedPsk[] {
+  return [...flags.credentials.entries()]
+    .filter(([, one]) => one.has("-new-psk-credential"))
+    .map(([number, one]) => ({ number, psk: readPsk(one) }));
+}
+
+function readPsk(flags: CredentialFlags): ExternalPsk {
   return {
-    schemes,
-    publicKey: key.publicKey,
-    sign: (scheme, message) => key.sign(scheme, message),
+    key: flags.bytes("-psk-importer-key") ?? EMPTY_BYTES,
+    identity: flags.bytes("-psk-importer-identity") ?? EMPTY_BYTES,
+    context: flags.bytes("-psk-importer-context") ?? EMPTY_BYTES,
+    hash: flags.has("-psk-importer-sha384") ? "sha384" : "sha256",
   };
 }

@@ -2,6 +2,7 @@
 
 import { NEVER } from "../../src/base/core.ts";
 import { DtlsAssociation, type DtlsEvent } from "../../src/dtls/association.ts";
+import { AlertDescription } from "../../src/dtls/code_points.ts";
 import { clientOptions, serverOptions } from "./association_options.ts";
 import { type NumberedCredential, readCredentials } from "./credentials.ts";
 import { checkHandshake, ExpectationError } from "./expectations.ts";
@@ -40,6 +41,7 @@ class Exchange {
   readonly #credentials: readonly NumberedCredential[];
   readonly #association: DtlsAssociation;
   #isOver = false;
+  #isAborted = false;
 
   constructor(flags: ConnectionFlags, connection: PacketConnection, clock: FakeClock) {
     this.#flags = flags;
@@ -85,15 +87,22 @@ class Exchange {
         return;
       case "failed":
         await this.#flush();
-        throw event.error;
+        if (!this.#isAborted) throw event.error;
+        this.#isOver = true;
+        return;
     }
   }
 
   async #onConnected(): Promise<void> {
     const flags = this.#flags;
+    await this.#flush();
     checkHandshake(flags, this.#association, this.#credentials);
     const exportedBytes = flags.number("-export-keying-material") ?? 0;
     if (exportedBytes > 0) await this.#write(this.#exported(exportedBytes));
+    if (flags.has("-send-alert")) {
+      this.#isAborted = true;
+      return this.#association.abort(AlertDescription.DECOMPRESSION_FAILURE, this.#clock.nowMs);
+    }
     if (flags.has("-shim-writes-first")) await this.#write(INITIAL_WRITE);
     if (flags.has("-shim-shuts-down")) this.#association.close(this.#clock.nowMs);
   }

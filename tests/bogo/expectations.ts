@@ -18,7 +18,7 @@ function expectEqual(what: string, actual: unknown, wanted: unknown): void {
 export function checkHandshake(
   flags: ConnectionFlags,
   association: DtlsAssociation,
-  _credentials: readonly NumberedCredential[],
+  credentials: readonly NumberedCredential[],
 ): void {
   if (flags.has("-handshake-never-done")) throw new ExpectationError("the handshake is complete");
   const cipher = flags.number("-expect-cipher");
@@ -29,6 +29,11 @@ export function checkHandshake(
   if (serverName !== undefined) expectEqual("the name", association.serverName, serverName);
   const alpn = flags.text(flags.has("-server") ? "-select-alpn" : "-expect-alpn");
   expectEqual("the protocol", association.alpn, alpn);
+  const credential = flags.number("-expect-selected-credential");
+  if (credential !== undefined) {
+    const chosen = credentials.find((one) => one.credential === association.credential);
+    expectEqual("the credential", chosen?.number ?? -1, credential);
+  }
   const isPeerCertified = association.peerChain.length > 0;
   if (flags.has("-expect-no-peer-cert")) {
     expectEqual("the presence of a chain", isPeerCertified, false);
