@@ -5,17 +5,11 @@ import { NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import { readAlert } from "./alerts.ts";
+import type { AssociationState, DtlsEvent } from "./association_event.ts";
 import { clientHandshake } from "./client_handshake.ts";
 import { ClosingAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
-import {
-  alertFor,
-  asAssociationError,
-  type AssociationError,
-  DtlsAlertError,
-  DtlsError,
-  DtlsFault,
-} from "./errors.ts";
+import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
 import type { Handshake, HandshakeIo, HandshakeResult } from "./handshake.ts";
 import { handshakeIo, Secrets } from "./handshake_io.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
@@ -33,20 +27,6 @@ import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
 import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
 import { serverHandshake } from "./server_handshake.ts";
 import type { AcceptedHello } from "./server_hello.ts";
-
-/** What an association tells the layer above. */
-export type DtlsEvent =
-  /** Both ends have proved what they had to; application data can be sent. */
-  | { readonly kind: "connected" }
-  /** The content of one record of application data. */
-  | { readonly kind: "application-data"; readonly bytes: Uint8Array }
-  /** The peer closed the association in order. The last event. */
-  | { readonly kind: "closed" }
-  /** The association ended by a fault, an alert or a time-out. The last event. */
-  | { readonly kind: "failed"; readonly error: AssociationError };
-
-/** The phases of an association's life. */
-export type AssociationState = "handshaking" | "connected" | "closing" | "closed";
 
 /** What an association is made of, besides its options. */
 interface Start {

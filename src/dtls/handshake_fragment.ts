@@ -39,6 +39,32 @@ export function readHandshakeFragment(reader: ByteReader): HandshakeFragment {
   return { type, messageBytes, messageSeq, offset, body: reader.bytes(lengthBytes) };
 }
 
+/**
+ * The fragments of a handshake record. Nobody vouches for one of epoch 0: malformed it is `undefined`, any other one
+ * throws {@linkcode DtlsFault}.
+ */
+export function readHandshakeRecord(
+  content: Uint8Array,
+  epoch: number,
+): readonly HandshakeFragment[] | undefined {
+  // RFC 8446 section 5.4: implementations "MUST NOT send Handshake and Alert records that have a zero-length
+  // TLSInnerPlaintext.content; if such a message is received, the receiving implementation MUST terminate the
+  // connection with an "unexpected_message" alert."
+  if (content.length === 0 && epoch > 0) {
+    throw new DtlsFault("unexpected-message", "a handshake record without content");
+  }
+  const fragments: HandshakeFragment[] = [];
+  try {
+    const reader = new ByteReader(content);
+    do fragments.push(readHandshakeFragment(reader)); while (reader.remaining > 0);
+    return fragments;
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    if (epoch > 0) throw new DtlsFault("decode-error", error.message, { cause: error });
+    return undefined;
+  }
+}
+
 /** A fragment of a message with its header. */
 export function encodeHandshakeFragment(
   message: HandshakeMessage,
@@ -223,8 +249,8 @@ export class HandshakeAssembler {
   /**
    * RFC 8446 section 5.1: "Handshake messages MUST NOT span key changes. Implementations MUST verify that all messages
    * immediately preceding a key change align with a record boundary; if not, then they MUST terminate the connection
-   * with an "unexpected_message" alert." What waits from epoch 0 when new keys are installed may be anybody's, and can no
-   * longer become a message of this handshake. Throws {@linkcode DtlsFault} for what the peer itself has sent.
+   * with an "unexpected_message" alert." What waits from epoch 0 when new keys are installed may be anybody's, and can
+   * no longer become a message of this handshake. Throws {@linkcode DtlsFault} for what the peer itself has sent.
    */
   dropBefore(epoch: number): void {
     for (const [messageSeq, partial] of this.#partial) {

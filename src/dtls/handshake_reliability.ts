@@ -1,7 +1,7 @@
 // How handshake messages get across a network that loses them: assembling, acknowledging, sending again (RFC 9147
 // sections 5.8 and 7).
 
-import { ByteReader, DecodeError } from "../base/byte_reader.ts";
+import { DecodeError } from "../base/byte_reader.ts";
 import type { Counters } from "../base/counters.ts";
 import { type Milliseconds, NEVER } from "../base/core.ts";
 import { Deadlines } from "../base/deadlines.ts";
@@ -13,7 +13,7 @@ import {
   HandshakeAssembler,
   type HandshakeFragment,
   type HandshakeMessage,
-  readHandshakeFragment,
+  readHandshakeRecord,
 } from "./handshake_fragment.ts";
 import type { DtlsLimits } from "./limits.ts";
 import type { DtlsVersion, RetransmissionPolicy } from "./options.ts";
@@ -211,7 +211,9 @@ export class HandshakeReliability {
   onRecord(record: OpenedRecord, expectedEpoch: number, now: Milliseconds): void {
     let isKept = false;
     let isAnyDiscarded = false;
-    for (const fragment of this.#readFragments(record)) {
+    const fragments = readHandshakeRecord(record.content, record.epoch);
+    if (fragments === undefined) return this.#drops.add("malformed-fragment");
+    for (const fragment of fragments) {
       // Once there are keys, no message begins without them: of epoch 0 only what was complete before comes again.
       // Anybody could otherwise leave pieces that the peer's own would contradict.
       const isBegun = fragment.messageSeq < this.#assembler.nextReceiveSeq;
@@ -240,26 +242,6 @@ export class HandshakeReliability {
     if (!isKept || isAnyDiscarded) return;
     this.#acks.add(record.epoch, record.recordNumber);
     this.#hasAckNews = this.#isAcking || !this.#isTimed;
-  }
-
-  #readFragments(record: OpenedRecord): HandshakeFragment[] {
-    // RFC 8446 section 5.4: implementations "MUST NOT send Handshake and Alert records that have a zero-length
-    // TLSInnerPlaintext.content; if such a message is received, the receiving implementation MUST terminate the
-    // connection with an "unexpected_message" alert."
-    if (record.content.length === 0 && record.epoch > 0) {
-      throw new DtlsFault("unexpected-message", "a handshake record without content");
-    }
-    const fragments: HandshakeFragment[] = [];
-    try {
-      const reader = new ByteReader(record.content);
-      do fragments.push(readHandshakeFragment(reader)); while (reader.remaining > 0);
-      return fragments;
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      if (record.epoch > 0) throw new DtlsFault("decode-error", error.message, { cause: error });
-      this.#drops.add("malformed-fragment");
-      return [];
-    }
   }
 
   /** A message that was complete before. Returns whether its record is to be acknowledged again. */

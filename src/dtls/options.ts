@@ -50,10 +50,10 @@ export type DtlsVersion = "1.3" | "1.2";
 export const DEFAULT_VERSIONS: readonly DtlsVersion[] = ["1.3"];
 
 /**
- * How lost handshake messages are sought. `eager`: an ACK goes at once where something is missing or a message came after
- * the handshake, timeouts follow the round trip that was measured, and an ACK with gaps and a peer's retransmission
- * bring what is missing without waiting for a timer. `timed`: the timers alone send again, on the plain schedule of RFC
- * 9147 section 5.8, and ACKs wait for a quarter of the timeout, for peers that count on that.
+ * How lost handshake messages are sought. `eager`: an ACK goes at once where something is missing or a message came
+ * after the handshake, timeouts follow the round trip that was measured, and an ACK with gaps and a peer's
+ * retransmission bring what is missing without waiting for a timer. `timed`: the timers alone send again, on the plain
+ * schedule of RFC 9147 section 5.8, and ACKs wait for a quarter of the timeout, for peers that count on that.
  */
 export type RetransmissionPolicy = "eager" | "timed";
 

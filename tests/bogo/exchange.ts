@@ -1,7 +1,8 @@
 // One connection of the shim: an association on the runner's connection, a clock that the runner moves, and the echo.
 
 import { NEVER } from "../../src/base/core.ts";
-import { DtlsAssociation, type DtlsEvent } from "../../src/dtls/association.ts";
+import { DtlsAssociation } from "../../src/dtls/association.ts";
+import type { DtlsEvent } from "../../src/dtls/association_event.ts";
 import { AlertDescription } from "../../src/dtls/code_points.ts";
 import { clientOptions, serverOptions } from "./association_options.ts";
 import { type NumberedCredential, readCredentials } from "./credentials.ts";
