@@ -6,43 +6,28 @@ import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import { readAlert } from "./alerts.ts";
 import type { AssociationState, DtlsEvent } from "./association_event.ts";
-import { clientHandshake } from "./client_handshake.ts";
+import { AssociationFacts } from "./association_facts.ts";
+import { type AssociationStart, clientStart, serverStart } from "./association_start.ts";
 import { ClosingAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
 import type { Handshake, HandshakeIo, HandshakeResult } from "./handshake.ts";
 import { handshakeIo, Secrets } from "./handshake_io.ts";
-import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
 import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
-import type {
-  Credential,
-  DtlsClientOptions,
-  DtlsOptions,
-  DtlsServerOptions,
-  DtlsVersion,
-} from "./options.ts";
-import { postHandshake } from "./post_handshake.ts";
+import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions, DtlsVersion } from "./options.ts";
+import { mayCarryData } from "./key_update.ts";
+import { type MessageHandler, postHandshake } from "./post_handshake.ts";
+import { Rekeying } from "./rekeying.ts";
 import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
 import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
-import { serverHandshake } from "./server_handshake.ts";
 import type { AcceptedHello } from "./server_hello.ts";
-
-/** What an association is made of, besides its options. */
-interface Start {
-  readonly handshake: (io: HandshakeIo) => Handshake;
-  readonly isClient: boolean;
-  /** What a server has received; a client nothing. */
-  readonly received?: HandshakeMessage;
-  readonly nextSendSeq: number;
-  readonly nextPlaintextNumber: number;
-}
 
 /**
  * A DTLS association (RFC 9147, RFC 6347), of a client or of a server. The caller feeds datagrams and time and drains
  * datagrams and events; nothing that arrives makes a method throw.
  */
-export class DtlsAssociation implements Core<DtlsEvent> {
+export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent> {
   /** What was dropped, by reason. */
   readonly drops: Counters<DtlsDropReason> = new Counters();
   readonly #options: DtlsOptions;
@@ -52,12 +37,15 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   readonly #reliability: HandshakeReliability;
   readonly #events = new Queue<DtlsEvent>();
   readonly #secrets = new Secrets();
+  readonly #io: HandshakeIo;
   #handshake: Handshake | undefined;
   #expected: readonly HandshakeType[] = [];
   /** The epoch that the next message is to come in. */
   #expectedEpoch = 0;
   #version: DtlsVersion | undefined;
   #result: HandshakeResult | undefined;
+  /** Once connected, in DTLS 1.3. */
+  #rekeying: Rekeying | undefined;
   #state: AssociationState = "handshaking";
   #handshakeDeadline: Milliseconds;
   #now: Milliseconds;
@@ -66,7 +54,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   /** In the state `closing`. */
   #closing: ClosingAlert | undefined;
 
-  private constructor(options: DtlsOptions, start: Start, now: Milliseconds) {
+  private constructor(options: DtlsOptions, start: AssociationStart, now: Milliseconds) {
+    super();
     this.#options = options;
     this.#limits = { ...DTLS_LIMITS, ...options.limits };
     this.#datagramBytesMax = this.#limits.datagramBytesMax;
@@ -81,21 +70,16 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       start.received,
       options.retransmission,
     );
+    this.#io = this.#makeIo();
     this.#guard(() => {
-      this.#handshake = start.handshake(this.#io());
+      this.#handshake = start.handshake(this.#io);
       this.#step(this.#handshake.next());
     });
   }
 
   /** A client's association; its ClientHello is there to be polled. */
   static client(options: DtlsClientOptions, now: Milliseconds): DtlsAssociation {
-    const handshake = (io: HandshakeIo) => clientHandshake(io, options);
-    return new DtlsAssociation(options, {
-      handshake,
-      isClient: true,
-      nextSendSeq: 0,
-      nextPlaintextNumber: 0,
-    }, now);
+    return new DtlsAssociation(options, clientStart(options), now);
   }
 
   /**
@@ -107,23 +91,11 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     accepted: AcceptedHello | undefined,
     now: Milliseconds,
   ): DtlsAssociation {
-    const handshake = (io: HandshakeIo) => serverHandshake(io, options, accepted);
-    if (accepted === undefined) {
-      return new DtlsAssociation(options, {
-        handshake,
-        isClient: false,
-        nextSendSeq: 0,
-        nextPlaintextNumber: 0,
-      }, now);
-    }
-    const { messageSeq, body } = accepted;
-    return new DtlsAssociation(options, {
-      handshake,
-      isClient: false,
-      received: { type: HandshakeType.CLIENT_HELLO, messageSeq, body },
-      nextSendSeq: accepted.retry === undefined ? 0 : 1,
-      nextPlaintextNumber: accepted.recordNumber,
-    }, now);
+    return new DtlsAssociation(options, serverStart(options, accepted), now);
+  }
+
+  protected override get result(): HandshakeResult | undefined {
+    return this.#result;
   }
 
   /** The phase of its life. */
@@ -134,31 +106,6 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   /** The version spoken, once it was chosen. */
   get version(): DtlsVersion | undefined {
     return this.#version;
-  }
-
-  /** The protocol that ALPN chose, once connected. */
-  get alpn(): string | undefined {
-    return this.#result?.alpn;
-  }
-
-  /** The server name that the client asked for, once connected. */
-  get serverName(): string | undefined {
-    return this.#result?.serverName;
-  }
-
-  /** The cipher suite's number, once connected. */
-  get cipherSuite(): number | undefined {
-    return this.#result?.suite.suite;
-  }
-
-  /** The key exchange group's number, once connected. */
-  get group(): number | undefined {
-    return this.#result?.group;
-  }
-
-  /** The peer's verified chain in DER, leaf first; empty where it presented none, or before it is connected. */
-  get peerChain(): readonly Uint8Array[] {
-    return this.#result?.peerChain ?? [];
   }
 
   /** The connection ID that the peer's records carry; empty for none. */
@@ -182,14 +129,44 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   /**
+   * Whether application data has to wait: the sending key is worn out, and the peer has not yet acknowledged the change to
+   * the next one, which began long before.
+   */
+  get isWaitingForKeys(): boolean {
+    return this.#rekeying?.isUnderWay === true && !mayCarryData(this.#records.sealedUse);
+  }
+
+  /**
    * Seals application data into a datagram of its own, at once. Throws {@linkcode DtlsError} when the association
-   * is not connected, the data does not fit a record, or the key is worn out.
+   * is not connected, the data does not fit a record, or the key is worn out (`key-exhausted`).
    */
   sealApplicationData(bytes: Uint8Array): Uint8Array {
-    if (this.#state !== "connected") {
-      throw new DtlsError("not-connected", `the association is ${this.#state}`);
+    this.#checkConnected();
+    if (!mayCarryData(this.#records.sealedUse)) {
+      throw new DtlsError("key-exhausted", "the sending key has reached its limit");
     }
-    return this.#records.sealAlone(ContentType.APPLICATION_DATA, bytes);
+    const datagram = this.#records.sealAlone(ContentType.APPLICATION_DATA, bytes);
+    this.#rekeying?.checkSealed();
+    return datagram;
+  }
+
+  #checkConnected(): void {
+    if (this.#state === "connected") return;
+    throw new DtlsError("not-connected", `the association is ${this.#state}`);
+  }
+
+  /**
+   * Changes the keys that this side sends with (RFC 9147 section 8); `requestPeer` asks the peer to change its own as
+   * well. The new keys are in use once the peer has acknowledged that: the message is there to be polled. Returns false
+   * where a change is under way. Throws {@linkcode DtlsError} when the association is not connected, speaks DTLS 1.2, or
+   * has changed its keys as often as it may.
+   */
+  updateKeys({ requestPeer = false }: { readonly requestPeer?: boolean } = {}): boolean {
+    this.#checkConnected();
+    if (this.#rekeying === undefined) {
+      throw new DtlsError("wrong-version", "DTLS 1.2 has no key updates");
+    }
+    return this.#rekeying.update(requestPeer);
   }
 
   /**
@@ -201,12 +178,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     context: Uint8Array | undefined,
     lengthBytes: number,
   ): Uint8Array {
-    const result = this.#result;
     // In every later state the secret is zeros.
-    if (result === undefined || this.#state !== "connected") {
-      throw new DtlsError("not-connected", `the association is ${this.#state}`);
-    }
-    return result.exportKeyingMaterial(label, context, lengthBytes);
+    this.#checkConnected();
+    return this.#result!.exportKeyingMaterial(label, context, lengthBytes);
   }
 
   /** Changes the bytes of datagrams that this side sends, where something better is known of the path. */
@@ -240,11 +214,6 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#end(description, AlertLevel.FATAL);
   }
 
-  /** The credential that this side presented, once connected. */
-  get credential(): Credential | undefined {
-    return this.#result?.credential;
-  }
-
   /** Ends the association at once, without a word: another one takes its place. Its last event is `replaced`. */
   abandon(): void {
     if (this.#state === "closed") return;
@@ -263,9 +232,10 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       return;
     }
     this.#guard(() => {
-      this.#records.openDatagram(bytes, (record) => this.#onRecord(record));
+      this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record));
       if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
       this.#reliability.onDatagramEnd(now);
+      this.#rekeying?.checkForged();
       this.#dropKeys(now);
     });
   }
@@ -315,7 +285,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       case ContentType.APPLICATION_DATA:
         return this.#onApplicationData(record);
       case ContentType.ACK:
-        return this.#reliability.onAck(record.content, record.epoch, this.#now);
+        return this.#onAck(record);
       case ContentType.ALERT:
         return this.#onAlert(record.content);
       default:
@@ -339,7 +309,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
         if (this.#isClient ? this.#records.openingEpoch > 0 : this.#records.isAnyOpened) {
           return this.drops.add("unexpected-plaintext");
         }
-        return this.#reliability.onAck(record.content, 0, this.#now);
+        return this.#onAck(record);
       case ContentType.ALERT:
         if (this.#records.isAnyOpened || record.content.length !== 2) {
           return this.drops.add("unauthenticated-alert");
@@ -349,6 +319,10 @@ export class DtlsAssociation implements Core<DtlsEvent> {
         // Application data without protection, ChangeCipherSpec, anything else: noise.
         return this.drops.add("unexpected-plaintext");
     }
+  }
+
+  #onAck({ content, epoch }: OpenedRecord): void {
+    this.#reliability.onAck(content, epoch, this.#records.sealingEpoch, this.#now);
   }
 
   #onHandshake(record: OpenedRecord): void {
@@ -379,9 +353,36 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient, this.#now);
     this.#pushEvent({ kind: "connected" });
-    const rest = postHandshake(this.#isClient);
+    const rest = postHandshake(this.#postHandshakeHandlers(step.value));
     this.#handshake = rest;
     this.#step(rest.next());
+  }
+
+  /** What takes each message after the handshake. */
+  #postHandshakeHandlers(result: HandshakeResult): ReadonlyMap<HandshakeType, MessageHandler> {
+    const handlers = new Map<HandshakeType, MessageHandler>();
+    const { suite, trafficSecrets } = result;
+    if (trafficSecrets === undefined) return handlers;
+    const rekeying = new Rekeying(
+      this.#io,
+      this.#records,
+      this.#reliability,
+      suite,
+      trafficSecrets,
+    );
+    this.#rekeying = rekeying;
+    handlers.set(HandshakeType.KEY_UPDATE, (body) => rekeying.onKeyUpdate(body));
+    if (this.#isClient) {
+      handlers.set(HandshakeType.NEW_SESSION_TICKET, (body) => this.#onTicket(body));
+    }
+    return handlers;
+  }
+
+  #onTicket(body: Uint8Array): void {
+    const session = this.#result?.acceptTicket?.(body, this.#now);
+    if (session === undefined) return;
+    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
+    this.#pushEvent({ kind: "session", session });
   }
 
   #onApplicationData(record: OpenedRecord): void {
@@ -448,6 +449,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#reliability.stop();
     this.#records.destroy();
     this.#handshake = undefined;
+    this.#rekeying = undefined;
     this.#secrets.erase();
   }
 
@@ -468,7 +470,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#records.dropOldEpochs(now);
   }
 
-  #io(): HandshakeIo {
+  #makeIo(): HandshakeIo {
     return handshakeIo({
       options: this.#options,
       limits: this.#limits,

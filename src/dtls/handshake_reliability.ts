@@ -1,11 +1,10 @@
 // How handshake messages get across a network that loses them: assembling, acknowledging, sending again (RFC 9147
 // sections 5.8 and 7).
 
-import { DecodeError } from "../base/byte_reader.ts";
 import type { Counters } from "../base/counters.ts";
 import { type Milliseconds, NEVER } from "../base/core.ts";
 import { Deadlines } from "../base/deadlines.ts";
-import { ackedRecordsIn, AckList, decodeAck, encodeAck, type RecordNumber } from "./ack.ts";
+import { ackedRecordsIn, AckList, encodeAck, readAck } from "./ack.ts";
 import { ContentType } from "./code_points.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import { Flight } from "./flight.ts";
@@ -32,6 +31,12 @@ const RETRANSMISSIONS_BEFORE_SMALL = 3;
 
 /** RFC 9147 section 5.8.2: "1.5 times the measured round trip time". */
 const TIMEOUT_ROUND_TRIPS = 1.5;
+
+/** The epoch of the handshake's protected messages (RFC 9147 section 6.1). */
+const HANDSHAKE_EPOCH = 2;
+
+/** A message_seq has two bytes. RFC 9147 section 5.2 has no way to begin again. */
+const MESSAGE_SEQ_MAX = 2 ** 16 - 1;
 
 /** RFC 6347 section 4.2.4: the last flight is kept for "at least twice the default MSL defined for [TCP]". */
 const LAST_FLIGHT_LIFE_MS = 240_000;
@@ -176,11 +181,23 @@ export class HandshakeReliability {
     return this.#flight;
   }
 
+  /** Whether one more message can be sent: each has a number of its own. */
+  get hasNumbers(): boolean {
+    return this.#nextSendSeq + this.#queue.length <= MESSAGE_SEQ_MAX;
+  }
+
+  /** Throws {@linkcode DtlsError} where no more message can be sent. */
+  checkNumbers(): void {
+    if (this.hasNumbers) return;
+    throw new DtlsError("too-many-messages", "the handshake message numbers are used up");
+  }
+
   /**
    * Sends a message after the handshake, reliably, once the flight before it is acknowledged. Throws
-   * {@linkcode DtlsError} where too many wait.
+   * {@linkcode DtlsError} where too many wait, or were sent.
    */
   enqueue(message: QueuedMessage): void {
+    this.checkNumbers();
     if (this.#queue.length >= this.#limits.queuedMessagesMax) {
       throw new DtlsError("queue-full", "too many messages wait to be acknowledged");
     }
@@ -222,6 +239,12 @@ export class HandshakeReliability {
         isAnyDiscarded = true;
         continue;
       }
+      // RFC 9147 section 8: "After sending KeyUpdate in an epoch, implementations MUST NOT send any new post-handshake
+      // messages in that epoch. If a peer violates this rule, the receiving peer MUST treat it as a protocol violation,
+      // send an "unexpected_message" alert".
+      if (this.#isHandshakeOver && record.epoch > 0 && record.epoch < expectedEpoch && !isBegun) {
+        throw new DtlsFault("unexpected-message", "a new handshake message under old keys");
+      }
       const outcome = this.#assembler.add(fragment, record.epoch);
       if (outcome === "discarded") {
         this.#drops.add("discarded-message");
@@ -248,8 +271,9 @@ export class HandshakeReliability {
   #onDuplicate(fragment: HandshakeFragment, epoch: number, now: Milliseconds): boolean {
     this.#drops.add("duplicate-message");
     // RFC 9147 section 7: for post-handshake messages, and section 5.8.1 for the client's last flight, what arrives
-    // again is acknowledged again.
-    if (this.#isAcking && (this.#isTimed || this.#isHandshakeOver && this.#flight === undefined)) {
+    // again is acknowledged again. As long as this side's own last flight is open it is what the peer lacks.
+    const isOver = this.#isHandshakeOver && !this.needsEpoch(HANDSHAKE_EPOCH);
+    if (this.#isAcking && (this.#isTimed || isOver)) {
       this.#askForAck(now);
       return true;
     }
@@ -293,8 +317,14 @@ export class HandshakeReliability {
     this.#deadlines.set("ack", now + this.#timeoutMs * ACK_DELAY_FRACTION);
   }
 
-  /** Messages come in a newer epoch from here on; see {@linkcode HandshakeAssembler.dropBefore}. */
+  /**
+   * Messages come in a newer epoch from here on; see {@linkcode HandshakeAssembler.dropBefore}. Throws
+   * {@linkcode DtlsFault} where the peer has begun one in the epoch that its KeyUpdate ends.
+   */
   onNewEpoch(epoch: number): void {
+    if (this.#isHandshakeOver && this.#assembler.isWaiting) {
+      throw new DtlsFault("unexpected-message", "a handshake message after a KeyUpdate");
+    }
     this.#assembler.dropBefore(epoch);
   }
 
@@ -316,43 +346,25 @@ export class HandshakeReliability {
     this.#startAckTimer(now);
   }
 
-  /** Takes the content of an ACK record. Throws {@linkcode DtlsFault} where it is malformed. */
-  onAck(content: Uint8Array, epoch: number, now: Milliseconds): void {
-    const records = this.#readAck(content, epoch);
+  /**
+   * Takes the content of an ACK record that came in `epoch`, while this side sends in `sendingEpoch`. Throws
+   * {@linkcode DtlsFault} where it is malformed.
+   */
+  onAck(content: Uint8Array, epoch: number, sendingEpoch: number, now: Milliseconds): void {
+    // After the handshake each side updates its keys when it likes, so that the epochs of one say nothing of the
+    // other's: of this side's own are then all that it has reached.
+    const epochMax = this.#isHandshakeOver && epoch > 0 ? Math.max(epoch, sendingEpoch) : epoch;
+    // RFC 9147 section 7: "Until that point, ACK records received in epoch 0 MUST be ignored."
+    const records = this.#isAcking ? readAck(content, epoch, epochMax) : "unexpected-plaintext";
+    if (typeof records === "string") return this.#drops.add(records);
     const flight = this.#flight;
-    if (records === undefined || flight === undefined) return;
+    if (flight === undefined) return;
     if (records.length === 0) return this.#onEmptyAck(flight);
     const search = this.#isTimed ? "none" : now >= this.#quietUntil ? "all" : "gaps";
     if (!flight.onAck(records, search)) return;
     if (!this.#isTimed) flight.retransmissions = 0;
     if (flight.isAcked) this.#endFlight(now);
     else if (flight.hasPending) this.#deadlines.clear("retransmit");
-  }
-
-  /** The record numbers of an ACK, or `undefined` for one that is to be ignored. */
-  #readAck(content: Uint8Array, epoch: number): readonly RecordNumber[] | undefined {
-    // RFC 9147 section 7: "Until that point, ACK records received in epoch 0 MUST be ignored."
-    if (!this.#isAcking) {
-      this.#drops.add("unexpected-plaintext");
-      return undefined;
-    }
-    try {
-      const records = decodeAck(content);
-      if (records.every((record) => record.epoch <= epoch)) return records;
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      if (epoch > 0) throw new DtlsFault("decode-error", error.message, { cause: error });
-      this.#drops.add("malformed-fragment");
-      return undefined;
-    }
-    // RFC 9147 section 7.2, as revised: "If any element of record_numbers in the ACK references an epoch that is
-    // higher than the epoch in which the ACK was received, the implementation MUST terminate the connection with an
-    // "illegal_parameter" alert." In epoch 0 it would be anybody's to terminate.
-    if (epoch > 0) {
-      throw new DtlsFault("illegal-parameter", "an ACK for records of a later epoch than its own");
-    }
-    this.#drops.add("unexpected-plaintext");
-    return undefined;
   }
 
   /**

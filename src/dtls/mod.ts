@@ -36,6 +36,7 @@ export {
   type DtlsVersion,
   type KeyLog,
   type PeerVerifier,
+  type RetransmissionPolicy,
   type VerifiedPeer,
 } from "./options.ts";
 export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";
