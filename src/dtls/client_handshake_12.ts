@@ -98,6 +98,9 @@ export function* clientHandshake12(
     ? undefined
     : chooseClientCredential(options.credentials ?? [], request);
   if (request !== undefined) {
+    if (credential === undefined && options.isCredentialRequired === true) {
+      throw new DtlsFault("no-common-parameters", "no credential that the server can verify");
+    }
     io.send(HandshakeType.CERTIFICATE, encodeCertificate12(credential?.credential.chain ?? []));
   }
   const exchange = offer.exchanges.get(share.group) ?? startKeyExchange(io, share.group);
@@ -126,6 +129,7 @@ export function* clientHandshake12(
     alpn,
     serverName,
     peerChain,
+    credential: credential?.credential,
     isResumed: false,
     pskIdentity: undefined,
     session: sessionOf12(state, ticket, hello.legacySessionIdEcho, io.now()),
@@ -169,6 +173,7 @@ function* resume(
     alpn,
     serverName: session.serverName,
     peerChain: session.peerChain,
+    credential: undefined,
     isResumed: true,
     pskIdentity: undefined,
     // Without a new ticket the session is as good as it was.

@@ -14,7 +14,7 @@ import {
 } from "./key_schedule.ts";
 import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
-import type { DtlsVersion } from "./options.ts";
+import type { Credential, DtlsVersion } from "./options.ts";
 import type { RecordOpener, RecordSealer } from "./record_protection.ts";
 import type { DtlsSession } from "./session.ts";
 import type { Transcript } from "./transcript.ts";
@@ -31,6 +31,8 @@ export interface HandshakeResult {
   readonly serverName: string | undefined;
   /** The peer's chain in DER, leaf first, verified; empty where it presented none. */
   readonly peerChain: readonly Uint8Array[];
+  /** What this side presented, if it presented a certificate. */
+  readonly credential: Credential | undefined;
   /** Whether a session was resumed. */
   readonly isResumed: boolean;
   /** The external PSK that vouched for the peer, in this handshake or in the one that is resumed. */

@@ -5,7 +5,8 @@
  * @module
  */
 
-export { type AssociationState, DtlsAssociation, type DtlsEvent } from "./association.ts";
+export { DtlsAssociation } from "./association.ts";
+export type { AssociationState, DtlsEvent } from "./association_event.ts";
 export {
   DtlsEndpoint,
   ENDPOINT_CONNECTION_ID_BYTES,
@@ -35,6 +36,7 @@ export {
   type DtlsVersion,
   type KeyLog,
   type PeerVerifier,
+  type RetransmissionPolicy,
   type VerifiedPeer,
 } from "./options.ts";
 export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";

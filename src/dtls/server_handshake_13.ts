@@ -4,6 +4,7 @@
 //   5.                                               <- [Certificate, CertificateVerify], Finished
 //   6. ACK ->
 
+import { EMPTY_BYTES } from "../base/bytes.ts";
 import {
   decodeCertificate,
   encodeCertificate,
@@ -107,7 +108,7 @@ export function* serverHandshake13(
   io.expectEpoch(2);
   io.installSealer(trafficSealer(io, 2, suite, serverSecret));
 
-  sendEncryptedExtensions(io, negotiation);
+  sendEncryptedExtensions(io, options, negotiation, psk !== undefined);
   // RFC 8446 section 4.3.2: "Servers which are authenticating with a PSK MUST NOT send the CertificateRequest message
   // in the main handshake".
   const isClientAsked = chosen !== undefined && (options.clientCertificate ?? "none") !== "none";
@@ -160,6 +161,7 @@ export function* serverHandshake13(
     alpn,
     serverName,
     peerChain,
+    credential: chosen?.credential,
     isResumed: psk?.ticket !== undefined,
     pskIdentity,
     exportKeyingMaterial: exporter(parameters, exporterSecret),
@@ -189,8 +191,21 @@ function serverHello(
   return encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
 }
 
-function sendEncryptedExtensions(io: HandshakeIo, { alpn }: HelloNegotiation): void {
+function sendEncryptedExtensions(
+  io: HandshakeIo,
+  options: DtlsServerOptions,
+  { alpn, serverName }: HelloNegotiation,
+  isPskTaken: boolean,
+): void {
   const encrypted = new Map<number, Uint8Array>();
+  // RFC 6066 section 3: "A server that receives a client hello containing the "server_name" extension MAY use the
+  // information contained in the extension [...]. In this event, the server SHALL include an extension of type
+  // "server_name" in the (extended) server hello. The "extension_data" field of this extension SHALL be empty." And:
+  // "When resuming a session, the server MUST NOT include a server_name extension in the server hello."
+  const isAcknowledged = options.isServerNameAcknowledged !== false && !isPskTaken;
+  if (serverName !== undefined && isAcknowledged) {
+    encrypted.set(ExtensionType.SERVER_NAME, EMPTY_BYTES);
+  }
   if (alpn !== undefined) {
     encrypted.set(
       ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
