@@ -71,7 +71,7 @@ export function handshakeIo(
     sendAfterHandshake: (type, body) => reliability.enqueue({ type, body }),
     sendChangeCipherSpec: () => reliability.sendChangeCipherSpec(records.sealingEpoch),
     installSealer: (sealer) => records.addSealer(sealer),
-    installOpener: (opener) => records.addOpener(opener, now()),
+    installOpener: (opener) => records.addOpener(opener),
     expectEpoch: (epoch) => {
       onExpectedEpoch(epoch);
       reliability.onNewEpoch(epoch);

@@ -244,7 +244,7 @@ export class DtlsPair {
   }
 
   /** The secrets of an end's records in an epoch. */
-  kit(from: "client" | "server", epoch: 2 | 3): RecordKit {
+  kit(from: "client" | "server", epoch: number): RecordKit {
     const keyLog = this.serverKeyLog.length > 0 ? this.serverKeyLog : this.clientKeyLog;
     return recordKit(keyLog, from, epoch, this.client.cipherSuite);
   }
