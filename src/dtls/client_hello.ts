@@ -24,6 +24,8 @@ import {
   type DtlsClientOptions,
   type DtlsVersion,
 } from "./options.ts";
+import { EARLY_DATA_EXTENSION, earlyDataSession } from "./early_handshake.ts";
+import type { DtlsSession } from "./session.ts";
 import { PSK_KEY_EXCHANGE_MODES } from "./pre_shared_key.ts";
 import { offerPsks, type PskOffer } from "./psk_offer.ts";
 import { VERSION_NUMBERS } from "./versions.ts";
@@ -38,6 +40,8 @@ export class ClientOffer {
   readonly exchanges = new Map<number, KeyExchange>();
   /** What may stand in place of the server's certificate. */
   readonly psks: PskOffer;
+  /** The session whose early data is offered. */
+  earlySession: DtlsSession | undefined;
   extensions = new Map<number, Uint8Array>();
   /** The cookie of a HelloVerifyRequest. */
   legacyCookie = EMPTY_BYTES;
@@ -89,6 +93,8 @@ export class ClientOffer {
     if (this.versions.includes("1.3")) {
       set.set(ExtensionType.PSK_KEY_EXCHANGE_MODES, PSK_KEY_EXCHANGE_MODES);
     }
+    this.earlySession = earlyDataSession(options, this.psks.first, this.cipherSuites);
+    if (this.earlySession !== undefined) set.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
   }
 
   #startExchange(group: number): void {
@@ -125,6 +131,9 @@ export class ClientOffer {
     }
     if (cookie !== undefined) this.extensions.set(ExtensionType.COOKIE, encodeCookie(cookie));
     this.psks.keepHash(suite.hash);
+    // RFC 8446 section 4.2.10: "A client MUST NOT include the "early_data" extension in its followup ClientHello."
+    this.extensions.delete(ExtensionType.EARLY_DATA);
+    this.earlySession = undefined;
   }
 
   /** The ClientHello's body. */

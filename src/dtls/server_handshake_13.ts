@@ -32,6 +32,13 @@ import {
 } from "./handshake_proofs.ts";
 import { encodeServerHello, RANDOM_BYTES } from "./hello_messages.ts";
 import { type HelloNegotiation, negotiateHello } from "./hello_negotiation.ts";
+import {
+  acceptEarlyData,
+  EARLY_DATA_EXTENSION,
+  hasEarlyData,
+  takeEarlyPsk,
+} from "./early_handshake.ts";
+import type { Milliseconds } from "../base/core.ts";
 import { EarlySecret } from "./key_schedule.ts";
 import { SELECTED_VERSION } from "./hello_retry.ts";
 import type { DtlsServerOptions } from "./options.ts";
@@ -71,10 +78,13 @@ export function* serverHandshake13(
   }
   io.transcript.start(suite.hash);
   const { messageSeq, body } = accepted;
-  const psk = selectPsk(hello, negotiation, options, io.now());
+  const earlyPsk = acceptedEarlyPsk(accepted, negotiation, options, io.now());
+  const psk = earlyPsk ?? selectPsk(hello, negotiation, options, io.now());
   if (psk !== undefined) {
-    checkSelectedPsk(io.provider, psk, io.transcript.before(suite.hash), body);
     io.eraseAfterHandshake(psk.key);
+    if (psk !== earlyPsk) {
+      checkSelectedPsk(io.provider, psk, io.transcript.before(suite.hash), body);
+    }
   }
   // Whatever may fail for the client's wishes fails before there are keys that it does not have.
   const chosen = psk === undefined ? serverCredential(options, negotiation) : undefined;
@@ -83,6 +93,7 @@ export function* serverHandshake13(
   }
   io.transcript.add({ type: HandshakeType.CLIENT_HELLO, messageSeq, body });
 
+  if (earlyPsk !== undefined) acceptEarlyData(io, suite, earlyPsk, hello.random);
   const group = groupName(share.group);
   if (group === undefined) throw new DtlsError("bad-option", "a group that is not implemented");
   const randomness = io.entropy(KEY_EXCHANGE_RANDOMNESS_BYTES);
@@ -111,7 +122,7 @@ export function* serverHandshake13(
   io.expectEpoch(2);
   io.installSealer(trafficSealer(io, 2, suite, serverSecret));
 
-  sendEncryptedExtensions(io, negotiation);
+  sendEncryptedExtensions(io, negotiation, earlyPsk !== undefined);
   // RFC 8446 section 4.3.2: "Servers which are authenticating with a PSK MUST NOT send the CertificateRequest message
   // in the main handshake".
   const isClientAsked = chosen !== undefined && (options.clientCertificate ?? "none") !== "none";
@@ -193,7 +204,28 @@ function serverHello(
   return encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
 }
 
-function sendEncryptedExtensions(io: HandshakeIo, { alpn }: HelloNegotiation): void {
+/** The PSK whose early data is taken: an endpoint's choice, or this association's where it has no endpoint. */
+function acceptedEarlyPsk(
+  { hello, body, earlyPsk, retry, address }: AcceptedHello,
+  negotiation: HelloNegotiation,
+  options: DtlsServerOptions,
+  now: Milliseconds,
+): SelectedPsk | undefined {
+  if (retry === undefined && address === undefined) {
+    return takeEarlyPsk({ hello, body, address, now }, negotiation, options);
+  }
+  // RFC 8446 section 4.2.10: "A client MUST NOT include the "early_data" extension in its followup ClientHello."
+  if (retry !== undefined && hasEarlyData(hello.extensions)) {
+    throw new DtlsFault("illegal-parameter", "early data after a HelloRetryRequest");
+  }
+  return earlyPsk;
+}
+
+function sendEncryptedExtensions(
+  io: HandshakeIo,
+  { alpn }: HelloNegotiation,
+  isEarlyDataTaken: boolean,
+): void {
   const encrypted = new Map<number, Uint8Array>();
   if (alpn !== undefined) {
     encrypted.set(
@@ -201,6 +233,7 @@ function sendEncryptedExtensions(io: HandshakeIo, { alpn }: HelloNegotiation): v
       encodeProtocolNames([alpn]),
     );
   }
+  if (isEarlyDataTaken) encrypted.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
   io.send(HandshakeType.ENCRYPTED_EXTENSIONS, encodeEncryptedExtensions(encrypted));
 }
 
