@@ -95,10 +95,10 @@ export interface EarlyHello {
 }
 
 /**
- * The PSK of a first ClientHello whose early data is taken, its binder checked and its ticket used up; `undefined` where
- * early data is refused, which is no fault. Without a cookie this vouches for the address, too: the ticket was made
- * for it (RFC 9147 section 5.1: "the server MAY choose not to do a cookie exchange when [...] the DTLS handshake uses a
- * PSK-based key exchange and the IP address matches one associated with the PSK").
+ * The PSK of a first ClientHello whose early data is taken, its binder checked and its ticket used up; `undefined`
+ * where early data is refused, which is no fault. Without a cookie this vouches for the address, too: the ticket was
+ * made for it. RFC 9147 section 5.1: "the server MAY choose not to do a cookie exchange when [...] the DTLS handshake
+ * uses a PSK-based key exchange and the IP address matches one associated with the PSK."
  */
 export function takeEarlyPsk(
   { hello, body, address, now }: EarlyHello,

@@ -103,7 +103,10 @@ Deno.test("a resumption has keys of its own, and can be resumed in turn", () => 
   assertEquals(third.server.association!.peerChain, [CLIENT_CREDENTIAL.certificate]);
 });
 
-for (const suite of Object.values(CipherSuite)) {
+/** The suites of DTLS 1.3. */
+const SUITES = Object.values(CipherSuite).filter((suite) => suite >>> 8 === 0x13);
+
+for (const suite of SUITES) {
   Deno.test(`a session of suite ${suite.toString(16)} is resumed, from its stored bytes`, () => {
     const cipherSuites = [suite];
     const { second } = resume({ client: { cipherSuites }, server: { cipherSuites } }, {
@@ -267,7 +270,7 @@ for (const isImported of [true, false]) {
 }
 
 Deno.test("an imported PSK is for suites of either hash", () => {
-  for (const suite of Object.values(CipherSuite)) {
+  for (const suite of SUITES) {
     const pair = new DtlsPair({
       client: { externalPsks: [PSK] },
       server: { externalPsks: [PSK], cipherSuites: [suite] },
