@@ -87,7 +87,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
 
   private constructor(options: DtlsOptions, start: Start, now: Milliseconds) {
     this.#options = options;
-    this.#limits = { ...DTLS_LIMITS, ...options.limits };
+    this.#limits = options.limits === undefined
+      ? DTLS_LIMITS
+      : { ...DTLS_LIMITS, ...options.limits };
     this.#isClient = start.isClient;
     this.#now = now;
     this.#handshakeDeadline = now + this.#limits.handshakeMsMax;
@@ -406,6 +408,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     }
     this.#result = step.value;
     this.#secrets.eraseOfHandshake();
+    this.#io.transcript.end();
     this.#state = "connected";
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient, this.#now);
