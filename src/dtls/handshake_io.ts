@@ -61,6 +61,9 @@ export function handshakeIo(
     entropy: options.entropy,
     transcript,
     now,
+    get receiveConnectionId() {
+      return records.receiveConnectionId;
+    },
     get sendConnectionId() {
       return records.sendConnectionId;
     },

@@ -69,6 +69,7 @@ export {
   fastestProvider,
   type PrimitiveName,
   PROVIDER_NAMES,
+  ProviderAbsentError,
   providerByName,
   type ProviderName,
 } from "./crypto/composed.ts";
