@@ -62,7 +62,9 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
   private constructor(options: DtlsOptions, start: AssociationStart, now: Milliseconds) {
     super();
     this.#options = options;
-    this.#limits = { ...DTLS_LIMITS, ...options.limits };
+    this.#limits = options.limits === undefined
+      ? DTLS_LIMITS
+      : { ...DTLS_LIMITS, ...options.limits };
     this.#datagramBytesMax = this.#limits.datagramBytesMax;
     this.#isClient = start.isClient;
     this.#now = now;
@@ -396,6 +398,7 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     }
     this.#result = step.value;
     this.#secrets.eraseOfHandshake();
+    this.#io.transcript.end();
     this.#state = "connected";
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient, this.#now);
