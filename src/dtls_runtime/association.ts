@@ -1,7 +1,6 @@
 // What people see of an association, and the association as sockets carry it: a core, what waits to be read, and what
 // waits to be sent.
 
-import { EMPTY_BYTES } from "../base/bytes.ts";
 import { type Milliseconds, NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
@@ -65,8 +64,8 @@ export interface ConnectedAssociation extends AsyncIterable<Uint8Array>, AsyncDi
   exportKeyingMaterial(label: string, lengthBytes: number, context?: Uint8Array): Uint8Array;
   /**
    * Changes the keys that this side sends with, and asks the peer to change its own where `requestPeer` is true. It
-   * happens by itself before a key is worn out. Returns `false` where a change is under way. Throws `DtlsError` when the
-   * association is over, or speaks DTLS 1.2 (`wrong-version`).
+   * happens by itself before a key is worn out. Returns `false` where a change is under way. Throws `DtlsError` when
+   * the association is over, or speaks DTLS 1.2 (`wrong-version`).
    */
   updateKeys(options?: { readonly requestPeer?: boolean }): boolean;
   /**
@@ -222,7 +221,7 @@ export class RunningAssociation implements ConnectedAssociation {
     this.#room = undefined;
   }
 
-  exportKeyingMaterial(label: string, lengthBytes: number, context = EMPTY_BYTES): Uint8Array {
+  exportKeyingMaterial(label: string, lengthBytes: number, context?: Uint8Array): Uint8Array {
     return this.#core.exportKeyingMaterial(label, context, lengthBytes);
   }
 
