@@ -79,6 +79,9 @@ export function* clientHandshake12(
     ? undefined
     : chooseClientCredential(options.credentials ?? [], request);
   if (request !== undefined) {
+    if (credential === undefined && options.isCredentialRequired === true) {
+      throw new DtlsFault("no-common-parameters", "no credential that the server can verify");
+    }
     io.send(HandshakeType.CERTIFICATE, encodeCertificate12(credential?.credential.chain ?? []));
   }
   const exchange = offer.exchanges.get(share.group) ?? startKeyExchange(io, share.group);
@@ -103,6 +106,7 @@ export function* clientHandshake12(
     alpn,
     serverName: options.serverName,
     peerChain,
+    credential: credential?.credential,
     isResumed: false,
     pskIdentity: undefined,
     exportKeyingMaterial: exporter12(io, master),

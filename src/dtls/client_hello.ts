@@ -30,6 +30,8 @@ import {
   type DtlsClientOptions,
   type DtlsVersion,
 } from "./options.ts";
+import { EARLY_DATA_EXTENSION, earlyDataSession } from "./early_handshake.ts";
+import type { DtlsSession } from "./session.ts";
 import { PSK_KEY_EXCHANGE_MODES } from "./pre_shared_key.ts";
 import { offerPsks, type PskOffer } from "./psk_offer.ts";
 import { VERSION_NUMBERS } from "./versions.ts";
@@ -44,6 +46,8 @@ export class ClientOffer {
   readonly exchanges = new Map<number, KeyExchange>();
   /** What may stand in place of the server's certificate. */
   readonly psks: PskOffer;
+  /** The session whose early data is offered. */
+  earlySession: DtlsSession | undefined;
   extensions = new Map<number, Uint8Array>();
   /** The cookie of a HelloVerifyRequest. */
   legacyCookie = EMPTY_BYTES;
@@ -94,6 +98,8 @@ export class ClientOffer {
     const is13Offered = this.versions.includes("1.3");
     if (is13Offered) this.#offer13(options.keyShareGroups);
     this.psks = offerPsks(options, is13Offered ? this.cipherSuites : [], io.now());
+    this.earlySession = earlyDataSession(options, this.psks.first, this.cipherSuites);
+    if (this.earlySession !== undefined) set.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
   }
 
   #offer13(keyShareGroups: readonly number[] = this.groups.slice(0, 1)): void {
@@ -129,6 +135,9 @@ export class ClientOffer {
     }
     if (cookie !== undefined) this.extensions.set(ExtensionType.COOKIE, encodeCookie(cookie));
     this.psks.keepHash(suite.hash);
+    // RFC 8446 section 4.2.10: "A client MUST NOT include the "early_data" extension in its followup ClientHello."
+    this.extensions.delete(ExtensionType.EARLY_DATA);
+    this.earlySession = undefined;
   }
 
   /** The ClientHello's body. */

@@ -15,7 +15,7 @@ import {
 } from "./extensions.ts";
 import { readPointFormats, readRenegotiationInfo } from "./handshake_messages_12.ts";
 import type { ClientHello } from "./hello_messages.ts";
-import { negotiateProtocol } from "./hello_negotiation.ts";
+import { negotiateProtocol, requireX509 } from "./hello_negotiation.ts";
 import {
   DEFAULT_CIPHER_SUITES,
   DEFAULT_GROUPS,
@@ -43,6 +43,7 @@ export function negotiateHello12(
   options: DtlsServerOptions,
 ): HelloNegotiation12 {
   checkHello(hello, options);
+  requireX509(hello);
   const { extensions } = hello;
   const groups = decodeExtension(
     extensions,

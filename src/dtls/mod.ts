@@ -5,7 +5,8 @@
  * @module
  */
 
-export { type AssociationState, DtlsAssociation, type DtlsEvent } from "./association.ts";
+export { DtlsAssociation } from "./association.ts";
+export type { AssociationState, DtlsEvent } from "./association_event.ts";
 export {
   DtlsEndpoint,
   ENDPOINT_CONNECTION_ID_BYTES,
@@ -35,6 +36,7 @@ export {
   type DtlsVersion,
   type KeyLog,
   type PeerVerifier,
+  type RetransmissionPolicy,
   type VerifiedPeer,
 } from "./options.ts";
 export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";
@@ -45,6 +47,8 @@ export { TICKET_BYTES_MAX, TICKET_LIFETIME_MS, TicketKeys } from "./ticket_keys.
 export type { EarlyDataTicket, TicketKey, TicketKeysOptions, TicketState } from "./ticket_keys.ts";
 export type { ExternalPsk } from "./psk_importer.ts";
 export { EARLY_DATA_WINDOW_MS, SingleUseTickets } from "./early_data.ts";
+export type { EarlyDataPolicy } from "./early_data.ts";
+export type { EarlyDataEvent } from "./early_data_channel.ts";
 export { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 export type { DtlsDropReason } from "./record_layer.ts";
 export type { AcceptedHello } from "./server_hello.ts";

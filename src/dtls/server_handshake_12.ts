@@ -108,6 +108,7 @@ export function* serverHandshake12(
     alpn: negotiation.alpn,
     serverName: negotiation.serverName,
     peerChain: claimed.chain,
+    credential: credential.credential,
     isResumed: false,
     pskIdentity: undefined,
     exportKeyingMaterial: exporter12(io, master),
@@ -127,12 +128,16 @@ function makeRandom(io: HandshakeIo, options: DtlsServerOptions): Uint8Array {
 function answerExtensions(
   io: HandshakeIo,
   options: DtlsServerOptions,
-  { alpn, connectionId, isRenegotiationInfoDue, hasPointFormats }: HelloNegotiation12,
+  { alpn, serverName, connectionId, isRenegotiationInfoDue, hasPointFormats }: HelloNegotiation12,
 ): Map<number, Uint8Array> {
   const extensions = new Map<number, Uint8Array>();
   if (isRenegotiationInfoDue) extensions.set(ExtensionType.RENEGOTIATION_INFO, RENEGOTIATION_INFO);
   extensions.set(ExtensionType.EXTENDED_MASTER_SECRET, EMPTY_BYTES);
   if (hasPointFormats) extensions.set(ExtensionType.EC_POINT_FORMATS, EC_POINT_FORMATS);
+  // RFC 6066 section 3: a server that used the name "SHALL include an extension of type "server_name"", empty.
+  if (serverName !== undefined && options.isServerNameAcknowledged !== false) {
+    extensions.set(ExtensionType.SERVER_NAME, EMPTY_BYTES);
+  }
   if (alpn !== undefined) {
     extensions.set(
       ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
