@@ -403,6 +403,8 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient, this.#now);
     this.#pushEvent({ kind: "connected" });
+    const { session } = step.value;
+    if (session !== undefined) this.#pushEvent({ kind: "session", session });
     const rest = postHandshake(this.#postHandshakeHandlers(step.value));
     this.#handshake = rest;
     this.#step(rest.next());

@@ -24,8 +24,8 @@ import type { Transcript } from "./transcript.ts";
 export interface HandshakeResult {
   readonly version: DtlsVersion;
   readonly suite: SuiteParameters;
-  /** The group of the key exchange; see `NamedGroup`. */
-  readonly group: number;
+  /** The group of the key exchange; see `NamedGroup`. `undefined` where DTLS 1.2 resumes without one. */
+  readonly group: number | undefined;
   /** The protocol that ALPN chose. */
   readonly alpn: string | undefined;
   /** The server name that the client asked for. */
@@ -40,6 +40,8 @@ export interface HandshakeResult {
   readonly pskIdentity: Uint8Array | undefined;
   /** A client's session for a NewSessionTicket that came, unless the ticket is of no use. */
   readonly acceptTicket?: (body: Uint8Array, now: Milliseconds) => DtlsSession | undefined;
+  /** A client's session where the handshake itself gave one. */
+  readonly session?: DtlsSession | undefined;
   /** Keying material for the layers above; not to be asked for once the secrets of the association are zeroed. */
   readonly exportKeyingMaterial: Exporter;
   /** In DTLS 1.3 the application traffic secrets of epoch 3. */

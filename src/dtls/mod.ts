@@ -42,6 +42,12 @@ export {
 export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";
 export { ProtocolVersion } from "./code_points.ts";
 export { decodeSession, type DtlsSession, encodeSession, eraseSession } from "./session.ts";
+export {
+  CACHED_SESSION_LIFETIME_MS,
+  CACHED_SESSIONS_MAX,
+  SessionCache,
+  type SessionCacheOptions,
+} from "./session_cache.ts";
 export { isSessionUsable, type ResumableState } from "./session.ts";
 export { TICKET_BYTES_MAX, TICKET_LIFETIME_MS, TicketKeys } from "./ticket_keys.ts";
 export type { EarlyDataTicket, TicketKey, TicketKeysOptions, TicketState } from "./ticket_keys.ts";

@@ -7,6 +7,7 @@ import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
 import type { ExternalPsk } from "./psk_importer.ts";
 import type { DtlsSession } from "./session.ts";
+import type { SessionCache } from "./session_cache.ts";
 import type { TicketKeys } from "./ticket_keys.ts";
 import type { EarlyDataPolicy } from "./early_data.ts";
 
@@ -143,7 +144,9 @@ export interface DtlsServerOptions extends DtlsOptions {
   readonly isPskPreferred?: boolean;
   /** Seals and opens tickets. Default: none are sent, and nothing is resumed. */
   readonly tickets?: TicketKeys;
-  /** Tickets that a client gets after each handshake. Default: 2. */
+  /** Sessions of DTLS 1.2 by their IDs, for clients that know no tickets. Default: none are kept. */
+  readonly sessionCache?: SessionCache;
+  /** Tickets that a client of DTLS 1.3 gets after each handshake. Default: 2. */
   readonly ticketsPerHandshake?: number;
   /** Early data, and what keeps it from being taken twice. Default: it is refused. */
   readonly earlyData?: EarlyDataPolicy;
