@@ -420,7 +420,7 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
       if (this.#state === "closing" || this.#state === "closed") return;
       const error = asAssociationError(thrown);
       this.#pushEvent({ kind: "failed", error });
-      this.#end(alertFor(error), AlertLevel.FATAL);
+      this.#end(alertFor(error, this.#version), AlertLevel.FATAL);
     }
   }
 

@@ -42,7 +42,8 @@ export function serverStart(
   return {
     ...start,
     received: { type: HandshakeType.CLIENT_HELLO, messageSeq, body },
-    nextSendSeq: accepted.retry === undefined ? 0 : 1,
+    // What was sent without state had the numbers before the client's.
+    nextSendSeq: messageSeq,
     nextPlaintextNumber: accepted.recordNumber,
   };
 }

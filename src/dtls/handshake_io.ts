@@ -59,6 +59,9 @@ export function handshakeIo(
     entropy: options.entropy,
     transcript,
     now,
+    get receiveConnectionId() {
+      return records.receiveConnectionId;
+    },
     get sendConnectionId() {
       return records.sendConnectionId;
     },

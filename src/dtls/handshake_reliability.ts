@@ -8,6 +8,7 @@ import { ackedRecordsIn, AckList, encodeAck, readAck } from "./ack.ts";
 import { ContentType } from "./code_points.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import { Flight } from "./flight.ts";
+import { FlightTimeout } from "./flight_timeout.ts";
 import {
   HandshakeAssembler,
   type HandshakeFragment,
@@ -28,9 +29,6 @@ const ACK_DELAY_FRACTION = 1 / 4;
  * off, but 2-3 seems appropriate."
  */
 const RETRANSMISSIONS_BEFORE_SMALL = 3;
-
-/** RFC 9147 section 5.8.2: "1.5 times the measured round trip time". */
-const TIMEOUT_ROUND_TRIPS = 1.5;
 
 /** The epoch of the handshake's protected messages (RFC 9147 section 6.1). */
 const HANDSHAKE_EPOCH = 2;
@@ -67,10 +65,7 @@ export class HandshakeReliability {
   /** Who is told when the open flight is acknowledged. */
   #onAcked: (() => void)[] = [];
   #nextSendSeq: number;
-  /** The timeout that a flight begins with. */
-  #firstTimeoutMs: number;
-  /** The timeout as it is, doubled for each retransmission of the flight. */
-  #timeoutMs: number;
+  readonly #timeout: FlightTimeout;
   #isAckDue = false;
   /** A record was added to the list of those to acknowledge since the last look. */
   #hasAckNews = false;
@@ -79,6 +74,8 @@ export class HandshakeReliability {
   #isEmptyAckAnswered = false;
   /** What the path is said to carry. */
   #datagramBytesMax: number;
+  /** A whole message came since the flight was begun. */
+  #isAnswered = false;
   /** Larger datagrams seem not to get through. */
   #isPathSmall = false;
   /** When the first datagram of the flight was sent. */
@@ -103,8 +100,7 @@ export class HandshakeReliability {
     this.#assembler = new HandshakeAssembler(limits, received);
     this.#acks = new AckList(limits.ackedRecordsMax);
     this.#nextSendSeq = nextSendSeq;
-    this.#firstTimeoutMs = limits.initialTimeoutMs;
-    this.#timeoutMs = limits.initialTimeoutMs;
+    this.#timeout = new FlightTimeout(limits);
   }
 
   /** Both ends are known to speak a version. */
@@ -140,11 +136,7 @@ export class HandshakeReliability {
 
   /** Changes the first timeout of each flight, and with it the timers that run, as if it had always been so. */
   set initialTimeoutMs(initialTimeoutMs: number) {
-    const before = this.#timeoutMs;
-    const doublings = 2 ** (this.#flight?.retransmissions ?? 0);
-    this.#firstTimeoutMs = initialTimeoutMs;
-    this.#timeoutMs = Math.min(doublings * initialTimeoutMs, this.#limits.timeoutMsMax);
-    const later = this.#timeoutMs - before;
+    const later = this.#timeout.change(initialTimeoutMs, this.#flight?.retransmissions ?? 0);
     for (const [timer, fraction] of [["retransmit", 1], ["ack", ACK_DELAY_FRACTION]] as const) {
       this.#deadlines.set(timer, this.#deadlines.get(timer) + fraction * later);
     }
@@ -157,9 +149,7 @@ export class HandshakeReliability {
 
   /** Begins a flight, which answers the one before it and all that was received. */
   beginFlight(): void {
-    this.#flight = new Flight(this.#limits);
-    this.#transmittedAt = undefined;
-    this.#isEmptyAckAnswered = false;
+    this.#openFlight();
     this.#deadlines.clear("retransmit");
     this.#clearAcks();
   }
@@ -167,16 +157,24 @@ export class HandshakeReliability {
   /** Adds a message to the flight that was begun, and returns it with its number. */
   send(type: number, body: Uint8Array, epoch: number): HandshakeMessage {
     const message = { type, messageSeq: this.#nextSendSeq++, body };
-    this.#openFlight.add(message, epoch);
+    this.#begunFlight.add(message, epoch);
     return message;
   }
 
   /** Adds a ChangeCipherSpec to the flight that was begun. */
   sendChangeCipherSpec(epoch: number): void {
-    this.#openFlight.addChangeCipherSpec(epoch);
+    this.#begunFlight.addChangeCipherSpec(epoch);
   }
 
-  get #openFlight(): Flight {
+  #openFlight(): void {
+    this.#flight = new Flight(this.#limits);
+    this.#transmittedAt = undefined;
+    this.#isEmptyAckAnswered = false;
+    this.#isAnswered = false;
+    this.#timeout.restart();
+  }
+
+  get #begunFlight(): Flight {
     if (this.#flight === undefined) throw new DtlsError("internal", "a message outside a flight");
     return this.#flight;
   }
@@ -207,9 +205,7 @@ export class HandshakeReliability {
   /** Begins a flight of the messages that wait, where no other one is open. */
   #beginQueued(epoch: number): void {
     if (!this.#hasQueuedTurn) return;
-    this.#flight = new Flight(this.#limits);
-    this.#transmittedAt = undefined;
-    this.#isEmptyAckAnswered = false;
+    this.#openFlight();
     for (let message; (message = this.#queue.shift()) !== undefined;) {
       this.send(message.type, message.body, epoch);
       if (message.onAcked !== undefined) this.#onAcked.push(message.onAcked);
@@ -257,7 +253,7 @@ export class HandshakeReliability {
         // RFC 9147 section 7.2: "the receipt of any record responding to a given flight MUST be taken as an implicit
         // acknowledgement for the entire flight". In epoch 0 anybody may have sent it; there a whole message counts.
         const isAnswer = record.epoch > 0 || this.#isTimed && this.#isAcking;
-        if (isAnswer && !this.#isHandshakeOver) this.#endFlight(now);
+        if (isAnswer && !this.#isHandshakeOver) this.#onAnswer(now);
       }
     }
     // RFC 9147 section 7: "Implementations MUST NOT acknowledge records containing handshake messages or fragments
@@ -294,8 +290,19 @@ export class HandshakeReliability {
     if (message === undefined) return undefined;
     if (this.#isHandshakeOver) this.#askForAck(now);
     // Of a server's first message it is not yet known whether it is the answer.
-    else if (!this.#isTimed || this.#version !== undefined) this.#endFlight(now);
+    else if (!this.#isTimed || this.#version !== undefined) this.#onAnswer(now);
     return message;
+  }
+
+  /**
+   * Some of the next flight came. RFC 6347 section 4.2.4, of DTLS 1.2: "Partial reads (whether partial messages or only
+   * some of the messages in the flight) do not cause state transitions or timer resets": the flight is over when the
+   * next one is begun, or the handshake is.
+   */
+  #onAnswer(now: Milliseconds): void {
+    if (this.#version !== "1.2") return this.#endFlight(now);
+    if (!this.#isAnswered) this.#measureRoundTrip(now);
+    this.#isAnswered = true;
   }
 
   /**
@@ -314,7 +321,7 @@ export class HandshakeReliability {
 
   #startAckTimer(now: Milliseconds): void {
     if (!this.#isAcking || this.#isAckDue || this.#deadlines.has("ack")) return;
-    this.#deadlines.set("ack", now + this.#timeoutMs * ACK_DELAY_FRACTION);
+    this.#deadlines.set("ack", now + this.#timeout.ms * ACK_DELAY_FRACTION);
   }
 
   /**
@@ -332,10 +339,12 @@ export class HandshakeReliability {
   onHandshakeOver(isPeerWaiting: boolean, now: Milliseconds): void {
     this.#isHandshakeOver = true;
     if (isPeerWaiting && this.#isAcking) this.#isAckDue = true;
-    if (this.#version !== "1.2" || this.#flight === undefined) return;
-    this.#lastFlight = this.#flight;
-    this.#endFlight(now);
-    this.#deadlines.set("forget-last-flight", now + LAST_FLIGHT_LIFE_MS);
+    if (this.#version !== "1.2") return;
+    const isLast = !this.#isAnswered;
+    if (isLast) this.#lastFlight = this.#flight;
+    this.#flight = undefined;
+    this.#deadlines.clear("retransmit");
+    if (isLast) this.#deadlines.set("forget-last-flight", now + LAST_FLIGHT_LIFE_MS);
   }
 
   /** A datagram was handled: what is there of an unfinished flight is acknowledged in a while. */
@@ -379,22 +388,17 @@ export class HandshakeReliability {
 
   /** The flight is answered. What is known of the network is kept for the next one. */
   #endFlight(now: Milliseconds): void {
-    const flight = this.#flight;
-    if (flight === undefined) return;
+    if (this.#flight === undefined) return;
+    this.#measureRoundTrip(now);
+    this.#timeout.restart();
     this.#flight = undefined;
     this.#deadlines.clear("retransmit");
-    // RFC 9147 section 5.8.2: a message that is "acknowledged without having to be retransmitted" shows the round trip:
-    // "the value SHOULD be adjusted to 1.5 times the measured round trip time for that message". Until one does, each
-    // flight begins with the first value again, not with the doubled one that the RFC would retain: with random loss
-    // that would make the next flight wait for the misfortune of the last.
-    if (!this.#isTimed && !flight.wasSentAgain && this.#transmittedAt !== undefined) {
-      const { timeoutMsMin, initialTimeoutMs, timeoutMsMax } = this.#limits;
-      const measuredMs = TIMEOUT_ROUND_TRIPS * (now - this.#transmittedAt);
-      const leastMs = Math.min(timeoutMsMin, initialTimeoutMs);
-      this.#firstTimeoutMs = Math.min(Math.max(measuredMs, leastMs), timeoutMsMax);
-    }
-    this.#timeoutMs = this.#firstTimeoutMs;
     for (const onAcked of this.#onAcked.splice(0)) onAcked();
+  }
+
+  #measureRoundTrip(now: Milliseconds): void {
+    if (this.#isTimed || this.#flight?.wasSentAgain !== false) return;
+    if (this.#transmittedAt !== undefined) this.#timeout.measure(now - this.#transmittedAt);
   }
 
   #clearAcks(): void {
@@ -437,8 +441,7 @@ export class HandshakeReliability {
     flight.retransmissions++;
     this.#isPathSmall ||= flight.retransmissions >= RETRANSMISSIONS_BEFORE_SMALL;
     this.#isEmptyAckAnswered = false;
-    // RFC 9147 section 5.8.2: "double the value at each retransmission, up to no less than 60 seconds".
-    this.#timeoutMs = Math.min(2 * this.#timeoutMs, this.#limits.timeoutMsMax);
+    this.#timeout.double();
     this.#sendAgain(flight);
   }
 
@@ -456,12 +459,12 @@ export class HandshakeReliability {
     if (flight === undefined) return;
     if (flight.hasPending) {
       if (flight.transmit(datagram)) this.#transmittedAt ??= now;
-      if (!this.#isTimed) this.#quietUntil = now + this.#timeoutMs * ACK_DELAY_FRACTION;
+      if (!this.#isTimed) this.#quietUntil = now + this.#timeout.ms * ACK_DELAY_FRACTION;
     }
     const wasTransmitted = this.#transmittedAt !== undefined;
     if (flight === this.#lastFlight) return;
     if (!flight.hasPending && wasTransmitted && !this.#deadlines.has("retransmit")) {
-      this.#deadlines.set("retransmit", now + this.#timeoutMs);
+      this.#deadlines.set("retransmit", now + this.#timeout.ms);
     }
   }
 

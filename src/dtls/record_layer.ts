@@ -155,8 +155,7 @@ export class RecordLayer {
       }
       // RFC 9147 section 4: "If the second or later record has a connection ID which does not correspond to the
       // same association used for previous records, the rest of the datagram MUST be discarded."
-      const id = record.kind === "ciphertext" ? record.connectionId ?? EMPTY_BYTES : undefined;
-      if (id !== undefined && !equalBytes(id, this.receiveConnectionId)) {
+      if (!equalBytes(record.connectionId ?? EMPTY_BYTES, this.receiveConnectionId)) {
         return this.#drops.add("connection-id");
       }
       const opened = this.#open(record, now);

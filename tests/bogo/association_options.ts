@@ -13,7 +13,6 @@ import type { DtlsLimits } from "../../src/dtls/limits.ts";
 import {
   type ClientCertificatePolicy,
   type Credential,
-  DEFAULT_VERSIONS,
   type DtlsClientOptions,
   type DtlsOptions,
   type DtlsServerOptions,
@@ -68,8 +67,7 @@ function versions(flags: ConnectionFlags): readonly DtlsVersion[] {
   const max = flags.number("-max-version") ?? 0;
   return VERSION_FLAGS
     .filter(({ number, exclude }) => number <= min && number >= max && !flags.has(exclude))
-    .map(({ version }) => version)
-    .filter((version) => DEFAULT_VERSIONS.includes(version));
+    .map(({ version }) => version);
 }
 
 function groups(flags: ConnectionFlags): readonly NamedGroup[] | undefined {

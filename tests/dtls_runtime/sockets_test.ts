@@ -63,7 +63,7 @@ for (const [name, udp] of Object.entries({ denoUdp, nodeUdp })) {
         ca: CA,
         clientCertificate: "required",
       });
-      const { server, client } = await pair(endpoint, { udp, alpn: ["a"], credential: CLIENT });
+      const { server, client } = await pair(endpoint, { udp, alpn: ["a"], credentials: [CLIENT] });
       for (const side of [server, client]) {
         assertEquals([side.version, side.alpn], ["1.3", "a"]);
         assert(side.messageBytesMax > 1_000);
