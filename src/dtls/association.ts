@@ -11,6 +11,8 @@ import { type AssociationStart, clientStart, serverStart } from "./association_s
 import { ClosingAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
+import { AmplificationLimit } from "./amplification_limit.ts";
+import { EarlyDataChannel } from "./early_data_channel.ts";
 import type { Handshake, HandshakeIo, HandshakeResult } from "./handshake.ts";
 import { handshakeIo, Secrets } from "./handshake_io.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
@@ -38,6 +40,9 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
   readonly #events = new Queue<DtlsEvent>();
   readonly #secrets = new Secrets();
   readonly #io: HandshakeIo;
+  readonly #earlyData = new EarlyDataChannel((event) => this.#pushEvent(event));
+  /** Until the peer has shown that it receives. */
+  #amplification: AmplificationLimit | undefined;
   #handshake: Handshake | undefined;
   #expected: readonly HandshakeType[] = [];
   /** The epoch that the next message is to come in. */
@@ -57,7 +62,9 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
   private constructor(options: DtlsOptions, start: AssociationStart, now: Milliseconds) {
     super();
     this.#options = options;
-    this.#limits = { ...DTLS_LIMITS, ...options.limits };
+    this.#limits = options.limits === undefined
+      ? DTLS_LIMITS
+      : { ...DTLS_LIMITS, ...options.limits };
     this.#datagramBytesMax = this.#limits.datagramBytesMax;
     this.#isClient = start.isClient;
     this.#now = now;
@@ -70,6 +77,9 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
       start.received,
       options.retransmission,
     );
+    if (start.unvalidatedBytes !== undefined) {
+      this.#amplification = new AmplificationLimit(start.unvalidatedBytes);
+    }
     this.#io = this.#makeIo();
     this.#guard(() => {
       this.#handshake = start.handshake(this.#io);
@@ -199,6 +209,35 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     return this.#reliability.pollTimeout();
   }
 
+  /** Bytes of early data that a client may still seal; 0 where there is none to be sent, or no longer. */
+  get earlyDataBytesLeft(): number {
+    return this.#earlyData.bytesLeft;
+  }
+
+  /** Whether a server takes early data. */
+  get isTakingEarlyData(): boolean {
+    return this.#records.isOpeningEarly;
+  }
+
+  /**
+   * Seals early data of a client into a datagram of its own, to be sent after the ClientHello that was polled before.
+   * Whoever records it can send it again; an event tells whether the server takes it. Throws {@linkcode DtlsError}
+   * where there is no room for it.
+   */
+  sealEarlyData(bytes: Uint8Array): Uint8Array {
+    return this.#earlyData.seal(bytes);
+  }
+
+  /**
+   * Keying material of the early data (RFC 8446 section 7.5), which a recorded ClientHello brings forth again. Throws
+   * {@linkcode DtlsError} where no early data is offered or taken.
+   */
+  exportEarlyKeyingMaterial(label: string, context: Uint8Array, lengthBytes: number): Uint8Array {
+    const { exporter } = this.#earlyData;
+    if (exporter !== undefined) return exporter(label, context, lengthBytes);
+    throw new DtlsError("not-connected", "there is no early data");
+  }
+
   /** Closes the association in order: close_notify is there to be polled. Harmless when it is closed. */
   close(now: Milliseconds): void {
     this.#now = now;
@@ -231,6 +270,7 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
       this.#closing?.onDatagram(bytes.length);
       return;
     }
+    this.#amplification?.onReceived(bytes.length);
     this.#guard(() => {
       this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record));
       if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
@@ -256,12 +296,20 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
     this.#now = now;
     if (!this.#reliability.hasPending) return this.#closing?.poll();
-    const datagram = this.#records.startDatagram(this.#reliability.datagramBytesMax);
+    if (this.#records.isAnyOpened) this.#amplification = undefined;
+    const bytesMax = this.#amplification?.datagramBytesMax ?? Infinity;
+    if (bytesMax === 0) return undefined;
+    const datagram = this.#records.startDatagram(
+      Math.min(this.#reliability.datagramBytesMax, bytesMax),
+    );
     this.#guard(() => {
       this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
       this.#dropKeys(now);
     });
-    return datagram.isEmpty ? this.#closing?.poll() : datagram.finish();
+    if (datagram.isEmpty) return this.#closing?.poll();
+    const bytes = datagram.finish();
+    this.#amplification?.onSent(bytes.length);
+    return bytes;
   }
 
   pollTimeout(): Milliseconds {
@@ -279,6 +327,7 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
   #onRecord(record: OpenedRecord): void {
     if (this.#state === "closing" || this.#state === "closed") return this.drops.add("after-close");
     if (record.epoch === 0) return this.#onPlaintext(record);
+    if (record.epoch === 1 && this.#version === "1.3") return this.#onEarlyData(record);
     switch (record.type) {
       case ContentType.HANDSHAKE:
         return this.#onHandshake(record);
@@ -349,6 +398,7 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     }
     this.#result = step.value;
     this.#secrets.eraseOfHandshake();
+    this.#io.transcript.end();
     this.#state = "connected";
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient, this.#now);
@@ -378,6 +428,11 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
       handlers.set(HandshakeType.NEW_SESSION_TICKET, (body) => this.#onTicket(body));
     }
     return handlers;
+  }
+
+  #onEarlyData({ type, content }: OpenedRecord): void {
+    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
+    this.#earlyData.take(type, content);
   }
 
   #onTicket(body: Uint8Array): void {
@@ -450,6 +505,7 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
   #forgetSecrets(): void {
     this.#reliability.stop();
     this.#records.destroy();
+    this.#earlyData.destroy();
     this.#handshake = undefined;
     this.#rekeying = undefined;
     this.#secrets.erase();
@@ -479,6 +535,7 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
       records: this.#records,
       reliability: this.#reliability,
       secrets: this.#secrets,
+      earlyData: this.#earlyData,
       now: () => this.#now,
       onVersion: (version) => this.#version = version,
       onExpectedEpoch: (epoch) => this.#expectedEpoch = epoch,

@@ -16,6 +16,8 @@ export interface AssociationStart {
   readonly received?: HandshakeMessage;
   readonly nextSendSeq: number;
   readonly nextPlaintextNumber: number;
+  /** What came from an address that has not shown that it receives, where it has not. */
+  readonly unvalidatedBytes?: number | undefined;
 }
 
 /** How a client begins. */
@@ -45,5 +47,6 @@ export function serverStart(
     // What was sent without state had the numbers before the client's.
     nextSendSeq: messageSeq,
     nextPlaintextNumber: accepted.recordNumber,
+    unvalidatedBytes: accepted.unvalidatedBytes,
   };
 }

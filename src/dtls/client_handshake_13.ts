@@ -44,6 +44,7 @@ import {
   sendCertificateVerify,
   sendFinished,
 } from "./handshake_proofs.ts";
+import { settleEarlyData } from "./early_handshake.ts";
 import { EarlySecret } from "./key_schedule.ts";
 import type { Credential, DtlsClientOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
@@ -105,7 +106,9 @@ export function* clientHandshake13(
 
   const encrypted = yield [HandshakeType.ENCRYPTED_EXTENSIONS];
   io.transcript.add(encrypted);
-  const alpn = acceptEncryptedExtensions(offer, options, decodeEncryptedExtensions(encrypted.body));
+  const extensions = decodeEncryptedExtensions(encrypted.body);
+  const alpn = acceptEncryptedExtensions(offer, options, extensions);
+  settleEarlyData(io, extensions, { session: offer.earlySession, psk, suite, alpn });
 
   const { peerChain, request } = psk === undefined
     ? yield* receiveServerCredential(io, options, offer)
@@ -153,6 +156,7 @@ export function* clientHandshake13(
     serverName,
     peerChain,
     credential,
+    isRetried: retrySuite !== undefined,
     isResumed: psk?.session !== undefined,
     pskIdentity,
     acceptTicket: (body, now) => sessionOfTicket(io.provider, resumable, body, now),
@@ -231,6 +235,7 @@ function* receiveServerHello(
   io.transcript.replaceByHash(suite.hash);
   io.transcript.add(message);
   offer.retry(suite, group, cookie);
+  io.earlyData.settle(false);
   io.beginFlight();
   io.send(HandshakeType.CLIENT_HELLO, offer.encode());
 
@@ -266,6 +271,7 @@ const ENCRYPTED_EXTENSIONS: readonly number[] = [
   ExtensionType.SERVER_NAME,
   ExtensionType.SUPPORTED_GROUPS,
   ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+  ExtensionType.EARLY_DATA,
 ];
 
 function checkHello(hello: ServerHello): void {

@@ -30,10 +30,11 @@ import {
   type DtlsClientOptions,
   type DtlsVersion,
 } from "./options.ts";
+import { EARLY_DATA_EXTENSION, earlyDataSession } from "./early_handshake.ts";
+import type { DtlsSession } from "./session.ts";
 import { PSK_KEY_EXCHANGE_MODES } from "./pre_shared_key.ts";
 import { offerPsks, type PskOffer } from "./psk_offer.ts";
 import { offeredSession12, SESSION_ID_BYTES } from "./resumption_12.ts";
-import type { DtlsSession } from "./session.ts";
 import { VERSION_NUMBERS } from "./versions.ts";
 
 /** What the client has offered and may be answered with. */
@@ -46,6 +47,8 @@ export class ClientOffer {
   readonly exchanges = new Map<number, KeyExchange>();
   /** What may stand in place of the server's certificate. */
   readonly psks: PskOffer;
+  /** The session whose early data is offered. */
+  earlySession: DtlsSession | undefined;
   extensions = new Map<number, Uint8Array>();
   /** What DTLS 1.2 is to resume, and the session ID by which the server says that it does. */
   readonly session12: DtlsSession | undefined;
@@ -105,6 +108,8 @@ export class ClientOffer {
     const is13Offered = this.versions.includes("1.3");
     if (is13Offered) this.#offer13(options.keyShareGroups);
     this.psks = offerPsks(options, is13Offered ? this.cipherSuites : [], io.now());
+    this.earlySession = earlyDataSession(options, this.psks.first, this.cipherSuites);
+    if (this.earlySession !== undefined) set.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
   }
 
   #offer13(keyShareGroups: readonly number[] = this.groups.slice(0, 1)): void {
@@ -140,6 +145,9 @@ export class ClientOffer {
     }
     if (cookie !== undefined) this.extensions.set(ExtensionType.COOKIE, encodeCookie(cookie));
     this.psks.keepHash(suite.hash);
+    // RFC 8446 section 4.2.10: "A client MUST NOT include the "early_data" extension in its followup ClientHello."
+    this.extensions.delete(ExtensionType.EARLY_DATA);
+    this.earlySession = undefined;
   }
 
   /** The ClientHello's body. */

@@ -6,6 +6,7 @@ import type { Entropy, Milliseconds } from "../base/core.ts";
 import type { HandshakeType } from "./code_points.ts";
 import type { SuiteParameters } from "./cipher_suites.ts";
 import type { CryptoProvider } from "./crypto/provider.ts";
+import type { EarlyDataChannel } from "./early_data_channel.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import {
   exportKeyingMaterial,
@@ -33,6 +34,8 @@ export interface HandshakeResult {
   readonly peerChain: readonly Uint8Array[];
   /** What this side presented, if it presented a certificate. */
   readonly credential: Credential | undefined;
+  /** Whether the server asked for a second ClientHello by a HelloRetryRequest. */
+  readonly isRetried: boolean;
   /** Whether a session was resumed. */
   readonly isResumed: boolean;
   /** The external PSK that vouched for the peer, in this handshake or in the one that is resumed. */
@@ -86,6 +89,10 @@ export interface HandshakeIo {
   sendChangeCipherSpec(): void;
   /** Starts to seal in a new epoch. */
   installSealer(sealer: RecordSealer): void;
+  /** Early data of this association. */
+  readonly earlyData: EarlyDataChannel;
+  /** Starts to open records of early data. */
+  installEarlyOpener(opener: RecordOpener): void;
   /** Starts to open records of a new epoch. */
   installOpener(opener: RecordOpener): void;
   /** The epoch that the messages from here on are to come in. */

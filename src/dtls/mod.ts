@@ -53,6 +53,8 @@ export { TICKET_BYTES_MAX, TICKET_LIFETIME_MS, TicketKeys } from "./ticket_keys.
 export type { EarlyDataTicket, TicketKey, TicketKeysOptions, TicketState } from "./ticket_keys.ts";
 export type { ExternalPsk } from "./psk_importer.ts";
 export { EARLY_DATA_WINDOW_MS, SingleUseTickets } from "./early_data.ts";
+export type { EarlyDataPolicy } from "./early_data.ts";
+export type { EarlyDataEvent } from "./early_data_channel.ts";
 export { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 export type { DtlsDropReason } from "./record_layer.ts";
 export type { AcceptedHello } from "./server_hello.ts";

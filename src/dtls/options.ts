@@ -116,6 +116,11 @@ export interface DtlsClientOptions extends DtlsOptions {
   readonly connectionId?: Uint8Array | null;
   /** A session with the same server, to be resumed where both still can. Default: none, a full handshake. */
   readonly session?: DtlsSession;
+  /**
+   * Whether early data is offered where the session allows it: see `DtlsAssociation.sealEarlyData`. Default: no, since
+   * whoever records early data can send it again.
+   */
+  readonly offersEarlyData?: boolean;
   /** Groups that the first ClientHello carries shares for. Default: the first of `groups`. */
   readonly keyShareGroups?: readonly NamedGroup[];
 }
