@@ -46,7 +46,7 @@ import {
 } from "./handshake_proofs.ts";
 import { settleEarlyData } from "./early_handshake.ts";
 import { EarlySecret } from "./key_schedule.ts";
-import type { DtlsClientOptions } from "./options.ts";
+import type { Credential, DtlsClientOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
 import { readSelectedIdentity } from "./pre_shared_key.ts";
 import type { OfferedPsk } from "./psk_offer.ts";
@@ -128,7 +128,7 @@ export function* clientHandshake13(
   io.logSecret("EXPORTER_SECRET", offer.random, exporterSecret);
 
   io.beginFlight();
-  if (request !== undefined) presentCredential(io, options, request);
+  const credential = request && presentCredential(io, options, request);
   sendFinished(io, parameters, clientSecret);
   io.installOpener(trafficOpener(io, 3, suite, trafficSecrets.receive));
   io.expectEpoch(3);
@@ -155,6 +155,7 @@ export function* clientHandshake13(
     alpn,
     serverName,
     peerChain,
+    credential,
     isResumed: psk?.session !== undefined,
     pskIdentity,
     acceptTicket: (body, now) => sessionOfTicket(io.provider, resumable, body, now),
@@ -328,7 +329,7 @@ function presentCredential(
   io: HandshakeIo,
   options: DtlsClientOptions,
   request: CertificateRequest,
-): void {
+): Credential | undefined {
   const schemes = requireExtension(
     request.extensions,
     ExtensionType.SIGNATURE_ALGORITHMS,
@@ -340,7 +341,12 @@ function presentCredential(
     readAuthorities,
   );
   const wishes = { version: "1.3", schemes, authorities: authorities ?? [] } as const;
-  const sent = chooseCredential(options.credentials ?? [], wishes);
+  const { credentials = [], isCredentialRequired = false } = options;
+  const sent = chooseCredential(credentials, wishes);
+  if (sent === undefined && isCredentialRequired) {
+    throw new DtlsFault("no-common-parameters", "no credential that the server can verify");
+  }
   io.send(HandshakeType.CERTIFICATE, encodeCertificate(sent?.credential.chain ?? []));
   if (sent !== undefined) sendCertificateVerify(io, "client", sent);
+  return sent?.credential;
 }

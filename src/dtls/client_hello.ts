@@ -34,6 +34,8 @@ import { EARLY_DATA_EXTENSION, earlyDataSession } from "./early_handshake.ts";
 import type { DtlsSession } from "./session.ts";
 import { PSK_KEY_EXCHANGE_MODES } from "./pre_shared_key.ts";
 import { offerPsks, type PskOffer } from "./psk_offer.ts";
+import { offeredSession12, SESSION_ID_BYTES } from "./resumption_12.ts";
+import type { DtlsSession } from "./session.ts";
 import { VERSION_NUMBERS } from "./versions.ts";
 
 /** What the client has offered and may be answered with. */
@@ -49,6 +51,9 @@ export class ClientOffer {
   /** The session whose early data is offered. */
   earlySession: DtlsSession | undefined;
   extensions = new Map<number, Uint8Array>();
+  /** What DTLS 1.2 is to resume, and the session ID by which the server says that it does. */
+  readonly session12: DtlsSession | undefined;
+  readonly legacySessionId: Uint8Array = EMPTY_BYTES;
   /** The cookie of a HelloVerifyRequest. */
   legacyCookie = EMPTY_BYTES;
   readonly #io: HandshakeIo;
@@ -91,6 +96,12 @@ export class ClientOffer {
       set.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId ?? EMPTY_BYTES));
     }
     if (is12Offered) {
+      this.session12 = offeredSession12(options, this.cipherSuites, io.now());
+      const { ticket = EMPTY_BYTES, sessionId = EMPTY_BYTES } = this.session12 ?? {};
+      // RFC 5077 section 3.4: "the client MAY generate and include a Session ID in the TLS ClientHello", which the server
+      // gives back where it takes the ticket.
+      this.legacySessionId = ticket.length > 0 ? io.entropy(SESSION_ID_BYTES) : sessionId;
+      set.set(ExtensionType.SESSION_TICKET, ticket);
       set.set(ExtensionType.EXTENDED_MASTER_SECRET, EMPTY_BYTES);
       set.set(ExtensionType.RENEGOTIATION_INFO, RENEGOTIATION_INFO);
       set.set(ExtensionType.EC_POINT_FORMATS, EC_POINT_FORMATS);
@@ -148,6 +159,7 @@ export class ClientOffer {
     if (!psks.isEmpty) extensions.set(ExtensionType.PRE_SHARED_KEY, psks.encode(this.#io.now()));
     const body = encodeClientHello({
       random: this.random,
+      legacySessionId: this.legacySessionId,
       legacyCookie: this.legacyCookie,
       cipherSuites: this.cipherSuites,
       extensions,

@@ -5,7 +5,8 @@
  * @module
  */
 
-export { type AssociationState, DtlsAssociation, type DtlsEvent } from "./association.ts";
+export { DtlsAssociation } from "./association.ts";
+export type { AssociationState, DtlsEvent } from "./association_event.ts";
 export {
   DtlsEndpoint,
   ENDPOINT_CONNECTION_ID_BYTES,
@@ -35,11 +36,18 @@ export {
   type DtlsVersion,
   type KeyLog,
   type PeerVerifier,
+  type RetransmissionPolicy,
   type VerifiedPeer,
 } from "./options.ts";
 export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";
 export { ProtocolVersion } from "./code_points.ts";
 export { decodeSession, type DtlsSession, encodeSession, eraseSession } from "./session.ts";
+export {
+  CACHED_SESSION_LIFETIME_MS,
+  CACHED_SESSIONS_MAX,
+  SessionCache,
+  type SessionCacheOptions,
+} from "./session_cache.ts";
 export { isSessionUsable, type ResumableState } from "./session.ts";
 export { TICKET_BYTES_MAX, TICKET_LIFETIME_MS, TicketKeys } from "./ticket_keys.ts";
 export type { EarlyDataTicket, TicketKey, TicketKeysOptions, TicketState } from "./ticket_keys.ts";

@@ -4,6 +4,7 @@
 //   5.                                               <- [Certificate, CertificateVerify], Finished
 //   6. ACK ->
 
+import { EMPTY_BYTES } from "../base/bytes.ts";
 import {
   decodeCertificate,
   encodeCertificate,
@@ -118,7 +119,10 @@ export function* serverHandshake13(
   io.expectEpoch(2);
   io.installSealer(trafficSealer(io, 2, suite, serverSecret));
 
-  sendEncryptedExtensions(io, negotiation, earlyPsk !== undefined);
+  sendEncryptedExtensions(io, options, negotiation, {
+    isPskTaken: psk !== undefined,
+    isEarlyDataTaken: earlyPsk !== undefined,
+  });
   // RFC 8446 section 4.3.2: "Servers which are authenticating with a PSK MUST NOT send the CertificateRequest message
   // in the main handshake".
   const isClientAsked = chosen !== undefined && (options.clientCertificate ?? "none") !== "none";
@@ -171,6 +175,7 @@ export function* serverHandshake13(
     alpn,
     serverName,
     peerChain,
+    credential: chosen?.credential,
     isResumed: psk?.ticket !== undefined,
     pskIdentity,
     exportKeyingMaterial: exporter(parameters, exporterSecret),
@@ -217,12 +222,27 @@ function acceptedEarlyPsk(
   return earlyPsk;
 }
 
+/** What of EncryptedExtensions depends on the PSK. */
+interface PskUse {
+  readonly isPskTaken: boolean;
+  readonly isEarlyDataTaken: boolean;
+}
+
 function sendEncryptedExtensions(
   io: HandshakeIo,
-  { alpn }: HelloNegotiation,
-  isEarlyDataTaken: boolean,
+  options: DtlsServerOptions,
+  { alpn, serverName }: HelloNegotiation,
+  { isPskTaken, isEarlyDataTaken }: PskUse,
 ): void {
   const encrypted = new Map<number, Uint8Array>();
+  // RFC 6066 section 3: "A server that receives a client hello containing the "server_name" extension MAY use the
+  // information contained in the extension [...]. In this event, the server SHALL include an extension of type
+  // "server_name" in the (extended) server hello. The "extension_data" field of this extension SHALL be empty." And:
+  // "When resuming a session, the server MUST NOT include a server_name extension in the server hello."
+  const isAcknowledged = options.isServerNameAcknowledged !== false && !isPskTaken;
+  if (serverName !== undefined && isAcknowledged) {
+    encrypted.set(ExtensionType.SERVER_NAME, EMPTY_BYTES);
+  }
   if (alpn !== undefined) {
     encrypted.set(
       ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
