@@ -242,8 +242,8 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * What a later `connect` can begin with: see `ConnectOptions.session`. As secret as a key, and for one use. `undefined`
-   * as long as the server has given nothing to resume with.
+   * What a later `connect` can begin with: see `ConnectOptions.session`. As secret as a key, and for one use.
+   * `undefined` as long as the server has given nothing to resume with.
    */
   exportSession(): Uint8Array | undefined {
     const session = this.#stack.resumable;
