@@ -1,6 +1,7 @@
 // What an association gives its handshake to work with.
 
 import type { Milliseconds } from "../base/core.ts";
+import type { EarlyDataChannel } from "./early_data_channel.ts";
 import { type Erasable, erase, type HandshakeIo } from "./handshake.ts";
 import type { HandshakeReliability } from "./handshake_reliability.ts";
 import type { DtlsLimits } from "./limits.ts";
@@ -44,6 +45,7 @@ export interface AssociationParts {
   readonly records: RecordLayer;
   readonly reliability: HandshakeReliability;
   readonly secrets: Secrets;
+  readonly earlyData: EarlyDataChannel;
   readonly now: () => Milliseconds;
   readonly onVersion: (version: DtlsVersion) => void;
   readonly onExpectedEpoch: (epoch: number) => void;
@@ -51,7 +53,7 @@ export interface AssociationParts {
 
 /** Joins the parts into what a handshake is written against. */
 export function handshakeIo(
-  { options, limits, records, reliability, secrets, now, onVersion, onExpectedEpoch }:
+  { options, limits, records, reliability, secrets, earlyData, now, onVersion, onExpectedEpoch }:
     AssociationParts,
 ): HandshakeIo {
   const transcript = new Transcript(options.provider);
@@ -76,6 +78,8 @@ export function handshakeIo(
     sendAfterHandshake: (type, body) => reliability.enqueue({ type, body }),
     sendChangeCipherSpec: () => reliability.sendChangeCipherSpec(records.sealingEpoch),
     installSealer: (sealer) => records.addSealer(sealer),
+    earlyData,
+    installEarlyOpener: (opener) => records.addEarlyOpener(opener),
     installOpener: (opener) => records.addOpener(opener),
     expectEpoch: (epoch) => {
       onExpectedEpoch(epoch);

@@ -14,7 +14,10 @@ import type {
   DtlsServerOptions,
 } from "../dtls/options.ts";
 import { clientVerifier, serverVerifier } from "../dtls/peer_verifier.ts";
+import type { DtlsSession } from "../dtls/session.ts";
+import { TicketKeys } from "../dtls/ticket_keys.ts";
 import { parseIpAddress } from "../dtls/x509/mod.ts";
+import { monotonicNow } from "../net/driver.ts";
 import type { UdpAddress, UdpRuntime } from "../net/socket.ts";
 import {
   type CertificateAndKey,
@@ -58,6 +61,11 @@ export interface ConnectDtlsOptions
   readonly serverName?: string;
   /** What the client may present where the server asks for it, best first. Default: nothing. */
   readonly credentials?: readonly CertificateAndKey[];
+  /**
+   * Takes each session that the server gives, to be the `session` of a later association: it saves the server's proof
+   * and, in DTLS 1.2, a round trip. `encodeSession` makes bytes of one to store.
+   */
+  readonly onSession?: (session: DtlsSession) => void;
   /** Decides about the server's chain, in place of `ca`, `crl` and the server's name. */
   readonly verifyPeer?: DtlsClientOptions["verifyPeer"];
   /** Limits that differ from `DTLS_LIMITS` and `RUNTIME_LIMITS`. */
@@ -65,10 +73,12 @@ export interface ConnectDtlsOptions
 }
 
 /** Options of {@linkcode listenDtls}. */
-export interface ListenDtlsOptions
-  extends
-    SocketOptions,
-    Omit<DtlsServerOptions, ReplacedOption | "credentials" | "verifyPeer" | "connectionId"> {
+export interface ListenDtlsOptions extends
+  SocketOptions,
+  Omit<
+    DtlsServerOptions,
+    ReplacedOption | "credentials" | "verifyPeer" | "connectionId" | "tickets"
+  > {
   /** The address to listen at. Default: `127.0.0.1`. */
   readonly hostname?: string;
   /** The port. Default: one of the system's choice. */
@@ -78,6 +88,11 @@ export interface ListenDtlsOptions
    * name that a client asks for.
    */
   readonly credentials: readonly CertificateAndKey[] | CredentialSelector;
+  /**
+   * Seals and opens session tickets. Default: keys of this endpoint alone, changed every day. `null`: no session is
+   * resumed.
+   */
+  readonly tickets?: TicketKeys | null;
   /** Decides about clients' chains, in place of `ca` and `crl`. */
   readonly verifyPeer?: DtlsServerOptions["verifyPeer"];
   /** Limits that differ from `DTLS_LIMITS`, `ENDPOINT_LIMITS` and `RUNTIME_LIMITS`. */
@@ -113,11 +128,15 @@ export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsCl
   const { credentials, verifyPeer, serverName: _, ...others } = options;
   const serverName = options.serverName ?? options.hostname;
   const core = coreOptions(options);
-  const store = verifyPeer === undefined ? await readTrust(options) : undefined;
+  // Who has a key with the server from elsewhere need not trust any authority.
+  const needsTrust = options.ca !== undefined || (options.externalPsks ?? []).length === 0;
+  const store = verifyPeer === undefined && needsTrust ? await readTrust(options) : undefined;
+  const verifier = verifyPeer ??
+    (store === undefined ? undefined : serverVerifier(() => store, serverName));
   return {
     ...others,
     ...core,
-    verifyPeer: verifyPeer ?? serverVerifier(() => store!, serverName),
+    ...(verifier !== undefined && { verifyPeer: verifier }),
     // RFC 6066 section 3: "Literal IPv4 and IPv6 addresses are not permitted in "HostName"."
     ...(parseIpAddress(serverName) === undefined && { serverName }),
     ...(credentials !== undefined && { credentials: readAll(credentials, core.provider) }),
@@ -126,8 +145,9 @@ export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsCl
 
 /** The core's options of a server. Throws `DtlsError` `bad-option`. */
 export async function serverOptions(options: ListenDtlsOptions): Promise<DtlsServerOptions> {
-  const { credentials, verifyPeer, ...others } = options;
+  const { credentials, verifyPeer, tickets, ...others } = options;
   const core = coreOptions(options);
+  const ticketKeys = tickets === undefined ? new TicketKeys(core, monotonicNow()) : tickets;
   const asksClients = (options.clientCertificate ?? "none") !== "none";
   // A server that asked the public authorities who its clients are would let in everybody.
   if (asksClients && verifyPeer === undefined && options.ca === undefined) {
@@ -142,6 +162,7 @@ export async function serverOptions(options: ListenDtlsOptions): Promise<DtlsSer
     credentials: typeof credentials === "function"
       ? credentials
       : readAll(credentials, core.provider),
+    ...(ticketKeys !== null && { tickets: ticketKeys }),
     ...(verifier !== undefined && { verifyPeer: verifier }),
   };
 }

@@ -3,7 +3,6 @@
 import { suiteParameters } from "../../src/dtls/cipher_suites.ts";
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { utf8Bytes } from "../../src/base/bytes.ts";
-import { nodeProvider } from "../../src/dtls/crypto/node.ts";
 import {
   CipherSuite,
   decodeSession,
@@ -13,7 +12,7 @@ import {
   encodeSession,
   NamedGroup,
   TICKET_LIFETIME_MS,
-  TicketKeys,
+  type TicketKeys,
 } from "../../src/dtls/mod.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
 import {
@@ -25,25 +24,16 @@ import {
   trusting,
 } from "../harness/credentials.ts";
 import { type Change, DtlsPair, type PairOptions } from "../harness/dtls_pair.ts";
-import { Random } from "../harness/random.ts";
+import { type Ends, firstAssociation, sessionsOf, ticketKeys } from "../harness/resumption.ts";
 
-function ticketKeys(seed = 50): TicketKeys {
-  return new TicketKeys({ provider: nodeProvider, entropy: new Random(seed).entropy() }, EPOCH_MS);
-}
-
-/** The sessions that a client was given. */
-function sessionsOf(pair: DtlsPair): DtlsSession[] {
-  return pair.clientEvents.flatMap((event) => event.kind === "session" ? [event.session] : []);
-}
-
-const MUTUAL: Pick<PairOptions, "client" | "server"> = {
+const MUTUAL: Ends = {
   client: { credentials: [credential(CLIENT_CREDENTIAL)], alpn: ["sqp/1"] },
   server: { clientCertificate: "required", alpn: ["sqp/1"] },
 };
 
 /** A first association with these options, and another one that offers its session, with changed ones. */
 function resume(
-  options: Pick<PairOptions, "client" | "server"> & { tickets?: TicketKeys },
+  options: Ends & { tickets?: TicketKeys },
   change: {
     readonly client?: Change<DtlsClientOptions>;
     readonly server?: Change<DtlsServerOptions>;
@@ -53,10 +43,7 @@ function resume(
 ) {
   const tickets = options.tickets ?? ticketKeys();
   const server = { ...options.server, tickets };
-  const first = new DtlsPair({ seed: 1, client: options.client ?? {}, server }).handshake();
-  first.simulation.advance(100);
-  const [session] = sessionsOf(first);
-  assert(session !== undefined, "a session was given");
+  const { first, session } = firstAssociation({ client: options.client ?? {}, server });
   const second = new DtlsPair({
     seed: 2,
     beginMs: first.simulation.now,
