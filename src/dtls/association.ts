@@ -319,7 +319,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
       this.#dropKeys(now);
     });
-    return datagram.isEmpty ? this.#closing?.poll() : datagram.finish();
+    return datagram.finish() ?? this.#closing?.poll();
   }
 
   pollTimeout(): Milliseconds {

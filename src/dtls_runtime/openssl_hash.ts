@@ -10,6 +10,8 @@ interface HashFunction {
   readonly blockBytes: number;
   /** Bytes of SHA256_CTX or SHA512_CTX. */
   readonly stateBytes: number;
+  /** A state for what begins and ends in one call. */
+  readonly scratch: Uint8Array;
   init(state: Uint8Array): void;
   update(state: Uint8Array, bytes: Uint8Array): void;
   final(state: Uint8Array, out: Uint8Array): void;
@@ -24,6 +26,7 @@ function hashFunctions(libcrypto: Libcrypto): Readonly<Record<HashName, HashFunc
       hashBytes: 32,
       blockBytes: 64,
       stateBytes: 112,
+      scratch: new Uint8Array(112),
       init: (state) => check(libcrypto.SHA256_Init(state)),
       update: (state, bytes) => check(libcrypto.SHA256_Update(state, bytes, bytes.length)),
       final: (state, out) => check(libcrypto.SHA256_Final(out, state)),
@@ -32,6 +35,7 @@ function hashFunctions(libcrypto: Libcrypto): Readonly<Record<HashName, HashFunc
       hashBytes: 48,
       blockBytes: 128,
       stateBytes: 216,
+      scratch: new Uint8Array(216),
       init: (state) => check(libcrypto.SHA384_Init(state)),
       update: (state, bytes) => check(libcrypto.SHA384_Update(state, bytes, bytes.length)),
       final: (state, out) => check(libcrypto.SHA384_Final(out, state)),
@@ -40,6 +44,7 @@ function hashFunctions(libcrypto: Libcrypto): Readonly<Record<HashName, HashFunc
       hashBytes: 64,
       blockBytes: 128,
       stateBytes: 216,
+      scratch: new Uint8Array(216),
       init: (state) => check(libcrypto.SHA512_Init(state)),
       update: (state, bytes) => check(libcrypto.SHA512_Update(state, bytes, bytes.length)),
       final: (state, out) => check(libcrypto.SHA512_Final(out, state)),
@@ -62,8 +67,10 @@ class OpensslHash implements Hash {
 
   digest(): Uint8Array {
     // libcrypto ends a hash with its digest, hence the copy.
-    const digest = new Uint8Array(this.#function.hashBytes);
-    this.#function.final(this.#state.slice(), digest);
+    const { hashBytes, scratch, final } = this.#function;
+    const digest = new Uint8Array(hashBytes);
+    scratch.set(this.#state);
+    final(scratch, digest);
     return digest;
   }
 
@@ -72,50 +79,52 @@ class OpensslHash implements Hash {
   }
 }
 
-/** RFC 2104 section 2: "ipad = the byte 0x36 repeated B times, opad = the byte 0x5C repeated B times". */
-const IPAD = 0x36;
-const OPAD = 0x5c;
+/** RFC 2104 section 2: "ipad = the byte 0x36 repeated B times, opad = the byte 0x5C repeated B times"; four at once. */
+const IPAD = 0x3636_3636;
+const OPAD = 0x5c5c_5c5c;
 
 /** HMAC with one hash function. Calls are synchronous, so that its buffers serve all of them. */
 class Hmac {
   readonly #function: HashFunction;
-  readonly #state: Uint8Array;
   readonly #pad: Uint8Array;
+  /** The same bytes as words. */
+  readonly #padWords: Uint32Array;
   readonly #inner: Uint8Array;
 
   constructor(hashFunction: HashFunction) {
     this.#function = hashFunction;
-    this.#state = new Uint8Array(hashFunction.stateBytes);
     this.#pad = new Uint8Array(hashFunction.blockBytes);
+    this.#padWords = new Uint32Array(this.#pad.buffer);
     this.#inner = new Uint8Array(hashFunction.hashBytes);
   }
 
   compute(key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
-    const { blockBytes, hashBytes, init, update, final } = this.#function;
-    const [state, pad, inner] = [this.#state, this.#pad, this.#inner];
+    const { blockBytes, hashBytes, scratch: state, init, update, final } = this.#function;
+    const [pad, words, inner] = [this.#pad, this.#padWords, this.#inner];
+    // After each call the pad is zeros.
     if (key.length > blockBytes) {
       // "Applications that use keys longer than B bytes will first hash the key using H"
       init(state);
       update(state, key);
-      pad.fill(0, hashBytes);
       final(state, pad);
     } else {
       pad.set(key);
-      pad.fill(0, key.length);
     }
     // "H(K XOR opad, H(K XOR ipad, text))"
-    for (let i = 0; i < blockBytes; i++) pad[i]! ^= IPAD;
+    for (let i = 0; i < words.length; i++) words[i]! ^= IPAD;
     init(state);
     update(state, pad);
     for (const part of parts) update(state, part);
     final(state, inner);
-    for (let i = 0; i < blockBytes; i++) pad[i]! ^= IPAD ^ OPAD;
+    for (let i = 0; i < words.length; i++) words[i]! ^= IPAD ^ OPAD;
     init(state);
     update(state, pad);
     update(state, inner);
     const mac = new Uint8Array(hashBytes);
     final(state, mac);
-    for (const secret of [state, pad, inner]) secret.fill(0);
+    state.fill(0);
+    pad.fill(0);
+    inner.fill(0);
     return mac;
   }
 }
@@ -145,8 +154,7 @@ export class OpensslHashes {
 
   /** The hash of one byte string. */
   digest(name: HashName, bytes: Uint8Array): Uint8Array {
-    const { stateBytes, hashBytes, init, update, final } = this.#functions[name];
-    const state = new Uint8Array(stateBytes);
+    const { scratch: state, hashBytes, init, update, final } = this.#functions[name];
     const digest = new Uint8Array(hashBytes);
     init(state);
     update(state, bytes);

@@ -97,7 +97,7 @@ export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsCl
   const { credential, verifyPeer, serverName: _, ...others } = options;
   const serverName = options.serverName ?? options.hostname;
   const core = coreOptions(options);
-  const store = verifyPeer === undefined ? await readTrust(options) : undefined;
+  const store = verifyPeer === undefined ? await readTrust(options, core.provider) : undefined;
   return {
     ...others,
     ...core,
@@ -117,7 +117,9 @@ export async function serverOptions(options: ListenDtlsOptions): Promise<DtlsSer
   if (asksClients && verifyPeer === undefined && options.ca === undefined) {
     throw new DtlsError("bad-option", "ca: whom clients' certificates have to be from is not said");
   }
-  const store = asksClients && verifyPeer === undefined ? await readTrust(options) : undefined;
+  const store = asksClients && verifyPeer === undefined
+    ? await readTrust(options, core.provider)
+    : undefined;
   const verifier = verifyPeer ??
     (store === undefined ? undefined : clientVerifier(() => store));
   return {
