@@ -44,8 +44,9 @@ import {
   sendCertificateVerify,
   sendFinished,
 } from "./handshake_proofs.ts";
+import { settleEarlyData } from "./early_handshake.ts";
 import { EarlySecret } from "./key_schedule.ts";
-import type { DtlsClientOptions } from "./options.ts";
+import type { Credential, DtlsClientOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
 import { readSelectedIdentity } from "./pre_shared_key.ts";
 import type { OfferedPsk } from "./psk_offer.ts";
@@ -105,7 +106,9 @@ export function* clientHandshake13(
 
   const encrypted = yield [HandshakeType.ENCRYPTED_EXTENSIONS];
   io.transcript.add(encrypted);
-  const alpn = acceptEncryptedExtensions(offer, options, decodeEncryptedExtensions(encrypted.body));
+  const extensions = decodeEncryptedExtensions(encrypted.body);
+  const alpn = acceptEncryptedExtensions(offer, options, extensions);
+  settleEarlyData(io, extensions, { session: offer.earlySession, psk, suite, alpn });
 
   const { peerChain, request } = psk === undefined
     ? yield* receiveServerCredential(io, options, offer)
@@ -125,7 +128,7 @@ export function* clientHandshake13(
   io.logSecret("EXPORTER_SECRET", offer.random, exporterSecret);
 
   io.beginFlight();
-  if (request !== undefined) presentCredential(io, options, request);
+  const credential = request && presentCredential(io, options, request);
   sendFinished(io, parameters, clientSecret);
   io.installOpener(trafficOpener(io, 3, suite, trafficSecrets.receive));
   io.expectEpoch(3);
@@ -152,6 +155,7 @@ export function* clientHandshake13(
     alpn,
     serverName,
     peerChain,
+    credential,
     isResumed: psk?.session !== undefined,
     pskIdentity,
     acceptTicket: (body, now) => sessionOfTicket(io.provider, resumable, body, now),
@@ -230,6 +234,7 @@ function* receiveServerHello(
   io.transcript.replaceByHash(suite.hash);
   io.transcript.add(message);
   offer.retry(suite, group, cookie);
+  io.earlyData.settle(false);
   io.beginFlight();
   io.send(HandshakeType.CLIENT_HELLO, offer.encode());
 
@@ -265,6 +270,7 @@ const ENCRYPTED_EXTENSIONS: readonly number[] = [
   ExtensionType.SERVER_NAME,
   ExtensionType.SUPPORTED_GROUPS,
   ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+  ExtensionType.EARLY_DATA,
 ];
 
 function checkHello(hello: ServerHello): void {
@@ -323,7 +329,7 @@ function presentCredential(
   io: HandshakeIo,
   options: DtlsClientOptions,
   request: CertificateRequest,
-): void {
+): Credential | undefined {
   const schemes = requireExtension(
     request.extensions,
     ExtensionType.SIGNATURE_ALGORITHMS,
@@ -335,7 +341,12 @@ function presentCredential(
     readAuthorities,
   );
   const wishes = { version: "1.3", schemes, authorities: authorities ?? [] } as const;
-  const sent = chooseCredential(options.credentials ?? [], wishes);
+  const { credentials = [], isCredentialRequired = false } = options;
+  const sent = chooseCredential(credentials, wishes);
+  if (sent === undefined && isCredentialRequired) {
+    throw new DtlsFault("no-common-parameters", "no credential that the server can verify");
+  }
   io.send(HandshakeType.CERTIFICATE, encodeCertificate(sent?.credential.chain ?? []));
   if (sent !== undefined) sendCertificateVerify(io, "client", sent);
+  return sent?.credential;
 }

@@ -14,6 +14,7 @@ import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { encodeHelloVerifyRequest } from "./handshake_messages_12.ts";
 import type { ClientHello } from "./hello_messages.ts";
 import { type HelloNegotiation, negotiateHello, negotiateVersion } from "./hello_negotiation.ts";
+import { takeEarlyPsk } from "./early_handshake.ts";
 import { negotiateHello12 } from "./hello_negotiation_12.ts";
 import { equalSecrets } from "./key_schedule.ts";
 import type { DtlsServerOptions } from "./options.ts";
@@ -91,6 +92,14 @@ export class CookieExchange {
     const negotiation = negotiateHello(hello, this.#options);
     const cookie = decodeExtension(hello.extensions, ExtensionType.COOKIE, readCookie);
     if (cookie === undefined) {
+      const { messageSeq, body: helloBody } = message;
+      const early = { hello, body: helloBody, address, now };
+      const earlyPsk = messageSeq === 0
+        ? takeEarlyPsk(early, negotiation, this.#options)
+        : undefined;
+      if (earlyPsk !== undefined) {
+        return { kind: "accepted", accepted: { hello, ...message, address, earlyPsk } };
+      }
       const body = this.#retry(hello, message.body, negotiation, address, now);
       return {
         kind: "retry",

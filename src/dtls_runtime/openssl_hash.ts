@@ -13,7 +13,7 @@ interface HashFunction {
   /** A state for what begins and ends in one call. */
   readonly scratch: Uint8Array;
   init(state: Uint8Array): void;
-  update(state: Uint8Array, bytes: Uint8Array): void;
+  update(state: Uint8Array, bytes: Uint8Array, lengthBytes: number): void;
   final(state: Uint8Array, out: Uint8Array): void;
 }
 
@@ -28,7 +28,8 @@ function hashFunctions(libcrypto: Libcrypto): Readonly<Record<HashName, HashFunc
       stateBytes: 112,
       scratch: new Uint8Array(112),
       init: (state) => check(libcrypto.SHA256_Init(state)),
-      update: (state, bytes) => check(libcrypto.SHA256_Update(state, bytes, bytes.length)),
+      update: (state, bytes, lengthBytes) =>
+        check(libcrypto.SHA256_Update(state, bytes, lengthBytes)),
       final: (state, out) => check(libcrypto.SHA256_Final(out, state)),
     },
     sha384: {
@@ -37,7 +38,8 @@ function hashFunctions(libcrypto: Libcrypto): Readonly<Record<HashName, HashFunc
       stateBytes: 216,
       scratch: new Uint8Array(216),
       init: (state) => check(libcrypto.SHA384_Init(state)),
-      update: (state, bytes) => check(libcrypto.SHA384_Update(state, bytes, bytes.length)),
+      update: (state, bytes, lengthBytes) =>
+        check(libcrypto.SHA384_Update(state, bytes, lengthBytes)),
       final: (state, out) => check(libcrypto.SHA384_Final(out, state)),
     },
     sha512: {
@@ -46,7 +48,8 @@ function hashFunctions(libcrypto: Libcrypto): Readonly<Record<HashName, HashFunc
       stateBytes: 216,
       scratch: new Uint8Array(216),
       init: (state) => check(libcrypto.SHA512_Init(state)),
-      update: (state, bytes) => check(libcrypto.SHA512_Update(state, bytes, bytes.length)),
+      update: (state, bytes, lengthBytes) =>
+        check(libcrypto.SHA512_Update(state, bytes, lengthBytes)),
       final: (state, out) => check(libcrypto.SHA512_Final(out, state)),
     },
   };
@@ -62,7 +65,7 @@ class OpensslHash implements Hash {
   }
 
   update(bytes: Uint8Array): void {
-    this.#function.update(this.#state, bytes);
+    this.#function.update(this.#state, bytes, bytes.length);
   }
 
   digest(): Uint8Array {
@@ -83,48 +86,76 @@ class OpensslHash implements Hash {
 const IPAD = 0x3636_3636;
 const OPAD = 0x5c5c_5c5c;
 
+/** Bytes of a text that is put behind the inner pad, so that one call takes both: all that a handshake derives from. */
+const TEXT_ROOM_BYTES = 1_024;
+
 /** HMAC with one hash function. Calls are synchronous, so that its buffers serve all of them. */
 class Hmac {
   readonly #function: HashFunction;
-  readonly #pad: Uint8Array;
-  /** The same bytes as words. */
-  readonly #padWords: Uint32Array;
+  /** K XOR ipad, and the text. */
   readonly #inner: Uint8Array;
+  readonly #innerPad: Uint32Array;
+  /** K XOR opad, and the inner hash. */
+  readonly #outer: Uint8Array;
+  readonly #outerPad: Uint32Array;
+  readonly #innerHash: Uint8Array;
 
   constructor(hashFunction: HashFunction) {
+    const { blockBytes, hashBytes } = hashFunction;
     this.#function = hashFunction;
-    this.#pad = new Uint8Array(hashFunction.blockBytes);
-    this.#padWords = new Uint32Array(this.#pad.buffer);
-    this.#inner = new Uint8Array(hashFunction.hashBytes);
+    this.#inner = new Uint8Array(blockBytes + TEXT_ROOM_BYTES);
+    this.#innerPad = new Uint32Array(this.#inner.buffer, 0, blockBytes / 4);
+    this.#outer = new Uint8Array(blockBytes + hashBytes);
+    this.#outerPad = new Uint32Array(this.#outer.buffer, 0, blockBytes / 4);
+    this.#innerHash = this.#outer.subarray(blockBytes);
   }
 
   compute(key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
     const { blockBytes, hashBytes, scratch: state, init, update, final } = this.#function;
-    const [pad, words, inner] = [this.#pad, this.#padWords, this.#inner];
-    // After each call the pad is zeros.
+    const [inner, outer, innerPad, outerPad] = [
+      this.#inner,
+      this.#outer,
+      this.#innerPad,
+      this.#outerPad,
+    ];
+    // Both are zeros between calls.
     if (key.length > blockBytes) {
       // "Applications that use keys longer than B bytes will first hash the key using H"
       init(state);
-      update(state, key);
-      final(state, pad);
+      update(state, key, key.length);
+      final(state, inner);
     } else {
-      pad.set(key);
+      inner.set(key);
+    }
+    for (let i = 0; i < innerPad.length; i++) {
+      const word = innerPad[i]!;
+      innerPad[i] = word ^ IPAD;
+      outerPad[i] = word ^ OPAD;
     }
     // "H(K XOR opad, H(K XOR ipad, text))"
-    for (let i = 0; i < words.length; i++) words[i]! ^= IPAD;
+    let filledBytes = blockBytes;
     init(state);
-    update(state, pad);
-    for (const part of parts) update(state, part);
-    final(state, inner);
-    for (let i = 0; i < words.length; i++) words[i]! ^= IPAD ^ OPAD;
+    for (const part of parts) {
+      if (filledBytes + part.length > inner.length) {
+        update(state, inner, filledBytes);
+        filledBytes = 0;
+      }
+      if (part.length > inner.length) {
+        update(state, part, part.length);
+      } else {
+        inner.set(part, filledBytes);
+        filledBytes += part.length;
+      }
+    }
+    update(state, inner, filledBytes);
+    final(state, this.#innerHash);
     init(state);
-    update(state, pad);
-    update(state, inner);
+    update(state, outer, blockBytes + hashBytes);
     const mac = new Uint8Array(hashBytes);
     final(state, mac);
     state.fill(0);
-    pad.fill(0);
     inner.fill(0);
+    outer.fill(0);
     return mac;
   }
 }
@@ -157,7 +188,7 @@ export class OpensslHashes {
     const { scratch: state, hashBytes, init, update, final } = this.#functions[name];
     const digest = new Uint8Array(hashBytes);
     init(state);
-    update(state, bytes);
+    update(state, bytes, bytes.length);
     final(state, digest);
     return digest;
   }
