@@ -3,6 +3,7 @@
 // stderr what came of it.
 
 import { DtlsAlertError, DtlsError, DtlsFault } from "../../src/dtls/errors.ts";
+import { ticketKeys } from "./association_options.ts";
 import { runExchange, RunnerGoneError } from "./exchange.ts";
 import { ExpectationError } from "./expectations.ts";
 import { readFlags, type ShimFlags, UnknownFlagError } from "./flags.ts";
@@ -32,7 +33,7 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function runConnections(flags: ShimFlags): Promise<void> {
-  const clock = { nowMs: START_MS };
+  const state = { nowMs: START_MS, tickets: ticketKeys(START_MS) };
   const { initial } = flags;
   const connections = 1 + (initial.number("-resume-count") ?? 0);
   for (let at = 0; at < connections; at++) {
@@ -40,7 +41,7 @@ async function runConnections(flags: ShimFlags): Promise<void> {
     const port = initial.number("-port") ?? 0;
     const connection = await PacketConnection.connect(initial.has("-ipv6"), port, shimId);
     try {
-      await runExchange(at === 0 ? initial : flags.resume, connection, clock);
+      await runExchange(at === 0 ? initial : flags.resume, connection, state, at > 0);
     } finally {
       await connection.close();
     }
