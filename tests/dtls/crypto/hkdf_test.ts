@@ -181,6 +181,22 @@ Deno.test("providers agree on hashes and HMACs of any bytes", () => {
   );
 });
 
+Deno.test("providers agree on HMACs of long parts, wherever one ends", () => {
+  const key = new Uint8Array(32).fill(1);
+  const bytes = Uint8Array.from({ length: 3_000 }, (_, i) => i);
+  for (const name of ["sha256", "sha384"] as const) {
+    for (
+      const first of [0, 1, 63, 64, 900, 1_023, 1_024, 1_025, 1_087, 1_088, 1_089, 1_152, 1_153]
+    ) {
+      for (const second of [0, 1, 100, 1_024, 1_089, 1_800]) {
+        const parts = [bytes.subarray(0, first), bytes.subarray(first, first + second), key];
+        const macs = PROVIDERS.map((provider) => toHex(provider.hmac(name, key, ...parts)));
+        assertEquals(new Set(macs).size, 1, `${first} ${second}`);
+      }
+    }
+  }
+});
+
 Deno.test("digests are plain byte strings, not views of a class of the runtime", () => {
   for (const provider of PROVIDERS) {
     assertEquals(provider.hash("sha256").digest().constructor, Uint8Array);
