@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { toHex, utf8Bytes } from "../../src/base/bytes.ts";
 import {
+  DtlsAssociation,
   DtlsEndpoint,
   DtlsError,
   type DtlsEvent,
@@ -13,7 +14,13 @@ import {
   SingleUseTickets,
 } from "../../src/dtls/mod.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
-import { DtlsPair, type PairOptions, SERVER_DEFAULTS } from "../harness/dtls_pair.ts";
+import {
+  CLIENT_DEFAULTS,
+  closeAfterTest,
+  DtlsPair,
+  type PairOptions,
+  SERVER_DEFAULTS,
+} from "../harness/dtls_pair.ts";
 import { delay, loss } from "../harness/link.ts";
 import { Random } from "../harness/random.ts";
 import { firstAssociation, ticketKeys } from "../harness/resumption.ts";
@@ -257,4 +264,38 @@ Deno.test("early data of a wrong tag, or that comes twice, is noise", () => {
   pair.handshake();
   assertEquals(earlyBytes(pair.serverEvents), [ONE, TWO]);
   assertEquals(pair.server.association!.state, "connected");
+});
+
+Deno.test("a server without an endpoint takes early data once as well", () => {
+  const { first, session, server } = early();
+  const now = first.simulation.now;
+  const random = new Random(3);
+  const options = { ...SERVER_DEFAULTS, ...server, entropy: random.fork().entropy() };
+  const client = closeAfterTest(DtlsAssociation.client({
+    ...CLIENT_DEFAULTS,
+    entropy: random.fork().entropy(),
+    session,
+    offersEarlyData: true,
+  }, now));
+  const flight = [client.pollTransmit(now)!, client.sealEarlyData(ONE)];
+  const taken = [1, 2].map(() => {
+    const association = closeAfterTest(
+      DtlsAssociation.server(options as DtlsServerOptions, undefined, now),
+    );
+    for (const bytes of flight) association.handleDatagram(bytes, now);
+    assertEquals(association.state, "handshaking");
+    const events: DtlsEvent[] = [];
+    for (let event; (event = association.pollEvent()) !== undefined;) events.push(event);
+    return earlyBytes(events);
+  });
+  assertEquals(taken, [[ONE], []]);
+});
+
+Deno.test('RFC 8446 appendix D.3: early data that is answered in an older version "MUST fail"', () => {
+  const versions = { client: { versions: ["1.3", "1.2"] }, server: { versions: ["1.2"] } } as const;
+  const { pair } = early(versions);
+  pair.simulation.advance(100);
+  const failure = pair.clientEvents.at(-1);
+  assert(failure?.kind === "failed" && failure.error instanceof DtlsFault);
+  assertEquals(failure.error.reason, "unsupported-version");
 });
