@@ -93,6 +93,7 @@ export function clientDtlsOptions(
   const serverName = options.serverName ?? host;
   const store = checked("ca", () =>
     new TrustStore({
+      provider,
       trustAnchors: certificatesFromPem(options.ca),
       crls: options.crl === undefined ? [] : crlsFromPem(options.crl),
     }));
