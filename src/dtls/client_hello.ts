@@ -108,6 +108,7 @@ export class ClientOffer {
     const is13Offered = this.versions.includes("1.3");
     if (is13Offered) this.#offer13(options.keyShareGroups);
     this.psks = offerPsks(options, is13Offered ? this.cipherSuites : [], io.now());
+    io.eraseAfterHandshake(this.psks);
     this.earlySession = earlyDataSession(options, this.psks.first, this.cipherSuites);
     if (this.earlySession !== undefined) set.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
   }
