@@ -29,6 +29,8 @@ export interface CongestionController {
   onPacketAcked(packet: AckedPacket, rtt: RttEstimator, limited: boolean, now: Milliseconds): void;
   /** Packets were lost, the last of them sent at `lastSentAt`. Returns whether this began a recovery period. */
   onPacketsLost(lastSentAt: Milliseconds, now: Milliseconds): boolean;
+  /** All packets that the newest recovery period began with have arrived: it was none. */
+  onSpuriousLoss(): void;
   /** All packets of a long time were lost. */
   onPersistentCongestion(): void;
   /** The size of a full packet changed. */
@@ -41,6 +43,8 @@ export class NewReno implements CongestionController {
   ssthresh = Infinity;
   #maxPacketBytes: number;
   #recoveryStartedAt: Milliseconds = -Infinity;
+  /** Window and threshold before the newest recovery period. */
+  #before: { readonly congestionWindow: number; readonly ssthresh: number } | undefined;
 
   constructor(maxPacketBytes: number) {
     this.#maxPacketBytes = maxPacketBytes;
@@ -79,10 +83,19 @@ export class NewReno implements CongestionController {
     // "A sender that is already in a recovery period stays in it and does not reenter it" (section 7.3.2).
     if (lastSentAt <= this.#recoveryStartedAt) return false;
     this.#recoveryStartedAt = now;
+    this.#before = { congestionWindow: this.congestionWindow, ssthresh: this.ssthresh };
     // "a sender MUST set the slow start threshold to half the value of the congestion window" (section 7.3.2).
     this.ssthresh = this.congestionWindow * LOSS_REDUCTION_FACTOR;
     this.congestionWindow = Math.max(this.ssthresh, this.#minimumWindow);
     return true;
+  }
+
+  onSpuriousLoss(): void {
+    if (this.#before === undefined) return;
+    this.congestionWindow = Math.max(this.congestionWindow, this.#before.congestionWindow);
+    this.ssthresh = this.#before.ssthresh;
+    this.#recoveryStartedAt = -Infinity;
+    this.#before = undefined;
   }
 
   onPersistentCongestion(): void {

@@ -10,7 +10,7 @@ import {
   type Role,
   type TransportLimits,
 } from "./limits.ts";
-import type { SentOwner } from "./loss_state.ts";
+import type { SentOwner } from "./sent_packet.ts";
 import type { FrameSource, PacketBuilder } from "./packer.ts";
 
 /** A frame of control information that is written when it is its turn, with what is newest then. */

@@ -52,6 +52,18 @@ export const INITIAL_MESSAGE_BYTES_MAX: number = LIMITS.messageBytesMax;
 export const CONGESTION_WINDOW_PACKETS_MAX = 1_024;
 /** Ack-eliciting packets that may be in flight: half of what one Ack can report. */
 export const PACKETS_IN_FLIGHT_MAX = 1_024;
+/** Lost packets that are remembered, so that one that was only late is noticed ... */
+export const LOST_HISTORY_PACKETS = 1_024;
+/** ... for so many probe timeouts after it was sent. */
+export const LOST_HISTORY_PROBE_TIMEOUTS = 4;
+/** How far late packets may raise the packet threshold ... */
+export const PACKET_THRESHOLD_MAX = 64;
+/** ... and the time threshold ... */
+export const TIME_THRESHOLD_MAX = 2;
+/** ... in steps of so many round-trip times ... */
+export const TIME_THRESHOLD_STEP = 1 / 4;
+/** ... until so many recovery periods in a row had nothing late (as RFC 8985, section 6.2, step 4). */
+export const THRESHOLDS_KEPT_PERIODS = 16;
 /** Packet numbers below the largest received that are told apart; older ones count as duplicates. */
 export const RECEIVED_HISTORY_PACKETS: number = LIMITS.receivedHistoryPackets;
 /** Sent packets without anything to acknowledge (Acks alone) that are remembered. */

@@ -7,41 +7,15 @@ import { TransportFault, TransportFaultCode } from "./fault.ts";
 import {
   ACK_ONLY_HISTORY_PACKETS,
   GRANULARITY_MS,
-  PACKET_THRESHOLD,
+  LOST_HISTORY_PROBE_TIMEOUTS,
   PACKETS_IN_FLIGHT_MAX,
   PERSISTENT_CONGESTION_THRESHOLD,
   PROBES_PER_TIMEOUT,
-  TIME_THRESHOLD,
 } from "./limits.ts";
+import { LostPackets } from "./lost_packets.ts";
+import { ReorderingThresholds } from "./reordering.ts";
 import { RttEstimator } from "./rtt.ts";
-
-/**
- * Whatever was sent and learns what became of it: a message, a stream, a grant of credit. `start` and `end` mean what
- * the owner wants; bytes for messages and streams.
- */
-export interface SentOwner {
-  /** The range has arrived. */
-  onAcked(start: number, end: number): void;
-  /** The range has to be sent again, unless it arrived in another packet or is no longer wanted. */
-  onLost(start: number, end: number): void;
-}
-
-/** A part of an owner that a packet carried. */
-export interface SentFrame {
-  readonly owner: SentOwner;
-  readonly start: number;
-  readonly end: number;
-}
-
-/** A packet that was sent and is neither acknowledged nor lost. */
-export interface SentPacket {
-  readonly number: number;
-  readonly sentAt: Milliseconds;
-  readonly bytes: number;
-  /** Ack-eliciting packets are those in flight; nothing else counts against the congestion window. */
-  readonly ackEliciting: boolean;
-  readonly frames: readonly SentFrame[];
-}
+import type { SentPacket } from "./sent_packet.ts";
 
 /** A run of lost packets in which nothing was acknowledged, for persistent congestion (section 7.6). */
 interface LossRun {
@@ -66,6 +40,8 @@ export class LossState {
   packetsSent = 0;
   packetsAcked = 0;
   packetsLost = 0;
+  /** Those of the lost ones that were acknowledged after all. */
+  packetsLate = 0;
   bytesInFlight = 0;
   ptoCount = 0;
   /** Probes that a probe timeout still wants sent, whatever the congestion window says. */
@@ -75,6 +51,8 @@ export class LossState {
   readonly #congestion: CongestionController;
   readonly #deadLimits: DeadLimits;
   readonly #sent = new Map<number, SentPacket>();
+  readonly #lost = new LostPackets();
+  readonly #thresholds = new ReorderingThresholds();
   #ackOnlyTracked = 0;
   #nextNumber = 0;
   #largestAcked = -1;
@@ -144,6 +122,7 @@ export class LossState {
     }
     this.#largestAcked = Math.max(this.#largestAcked, ack.largest);
     const acked = this.#takeAcked(ack);
+    this.#noticeLate(ack);
     if (acked.length === 0) return;
     const largest = acked.at(-1)!;
     // "the largest acknowledged packet number is newly acknowledged, and [...] at least one of the newly
@@ -170,6 +149,20 @@ export class LossState {
     return acked;
   }
 
+  /**
+   * Notices packets that were declared lost and arrived. Where all packets that a recovery period was entered for did,
+   * its reduction of the window is undone.
+   */
+  #noticeLate(ack: Ack): void {
+    const { late, isPeriodSpurious } = this.#lost.takeAcked(ack);
+    for (const { packet, distance } of late) {
+      this.packetsLate++;
+      this.#thresholds.onLate(distance);
+      for (const { owner, start, end } of packet.frames) owner.onAcked(start, end);
+    }
+    if (isPeriodSpurious) this.#congestion.onSpuriousLoss();
+  }
+
   #remove(packet: SentPacket): void {
     this.#sent.delete(packet.number);
     if (packet.ackEliciting) this.bytesInFlight -= packet.bytes;
@@ -187,37 +180,49 @@ export class LossState {
   #detectLost(now: Milliseconds): void {
     // "max(kTimeThreshold * max(smoothed_rtt, latest_rtt), kGranularity)" (section 6.1.2).
     const lossDelay = Math.max(
-      TIME_THRESHOLD * Math.max(this.rtt.smoothedRtt, this.rtt.latestRtt),
+      this.#thresholds.time * Math.max(this.rtt.smoothedRtt, this.rtt.latestRtt),
       GRANULARITY_MS,
     );
     this.#lossTime = NEVER;
-    let lastLostSentAt = -Infinity;
+    const lost: SentPacket[] = [];
     for (const packet of this.#sent.values()) {
       // "The packet is unacknowledged, in flight, and was sent prior to an acknowledged packet" (section 6.1).
       if (packet.number > this.#largestAcked) break;
       if (
-        packet.number + PACKET_THRESHOLD <= this.#largestAcked || packet.sentAt + lossDelay <= now
+        packet.number + this.#thresholds.packets <= this.#largestAcked ||
+        packet.sentAt + lossDelay <= now
       ) {
         this.#remove(packet);
         this.#extendLossRun(packet);
-        if (!packet.ackEliciting) continue;
-        this.packetsLost++;
-        lastLostSentAt = packet.sentAt;
-        for (const { owner, start, end } of packet.frames) owner.onLost(start, end);
+        if (packet.ackEliciting) lost.push(packet);
       } else if (packet.ackEliciting) {
         this.#lossTime = Math.min(this.#lossTime, packet.sentAt + lossDelay);
       }
     }
-    if (lastLostSentAt !== -Infinity) this.#onCongestion(lastLostSentAt, now);
+    if (lost.length > 0) this.#onLost(lost, now);
   }
 
-  #onCongestion(lastLostSentAt: Milliseconds, now: Milliseconds): void {
+  #onLost(lost: readonly SentPacket[], now: Milliseconds): void {
     // "If the congestion window is reduced immediately, a single packet can be sent prior to reduction"
     // (section 7.3.2).
-    if (this.#congestion.onPacketsLost(lastLostSentAt, now)) this.#recoveryPacketAllowed = true;
+    if (this.#congestion.onPacketsLost(lost.at(-1)!.sentAt, now)) {
+      this.#recoveryPacketAllowed = true;
+      this.#lost.beginPeriod();
+      this.#thresholds.onRecoveryPeriod();
+    }
+    this.#lost.expire(now - this.rtt.probeTimeoutMs * LOST_HISTORY_PROBE_TIMEOUTS);
+    for (const packet of lost) {
+      this.packetsLost++;
+      this.#lost.add(packet, this.#largestAcked);
+      for (const { owner, start, end } of packet.frames) owner.onLost(start, end);
+    }
     const duration = this.rtt.probeTimeoutMs * PERSISTENT_CONGESTION_THRESHOLD;
     if (this.#lossRun.lastSentAt - this.#lossRun.firstSentAt > duration) {
       this.#congestion.onPersistentCongestion();
+      this.#lost.forgetPeriod();
+      // "Endpoints SHOULD set the min_rtt to the newest RTT sample after persistent congestion is established"
+      // (section 5.2).
+      this.rtt.restartMin();
       this.#lossRun.firstSentAt = NEVER;
     }
   }
@@ -280,6 +285,7 @@ export class LossState {
   /** Forgets all packets. */
   close(): void {
     this.#sent.clear();
+    this.#lost.clear();
     this.#ackOnlyTracked = 0;
     this.bytesInFlight = 0;
     this.probesToSend = 0;

@@ -5,7 +5,7 @@ import { encodeFragmentPrefix, FRAGMENT_PREFIX_BYTES } from "../wire/fragment.ts
 import { Flag, MessageType } from "../wire/frame.ts";
 import type { SendCredit } from "./credit.ts";
 import { PART_BYTES_MIN, WHOLE_PAYLOAD_BYTES_MAX } from "./limits.ts";
-import type { SentOwner } from "./loss_state.ts";
+import type { SentOwner } from "./sent_packet.ts";
 import { isCharged } from "./message_limits.ts";
 import type { FrameSource, PacketBuilder } from "./packer.ts";
 import { SendRanges } from "./send_ranges.ts";

@@ -2,7 +2,7 @@
 
 import type { Milliseconds } from "../base/core.ts";
 import { type MessageType, PacketWriter } from "../wire/frame.ts";
-import type { SentFrame, SentOwner, SentPacket } from "./loss_state.ts";
+import type { SentFrame, SentOwner, SentPacket } from "./sent_packet.ts";
 
 /** Collects the frames of one packet. Nothing is allocated before the first frame. */
 export class PacketBuilder {

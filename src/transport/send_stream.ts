@@ -4,7 +4,7 @@ import { encodeStreamDataPrefix, STREAM_DATA_PREFIX_BYTES } from "../wire/stream
 import { encodeStreamEnd, STREAM_END_PREFIX_BYTES } from "../wire/stream_end.ts";
 import { Flag, MessageType } from "../wire/frame.ts";
 import { type ControlFrame, type ControlQueue, SendCredit } from "./credit.ts";
-import type { SentOwner } from "./loss_state.ts";
+import type { SentOwner } from "./sent_packet.ts";
 import type { PacketBuilder } from "./packer.ts";
 import { SendRanges } from "./send_ranges.ts";
 

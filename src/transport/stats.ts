@@ -5,6 +5,8 @@ export interface TransportStats {
   readonly packetsSent: number;
   readonly packetsAcked: number;
   readonly packetsLost: number;
+  /** Those of the lost ones that were acknowledged after all. */
+  readonly packetsLate: number;
   readonly packetsInFlight: number;
   readonly bytesInFlight: number;
   readonly congestionWindow: number;

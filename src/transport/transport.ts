@@ -459,6 +459,7 @@ export class Transport implements Core<TransportEvent> {
       packetsSent: this.#loss.packetsSent,
       packetsAcked: this.#loss.packetsAcked,
       packetsLost: this.#loss.packetsLost,
+      packetsLate: this.#loss.packetsLate,
       packetsInFlight: this.#loss.packetsInFlight,
       bytesInFlight: this.#loss.bytesInFlight,
       congestionWindow: this.#congestion.congestionWindow,
