@@ -20,6 +20,26 @@ export const INITIAL_WINDOW_BYTES = 14_720;
 export const MINIMUM_WINDOW_PACKETS = 2;
 /** What is left of the congestion window after a loss. */
 export const LOSS_REDUCTION_FACTOR = 0.5;
+/** What CUBIC leaves of the window after a loss, and how fast it grows (RFC 9438, sections 4.6 and 5.1). */
+export const CUBIC_BETA = 0.7;
+export const CUBIC_C = 0.4;
+/** HyStart++ compares the minimum of so many samples of a round (RFC 9406, section 4.3) ... */
+export const HYSTART_RTT_SAMPLES = 8;
+/** ... with that of the round before and a part of it ... */
+export const MIN_RTT_DIVISOR = 8;
+/** ... of at least this ... */
+export const HYSTART_RTT_THRESHOLD_MS_MIN = 4;
+/** ... and at most this. */
+export const HYSTART_RTT_THRESHOLD_MS_MAX = 16;
+/** How much slower conservative slow start is, and how many rounds it lasts. */
+export const CSS_GROWTH_DIVISOR = 4;
+export const CSS_ROUNDS = 5;
+/** How much faster than one window in a round trip packets are sent (RFC 9002, section 7.7) ... */
+export const PACING_GAIN = 1.25;
+/** ... and in slow start, where the window doubles in a round trip ... */
+export const PACING_GAIN_SLOW_START = 2;
+/** ... and the time whose packets may go at once: that of a timer of the runtime, and some work. */
+export const PACING_BURST_MS = 2;
 /** Persistent congestion is a loss of everything over so many probe timeouts. */
 export const PERSISTENT_CONGESTION_THRESHOLD = 3;
 /** How long an acknowledgement may be held back (RFC 9000, section 18.2). */
@@ -48,10 +68,10 @@ export const INITIAL_STREAM_CREDIT_BYTES: number = LIMITS.streamCreditInitial;
 /** Message length that both assume until the peer's limits are known. */
 export const INITIAL_MESSAGE_BYTES_MAX: number = LIMITS.messageBytesMax;
 
+/** Ack-eliciting packets that may be in flight: one Ack can report them, and some Acks among them. */
+export const PACKETS_IN_FLIGHT_MAX = 1_920;
 /** The congestion window never exceeds so many packets of full size. */
-export const CONGESTION_WINDOW_PACKETS_MAX = 1_024;
-/** Ack-eliciting packets that may be in flight: half of what one Ack can report. */
-export const PACKETS_IN_FLIGHT_MAX = 1_024;
+export const CONGESTION_WINDOW_PACKETS_MAX: number = PACKETS_IN_FLIGHT_MAX;
 /** Lost packets that are remembered, so that one that was only late is noticed ... */
 export const LOST_HISTORY_PACKETS = 1_024;
 /** ... for so many probe timeouts after it was sent. */

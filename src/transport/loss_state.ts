@@ -78,11 +78,17 @@ export class LossState {
     return this.#sent.size - this.#ackOnlyTracked;
   }
 
+  /** Whether the next packet goes out whatever the congestion window and the pace say. */
+  get isExempt(): boolean {
+    // "unless the packet is sent on a PTO timer expiration [...] or when entering recovery" (section 7).
+    return this.probesToSend > 0 || this.#recoveryPacketAllowed;
+  }
+
   /** Whether a packet of full size may be sent now. */
   maySend(maxPacketBytes: number): boolean {
     // "An endpoint MUST NOT send a packet if it would cause bytes_in_flight [...] to be larger than the congestion
-    // window, unless the packet is sent on a PTO timer expiration [...] or when entering recovery" (section 7).
-    if (this.probesToSend > 0 || this.#recoveryPacketAllowed) return true;
+    // window" (section 7).
+    if (this.isExempt) return true;
     return this.bytesInFlight + maxPacketBytes <= this.#congestion.congestionWindow &&
       // So many that one Ack can report all of them, however small they are.
       this.packetsInFlight < PACKETS_IN_FLIGHT_MAX;
@@ -104,7 +110,7 @@ export class LossState {
     this.#lastElicitingSentAt = packet.sentAt;
     if (this.probesToSend > 0) this.probesToSend--;
     else this.#recoveryPacketAllowed = false;
-    this.#congestion.onPacketSent(packet, this.bytesInFlight);
+    this.#congestion.onPacketSent(packet);
   }
 
   /** Any packet of the peer arrived, so it lives. */

@@ -3,11 +3,13 @@
 import type { Milliseconds } from "../base/core.ts";
 import { ACK_BITMAP_BYTES_MAX, ACK_PREFIX_BYTES } from "../wire/ack.ts";
 import { HEADER_BYTES } from "../wire/frame.ts";
+import type { CongestionController } from "./congestion.ts";
 import type { AckState } from "./ack_state.ts";
 import type { ControlQueue, ReceiveCredit } from "./credit.ts";
 import type { Heartbeats } from "./heartbeats.ts";
 import type { LossState } from "./loss_state.ts";
 import type { MessageSender } from "./message_sender.ts";
+import { Pacer } from "./pacer.ts";
 import { type FrameSource, PacketBuilder } from "./packer.ts";
 import type { SendStreams } from "./send_streams.ts";
 
@@ -17,6 +19,7 @@ const ACK_PACKET_BYTES = HEADER_BYTES + ACK_PREFIX_BYTES + ACK_BITMAP_BYTES_MAX;
 /** What a packet may be made of. */
 export interface SchedulerParts {
   readonly loss: LossState;
+  readonly congestion: CongestionController;
   readonly acks: AckState;
   readonly controls: ControlQueue;
   readonly heartbeats: Heartbeats;
@@ -26,9 +29,10 @@ export interface SchedulerParts {
   readonly receiveCredit: ReceiveCredit;
 }
 
-/** Fills packets. Acks come first, then control, heartbeats, messages and streams. */
+/** Fills packets. Acks come first, then control, heartbeats, messages and streams; and packets keep their pace. */
 export class Scheduler {
   readonly #parts: SchedulerParts;
+  readonly #pacer = new Pacer();
   readonly #sources: readonly FrameSource[];
 
   constructor(parts: SchedulerParts) {
@@ -48,11 +52,13 @@ export class Scheduler {
     now: Milliseconds,
   ): PacketBuilder | undefined {
     const { loss, acks, messages } = this.#parts;
-    const open = loss.maySend(maxPacketBytes);
-    if (open && loss.probesToSend > 0) this.#prepareProbe();
+    this.#pacer.release();
+    const hasWindow = loss.maySend(maxPacketBytes);
+    if (hasWindow && loss.probesToSend > 0) this.#prepareProbe();
     const wants = this.#wantsToSend;
     // Where the window holds nothing back, it is the application or flow control that does (RFC 9002, section 7.8).
-    loss.limited = open && !wants;
+    loss.limited = hasWindow && !wants;
+    const open = hasWindow && wants && this.#isPaced(maxPacketBytes, now);
     const sends = wants && (open || messages.hasUrgent);
     if (!sends && acks.deadline() > now) return undefined;
 
@@ -63,6 +69,25 @@ export class Scheduler {
     if (acks.isPending) acks.write(builder, now);
     if (sends) this.#packFrames(builder, open);
     return builder.isEmpty ? undefined : builder;
+  }
+
+  /** Whether the pace lets a packet go now. */
+  #isPaced(maxPacketBytes: number, now: Milliseconds): boolean {
+    const { loss, congestion } = this.#parts;
+    if (loss.isExempt) return true;
+    const { congestionWindow, ssthresh } = congestion;
+    const { smoothedRtt } = loss.rtt;
+    return this.#pacer.maySend({ congestionWindow, ssthresh, smoothedRtt, maxPacketBytes }, now);
+  }
+
+  /** When a packet may go that the pace holds back. */
+  deadline(): Milliseconds {
+    return this.#pacer.heldUntil;
+  }
+
+  /** An ack-eliciting packet was sent. */
+  onPacketSent(lengthBytes: number): void {
+    this.#pacer.onPacketSent(lengthBytes);
   }
 
   #packFrames(builder: PacketBuilder, open: boolean): void {

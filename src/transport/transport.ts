@@ -15,17 +15,18 @@ import {
   type Packet,
 } from "../wire/frame.ts";
 import { AckState } from "./ack_state.ts";
-import { type CongestionController, NewReno } from "./congestion.ts";
+import type { CongestionController } from "./congestion.ts";
 import { ControlQueue, initialCredit, ReceiveCredit, SendCredit } from "./credit.ts";
+import { Cubic } from "./cubic.ts";
 import type { TransportDrop } from "./drops.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { TransportEvent } from "./events.ts";
 import { TransportFault, TransportFaultCode, TransportLimitError } from "./fault.ts";
+import { checkNoRequest, checkPacketBytes, isAckedAtOnce } from "./frame_rules.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { Inbox, type ReceivedMessage } from "./inbox.ts";
 import {
   INITIAL_MESSAGE_BYTES_MAX,
-  PACKET_BYTES_MIN,
   type PeerLimits,
   type Role,
   type TransportLimits,
@@ -49,7 +50,7 @@ export interface TransportOptions {
   readonly maxPacketBytes: number;
   /** The round-trip time of the path where it is known, in milliseconds; else RFC 9002's guess. */
   readonly initialRttMs?: number;
-  /** The congestion controller; New Reno where there is none. */
+  /** The congestion controller; CUBIC where there is none. */
   readonly congestion?: CongestionController;
 }
 
@@ -81,7 +82,7 @@ export class Transport implements Core<TransportEvent> {
   readonly #heartbeats: Heartbeats;
   readonly #scheduler: Scheduler;
   readonly #events: EventQueue;
-  readonly #deadlines = new Deadlines<"ack" | "loss">();
+  readonly #deadlines = new Deadlines<"ack" | "loss" | "pace">();
   #peerMessageBytesMax = INITIAL_MESSAGE_BYTES_MAX;
   #stopped = false;
   #closed = false;
@@ -95,7 +96,7 @@ export class Transport implements Core<TransportEvent> {
     this.#limits = limits;
     this.#maxPacketBytes = maxPacketBytes;
     this.#sessionIds = new SessionIds(role === "client");
-    this.#congestion = congestion ?? new NewReno(maxPacketBytes);
+    this.#congestion = congestion ?? new Cubic(maxPacketBytes);
     this.#loss = new LossState(this.#congestion, limits);
     this.#loss.onPacketReceived(now);
     if (initialRttMs !== undefined) this.#loss.rtt.setInitial(initialRttMs);
@@ -129,6 +130,7 @@ export class Transport implements Core<TransportEvent> {
     this.#heartbeats = new Heartbeats(limits.heartbeatsMax);
     this.#scheduler = new Scheduler({
       loss: this.#loss,
+      congestion: this.#congestion,
       acks: this.#acks,
       controls: this.#controls,
       heartbeats: this.#heartbeats,
@@ -246,6 +248,7 @@ export class Transport implements Core<TransportEvent> {
     if (this.#stopped) return;
     this.#deadlines.set("ack", this.#acks.deadline());
     this.#deadlines.set("loss", this.#loss.deadline());
+    this.#deadlines.set("pace", this.#scheduler.deadline());
   }
 
   // Sent.
@@ -254,9 +257,13 @@ export class Transport implements Core<TransportEvent> {
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
     if (this.#stopped) return this.#takeFarewell();
     const builder = this.#scheduler.nextPacket(this.#sessionIds.own, this.#maxPacketBytes, now);
-    if (builder === undefined) return undefined;
+    if (builder === undefined) {
+      this.#deadlines.set("pace", this.#scheduler.deadline());
+      return undefined;
+    }
     const { bytes, sent } = builder.finish(now);
     this.#loss.onPacketSent(sent);
+    if (sent.ackEliciting) this.#scheduler.onPacketSent(bytes.length);
     this.#arm();
     return bytes;
   }
@@ -476,25 +483,5 @@ export class Transport implements Core<TransportEvent> {
       sessionBytesReceived: this.#receiveCredit.received,
       sessionBytesConsumed: this.#receiveCredit.consumed,
     };
-  }
-}
-
-/** The end of a stream and the handshake: waiting for more to acknowledge only costs the peer time. */
-function isAckedAtOnce(frame: Frame): boolean {
-  return (frame.flags & Flag.FIN) !== 0 || frame.type === MessageType.HANDSHAKE_REQUEST ||
-    frame.type === MessageType.HANDSHAKE_RESPONSE;
-}
-
-function checkNoRequest(frame: Frame): void {
-  if (frame.requestId === 0) return;
-  throw new TransportFault(
-    TransportFaultCode.UNEXPECTED_MESSAGE,
-    `type ${frame.type} belongs to no request`,
-  );
-}
-
-function checkPacketBytes(maxPacketBytes: number): void {
-  if (maxPacketBytes < PACKET_BYTES_MIN) {
-    throw new RangeError(`packets of ${maxPacketBytes} bytes, at least ${PACKET_BYTES_MIN} wanted`);
   }
 }

@@ -154,8 +154,10 @@ Deno.test("a sender stops at the credit, says so once, and goes on when it gets 
   for (let i = 0; i < 100; i++) {
     const read = script.read();
     if (read !== undefined) frames.push(...read);
-    else {script.write(ack(...Array.from({ length: transport.stats().packetsSent }, (_, n) =>
-        n + 1)));}
+    else {
+      script.advance(20);
+      script.write(ack(...Array.from({ length: transport.stats().packetsSent }, (_, n) => n + 1)));
+    }
   }
   assertEquals(frames.filter((frame) => frame.startsWith("blocked")), ["blocked 2: 66000"]);
   script.write(credit(1, 2, 65_000), credit(1, 2, 66_000));
