@@ -43,6 +43,28 @@ export function fromHex(hex: string): Uint8Array {
   return bytes;
 }
 
+/** The base64 text of a byte string (RFC 4648 section 4), with padding. */
+export function toBase64(bytes: Uint8Array): string {
+  let characters = "";
+  for (const byte of bytes) characters += String.fromCharCode(byte);
+  return btoa(characters);
+}
+
+/**
+ * Reads base64 (RFC 4648 section 4) with its padding, and nothing else: each byte string has one text. Throws
+ * `RangeError` on anything else.
+ */
+export function fromBase64(text: string): Uint8Array {
+  const last = text.slice(-4);
+  // The decoder forgives missing padding, white space, and bits of the last character that mean nothing.
+  const isBase64 = /^[A-Za-z0-9+/]*={0,2}$/.test(text) && text.length % 4 === 0;
+  if (!isBase64 || btoa(atob(last)) !== last) throw new RangeError("not base64");
+  const characters = atob(text);
+  const bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
+  return bytes;
+}
+
 const utf8Encoder = new TextEncoder();
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

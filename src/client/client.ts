@@ -3,7 +3,8 @@
 import { type Milliseconds, NEVER } from "../base/core.ts";
 import type { AddressedCore, AddressedDatagram } from "../base/core.ts";
 import { keyLogLine } from "../dtls/key_log.ts";
-import { addressText, monotonicNow, UdpDriver } from "../net/driver.ts";
+import { monotonicNow, UdpDriver } from "../net/driver.ts";
+import { addressText, type DatagramSocket } from "../net/socket.ts";
 import { openUdpSocket, resolveHost } from "../net/udp.ts";
 import type { ClientSessionEvent } from "../session/client_session.ts";
 import { SESSION_SETTINGS } from "../session/limits.ts";
@@ -99,7 +100,7 @@ export class Client implements AsyncDisposable {
   #reason: SqpError | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(stack: ClientStack, socket: Deno.DatagramConn, address: string) {
+  private constructor(stack: ClientStack, socket: DatagramSocket, address: string) {
     this.#stack = stack;
     this.#driver = new UdpDriver(
       socket,

@@ -21,11 +21,14 @@ import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
 import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions, DtlsVersion } from "./options.ts";
-import { postHandshake } from "./post_handshake.ts";
+import { mayCarryData } from "./key_update.ts";
+import { type MessageHandler, postHandshake } from "./post_handshake.ts";
+import { Rekeying } from "./rekeying.ts";
 import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
 import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
 import { serverHandshake } from "./server_handshake.ts";
 import type { AcceptedHello } from "./server_hello.ts";
+import type { DtlsSession } from "./session.ts";
 
 /** What an association tells the layer above. */
 export type DtlsEvent =
@@ -33,6 +36,8 @@ export type DtlsEvent =
   | { readonly kind: "connected" }
   /** The content of one record of application data. */
   | { readonly kind: "application-data"; readonly bytes: Uint8Array }
+  /** A session that a client may keep and offer later; each is for one use, so that nobody can link several. */
+  | { readonly kind: "session"; readonly session: DtlsSession }
   /** The peer closed the association in order. The last event. */
   | { readonly kind: "closed" }
   /** The association ended by a fault, an alert or a time-out. The last event. */
@@ -65,12 +70,15 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   readonly #reliability: HandshakeReliability;
   readonly #events = new Queue<DtlsEvent>();
   readonly #secrets = new Secrets();
+  readonly #io: HandshakeIo;
   #handshake: Handshake | undefined;
   #expected: readonly HandshakeType[] = [];
   /** The epoch that the next message is to come in. */
   #expectedEpoch = 0;
   #version: DtlsVersion | undefined;
   #result: HandshakeResult | undefined;
+  /** Once connected, in DTLS 1.3. */
+  #rekeying: Rekeying | undefined;
   #state: AssociationState = "handshaking";
   #handshakeDeadline: Milliseconds;
   #now: Milliseconds;
@@ -90,8 +98,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       start.nextSendSeq,
       start.received,
     );
+    this.#io = this.#makeIo();
     this.#guard(() => {
-      this.#handshake = start.handshake(this.#io());
+      this.#handshake = start.handshake(this.#io);
       this.#step(this.#handshake.next());
     });
   }
@@ -170,6 +179,16 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     return this.#result?.peerChain ?? [];
   }
 
+  /** Whether a session was resumed, once connected. */
+  get isResumed(): boolean {
+    return this.#result?.isResumed ?? false;
+  }
+
+  /** The identity of the external PSK that vouched for the peer, in this handshake or before a resumption. */
+  get pskIdentity(): Uint8Array | undefined {
+    return this.#result?.pskIdentity;
+  }
+
   /** The connection ID that the peer's records carry; empty for none. */
   get receiveConnectionId(): Uint8Array {
     return this.#records.receiveConnectionId;
@@ -191,14 +210,44 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   /**
+   * Whether application data has to wait: the sending key is worn out, and the peer has not yet acknowledged the change to
+   * the next one, which began long before.
+   */
+  get isWaitingForKeys(): boolean {
+    return this.#rekeying?.isUnderWay === true && !mayCarryData(this.#records.sealedUse);
+  }
+
+  /**
    * Seals application data into a datagram of its own, at once. Throws {@linkcode DtlsError} when the association
-   * is not connected, the data does not fit a record, or the key is worn out.
+   * is not connected, the data does not fit a record, or the key is worn out (`key-exhausted`).
    */
   sealApplicationData(bytes: Uint8Array): Uint8Array {
-    if (this.#state !== "connected") {
-      throw new DtlsError("not-connected", `the association is ${this.#state}`);
+    this.#checkConnected();
+    if (!mayCarryData(this.#records.sealedUse)) {
+      throw new DtlsError("key-exhausted", "the sending key has reached its limit");
     }
-    return this.#records.sealAlone(ContentType.APPLICATION_DATA, bytes);
+    const datagram = this.#records.sealAlone(ContentType.APPLICATION_DATA, bytes);
+    this.#rekeying?.checkSealed();
+    return datagram;
+  }
+
+  #checkConnected(): void {
+    if (this.#state === "connected") return;
+    throw new DtlsError("not-connected", `the association is ${this.#state}`);
+  }
+
+  /**
+   * Changes the keys that this side sends with (RFC 9147 section 8); `requestPeer` asks the peer to change its own as
+   * well. The new keys are in use once the peer has acknowledged that: the message is there to be polled. Returns false
+   * where a change is under way. Throws {@linkcode DtlsError} when the association is not connected, speaks DTLS 1.2, or
+   * has changed its keys as often as it may.
+   */
+  updateKeys({ requestPeer = false }: { readonly requestPeer?: boolean } = {}): boolean {
+    this.#checkConnected();
+    if (this.#rekeying === undefined) {
+      throw new DtlsError("wrong-version", "DTLS 1.2 has no key updates");
+    }
+    return this.#rekeying.update(requestPeer);
   }
 
   /**
@@ -210,12 +259,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     context: Uint8Array | undefined,
     lengthBytes: number,
   ): Uint8Array {
-    const result = this.#result;
     // In every later state the secret is zeros.
-    if (result === undefined || this.#state !== "connected") {
-      throw new DtlsError("not-connected", `the association is ${this.#state}`);
-    }
-    return result.exportKeyingMaterial(label, context, lengthBytes);
+    this.#checkConnected();
+    return this.#result!.exportKeyingMaterial(label, context, lengthBytes);
   }
 
   /** Closes the association in order: close_notify is there to be polled. Harmless when it is closed. */
@@ -243,9 +289,10 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       return;
     }
     this.#guard(() => {
-      this.#records.openDatagram(bytes, (record) => this.#onRecord(record));
+      this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record));
       if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
       this.#reliability.onDatagramEnd(now);
+      this.#rekeying?.checkForged();
       this.#dropKeys(now);
     });
   }
@@ -295,7 +342,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       case ContentType.APPLICATION_DATA:
         return this.#onApplicationData(record);
       case ContentType.ACK:
-        return this.#reliability.onAck(record.content, record.epoch, this.#now);
+        return this.#onAck(record);
       case ContentType.ALERT:
         return this.#onAlert(record.content);
       default:
@@ -319,7 +366,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
         if (this.#isClient ? this.#records.openingEpoch > 0 : this.#records.isAnyOpened) {
           return this.drops.add("unexpected-plaintext");
         }
-        return this.#reliability.onAck(record.content, 0, this.#now);
+        return this.#onAck(record);
       case ContentType.ALERT:
         if (this.#records.isAnyOpened || record.content.length !== 2) {
           return this.drops.add("unauthenticated-alert");
@@ -329,6 +376,10 @@ export class DtlsAssociation implements Core<DtlsEvent> {
         // Application data without protection, ChangeCipherSpec, anything else: noise.
         return this.drops.add("unexpected-plaintext");
     }
+  }
+
+  #onAck({ content, epoch }: OpenedRecord): void {
+    this.#reliability.onAck(content, epoch, this.#records.sealingEpoch, this.#now);
   }
 
   #onHandshake(record: OpenedRecord): void {
@@ -359,9 +410,36 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient, this.#now);
     this.#pushEvent({ kind: "connected" });
-    const rest = postHandshake(this.#isClient);
+    const rest = postHandshake(this.#postHandshakeHandlers(step.value));
     this.#handshake = rest;
     this.#step(rest.next());
+  }
+
+  /** What takes each message after the handshake. */
+  #postHandshakeHandlers(result: HandshakeResult): ReadonlyMap<HandshakeType, MessageHandler> {
+    const handlers = new Map<HandshakeType, MessageHandler>();
+    const { suite, trafficSecrets } = result;
+    if (trafficSecrets === undefined) return handlers;
+    const rekeying = new Rekeying(
+      this.#io,
+      this.#records,
+      this.#reliability,
+      suite,
+      trafficSecrets,
+    );
+    this.#rekeying = rekeying;
+    handlers.set(HandshakeType.KEY_UPDATE, (body) => rekeying.onKeyUpdate(body));
+    if (this.#isClient) {
+      handlers.set(HandshakeType.NEW_SESSION_TICKET, (body) => this.#onTicket(body));
+    }
+    return handlers;
+  }
+
+  #onTicket(body: Uint8Array): void {
+    const session = this.#result?.acceptTicket?.(body, this.#now);
+    if (session === undefined) return;
+    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
+    this.#pushEvent({ kind: "session", session });
   }
 
   #onApplicationData(record: OpenedRecord): void {
@@ -432,6 +510,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#reliability.stop();
     this.#records.destroy();
     this.#handshake = undefined;
+    this.#rekeying = undefined;
     this.#secrets.erase();
   }
 
@@ -452,7 +531,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#records.dropOldEpochs(now);
   }
 
-  #io(): HandshakeIo {
+  #makeIo(): HandshakeIo {
     return handshakeIo({
       options: this.#options,
       limits: this.#limits,

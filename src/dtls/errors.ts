@@ -24,6 +24,7 @@ const ALERTS = {
   "bad-signature": AlertDescription.DECRYPT_ERROR,
   "bad-finished": AlertDescription.DECRYPT_ERROR,
   "bad-binder": AlertDescription.DECRYPT_ERROR,
+  "too-many-cids-requested": AlertDescription.TOO_MANY_CIDS_REQUESTED,
   "unsupported-version": AlertDescription.PROTOCOL_VERSION,
   "missing-extension": AlertDescription.MISSING_EXTENSION,
   "unsupported-extension": AlertDescription.UNSUPPORTED_EXTENSION,
@@ -49,6 +50,7 @@ export type FaultReason =
   | "bad-signature"
   | "bad-finished"
   | "bad-binder"
+  | "too-many-cids-requested"
   | "unsupported-version"
   | "missing-extension"
   | "unsupported-extension"
@@ -92,9 +94,14 @@ export type LocalReason =
   | "closed"
   | "replaced"
   | "record-too-large"
+  | "no-connection-ids"
+  | "wrong-version"
   | "key-exhausted"
   | "queue-full"
+  | "too-many-messages"
+  | "too-many-key-updates"
   | "forgery-limit"
+  | "idle-timeout"
   | "bad-option"
   | "bad-session"
   | "internal";
@@ -115,6 +122,13 @@ export class DtlsError extends Error {
 
 /** Any error that ends an association. */
 export type AssociationError = DtlsFault | DtlsAlertError | DtlsError;
+
+/** Why an association ended, in a word to count by: the reason, or `alert-` and the peer's alert. */
+export function errorReason(error: AssociationError): string {
+  return error instanceof DtlsAlertError
+    ? `alert-${codePointName(AlertDescription, error.description).toLowerCase()}`
+    : error.reason;
+}
 
 /** The alert that tells the peer of an error: the one place that chooses it. */
 export function alertFor(error: unknown): AlertDescription {

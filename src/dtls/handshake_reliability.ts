@@ -33,6 +33,12 @@ const RETRANSMISSIONS_BEFORE_SMALL = 3;
 /** RFC 9147 section 5.8.2: "1.5 times the measured round trip time". */
 const TIMEOUT_ROUND_TRIPS = 1.5;
 
+/** The epoch of the handshake's protected messages (RFC 9147 section 6.1). */
+const HANDSHAKE_EPOCH = 2;
+
+/** A message_seq has two bytes. RFC 9147 section 5.2 has no way to begin again. */
+const MESSAGE_SEQ_MAX = 2 ** 16 - 1;
+
 /** RFC 6347 section 4.2.4: the last flight is kept for "at least twice the default MSL defined for [TCP]". */
 const LAST_FLIGHT_LIFE_MS = 240_000;
 
@@ -154,11 +160,23 @@ export class HandshakeReliability {
     return this.#flight;
   }
 
+  /** Whether one more message can be sent: each has a number of its own. */
+  get hasNumbers(): boolean {
+    return this.#nextSendSeq + this.#queue.length <= MESSAGE_SEQ_MAX;
+  }
+
+  /** Throws {@linkcode DtlsError} where no more message can be sent. */
+  checkNumbers(): void {
+    if (this.hasNumbers) return;
+    throw new DtlsError("too-many-messages", "the handshake message numbers are used up");
+  }
+
   /**
    * Sends a message after the handshake, reliably, once the flight before it is acknowledged. Throws
-   * {@linkcode DtlsError} where too many wait.
+   * {@linkcode DtlsError} where too many wait, or were sent.
    */
   enqueue(message: QueuedMessage): void {
+    this.checkNumbers();
     if (this.#queue.length >= this.#limits.queuedMessagesMax) {
       throw new DtlsError("queue-full", "too many messages wait to be acknowledged");
     }
@@ -197,6 +215,12 @@ export class HandshakeReliability {
         this.#drops.add("unexpected-plaintext");
         isAnyDiscarded = true;
         continue;
+      }
+      // RFC 9147 section 8: "After sending KeyUpdate in an epoch, implementations MUST NOT send any new post-handshake
+      // messages in that epoch. If a peer violates this rule, the receiving peer MUST treat it as a protocol violation,
+      // send an "unexpected_message" alert".
+      if (this.#isHandshakeOver && record.epoch > 0 && record.epoch < expectedEpoch && !isBegun) {
+        throw new DtlsFault("unexpected-message", "a new handshake message under old keys");
       }
       const outcome = this.#assembler.add(fragment, record.epoch);
       if (outcome === "discarded") {
@@ -243,8 +267,9 @@ export class HandshakeReliability {
   #onDuplicate(fragment: HandshakeFragment, epoch: number, now: Milliseconds): boolean {
     this.#drops.add("duplicate-message");
     // RFC 9147 section 7: for post-handshake messages, and section 5.8.1 for the client's last flight, what arrives
-    // again is acknowledged again.
-    if (this.#isAcking && this.#isHandshakeOver && this.#flight === undefined) {
+    // again is acknowledged again. As long as this side's own last flight is open it is what the peer lacks.
+    const isOver = this.#isHandshakeOver && !this.needsEpoch(HANDSHAKE_EPOCH);
+    if (this.#isAcking && isOver) {
       this.#askForAck();
       return true;
     }
@@ -281,8 +306,14 @@ export class HandshakeReliability {
     if (this.#isAcking) this.#isAckDue = true;
   }
 
-  /** Messages come in a newer epoch from here on; see {@linkcode HandshakeAssembler.dropBefore}. */
+  /**
+   * Messages come in a newer epoch from here on; see {@linkcode HandshakeAssembler.dropBefore}. Throws
+   * {@linkcode DtlsFault} where the peer has begun one in the epoch that its KeyUpdate ends.
+   */
   onNewEpoch(epoch: number): void {
+    if (this.#isHandshakeOver && this.#assembler.isWaiting) {
+      throw new DtlsFault("unexpected-message", "a handshake message after a KeyUpdate");
+    }
     this.#assembler.dropBefore(epoch);
   }
 
@@ -305,9 +336,15 @@ export class HandshakeReliability {
     this.#deadlines.set("ack", now + this.#timeoutMs * ACK_DELAY_FRACTION);
   }
 
-  /** Takes the content of an ACK record. Throws {@linkcode DtlsFault} where it is malformed. */
-  onAck(content: Uint8Array, epoch: number, now: Milliseconds): void {
-    const records = this.#readAck(content, epoch);
+  /**
+   * Takes the content of an ACK record that came in `epoch`, while this side sends in `sendingEpoch`. Throws
+   * {@linkcode DtlsFault} where it is malformed.
+   */
+  onAck(content: Uint8Array, epoch: number, sendingEpoch: number, now: Milliseconds): void {
+    // After the handshake each side updates its keys when it likes, so that the epochs of one say nothing of the
+    // other's: of this side's own are then all that it has reached.
+    const epochMax = this.#isHandshakeOver && epoch > 0 ? Math.max(epoch, sendingEpoch) : epoch;
+    const records = this.#readAck(content, epoch, epochMax);
     const flight = this.#flight;
     if (records === undefined || flight === undefined) return;
     if (records.length === 0) return this.#onEmptyAck(flight);
@@ -319,7 +356,11 @@ export class HandshakeReliability {
   }
 
   /** The record numbers of an ACK, or `undefined` for one that is to be ignored. */
-  #readAck(content: Uint8Array, epoch: number): readonly RecordNumber[] | undefined {
+  #readAck(
+    content: Uint8Array,
+    epoch: number,
+    epochMax: number,
+  ): readonly RecordNumber[] | undefined {
     // RFC 9147 section 7: "Until that point, ACK records received in epoch 0 MUST be ignored."
     if (!this.#isAcking) {
       this.#drops.add("unexpected-plaintext");
@@ -327,7 +368,7 @@ export class HandshakeReliability {
     }
     try {
       const records = decodeAck(content);
-      if (records.every((record) => record.epoch <= epoch)) return records;
+      if (records.every((record) => record.epoch <= epochMax)) return records;
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       if (epoch > 0) throw new DtlsFault("decode-error", error.message, { cause: error });

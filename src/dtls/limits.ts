@@ -35,6 +35,10 @@ export interface DtlsLimits {
   readonly handshakeMsMax: number;
   /** How long keys of an earlier epoch open records: the reordering that is tolerated. */
   readonly oldEpochMs: number;
+  /** Records that one key seals, where its cipher suite allows more (RFC 8446 section 5.5). */
+  readonly sealedRecordsMax: number;
+  /** Records that may fail to open under one key, where its cipher suite allows more (RFC 9147 section 4.5.3). */
+  readonly forgedRecordsMax: number;
   /** Records of one epoch that the replay window remembers. */
   readonly replayWindowRecords: number;
   /** How long an ended association answers what its peer still sends. */
@@ -63,6 +67,8 @@ export const DTLS_LIMITS: DtlsLimits = {
   queuedMessagesMax: 16,
   handshakeMsMax: 120_000,
   oldEpochMs: 240_000,
+  sealedRecordsMax: Infinity,
+  forgedRecordsMax: Infinity,
   replayWindowRecords: 4_096,
   closingMs: 5_000,
   closingAnswersMax: 5,

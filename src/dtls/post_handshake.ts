@@ -1,13 +1,22 @@
-// Messages after the handshake (RFC 8446 section 4.6). Each is acknowledged; what this side has no use for ends there.
+// Messages after the handshake (RFC 8446 section 4.6, RFC 9147 sections 8 and 9). Each is acknowledged, and handed to what
+// it is about.
 
 import { HandshakeType } from "./code_points.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 
-/** Waits for post-handshake messages, without end. */
+/** Takes the body of a message. Throws `DtlsFault` or `DecodeError` where it must not be. */
+export type MessageHandler = (body: Uint8Array) => void;
+
+/** What takes each type of message that may come; a type that is not in it is a fault. */
+export type MessageHandlers = ReadonlyMap<HandshakeType, MessageHandler>;
+
+/** Takes messages after the handshake, without end. */
 export function* postHandshake(
-  isClient: boolean,
+  handlers: MessageHandlers,
 ): Generator<readonly HandshakeType[], never, HandshakeMessage> {
-  // A server's tickets may be ignored: RFC 8446 section 4.6.1 leaves their use to the client.
-  const expected: readonly HandshakeType[] = isClient ? [HandshakeType.NEW_SESSION_TICKET] : [];
-  for (;;) yield expected;
+  const expected = [...handlers.keys()];
+  for (;;) {
+    const { type, body } = yield expected;
+    handlers.get(type as HandshakeType)?.(body);
+  }
 }

@@ -6,7 +6,9 @@ import { EMPTY_BYTES, equalBytes } from "../base/bytes.ts";
 import type { RecordNumber } from "./ack.ts";
 import { DtlsError } from "./errors.ts";
 import type { RecordSink } from "./flight.ts";
+import type { KeyUse } from "./key_update.ts";
 import type { DtlsLimits } from "./limits.ts";
+import { OpeningEpochs } from "./opening_epochs.ts";
 import {
   PLAINTEXT_HEADER_BYTES,
   type RawRecord,
@@ -43,12 +45,9 @@ export interface OpenedRecord extends RecordNumber {
 
 /** The epochs of one association. */
 export class RecordLayer {
-  readonly #limits: DtlsLimits;
   readonly #drops: Counters<DtlsDropReason>;
   readonly #sealers: RecordSealer[] = [];
-  readonly #openers: RecordOpener[] = [];
-  /** When the keys of openers before the newest go. */
-  #oldEpochsUntil: Milliseconds = Infinity;
+  readonly #openers: OpeningEpochs;
   #nextPlaintextNumber: number;
   #isAnyOpened = false;
   #hasUnreadable = false;
@@ -58,8 +57,8 @@ export class RecordLayer {
   sendConnectionId: Uint8Array = EMPTY_BYTES;
 
   constructor(limits: DtlsLimits, drops: Counters<DtlsDropReason>, nextPlaintextNumber = 0) {
-    this.#limits = limits;
     this.#drops = drops;
+    this.#openers = new OpeningEpochs(limits.oldEpochMs, limits.forgedRecordsMax);
     this.#nextPlaintextNumber = nextPlaintextNumber;
   }
 
@@ -70,7 +69,7 @@ export class RecordLayer {
 
   /** The newest epoch that this side opens, 0 before there are keys. */
   get openingEpoch(): number {
-    return this.#openers.at(-1)?.epoch ?? 0;
+    return this.#openers.newest;
   }
 
   /** Whether any protected record of the peer was opened: from then on nothing unprotected ends the association. */
@@ -85,9 +84,21 @@ export class RecordLayer {
     return hadUnreadable;
   }
 
+  /** How many records failed to open under the newest key, and how many may. */
+  get forgedUse(): KeyUse {
+    return this.#openers.newestForged;
+  }
+
+  /** How many records the newest key has sealed, and how many it may. */
+  get sealedUse(): KeyUse {
+    const sealer = this.#sealers.at(-1);
+    if (sealer === undefined) return { records: 0, recordsMax: Infinity };
+    return { records: sealer.nextRecordNumber, recordsMax: sealer.sealedRecordsMax };
+  }
+
   /** When {@linkcode RecordLayer.dropOldEpochs} is due. */
   get oldEpochsUntil(): Milliseconds {
-    return this.#oldEpochsUntil;
+    return this.#openers.pollTimeout();
   }
 
   /**
@@ -99,9 +110,8 @@ export class RecordLayer {
   }
 
   /** Adds the keys of a newer epoch to receive with; those before stay a while for records that were overtaken. */
-  addOpener(opener: RecordOpener, now: Milliseconds): void {
-    if (this.#openers.length > 0) this.#oldEpochsUntil = now + this.#limits.oldEpochMs;
-    this.#openers.push(opener);
+  addOpener(opener: RecordOpener): void {
+    this.#openers.add(opener);
   }
 
   /** Zeroes sealing keys of epochs before the newest that `isNeeded` does not want. */
@@ -116,24 +126,24 @@ export class RecordLayer {
 
   /** Zeroes the keys of epochs before the newest, once their time is over. */
   dropOldEpochs(now: Milliseconds): void {
-    if (now < this.#oldEpochsUntil) return;
-    this.#oldEpochsUntil = Infinity;
-    for (const opener of this.#openers.splice(0, this.#openers.length - 1)) opener.destroy();
+    this.#openers.dropOld(now);
   }
 
   /** Zeroes all keys. */
   destroy(): void {
-    for (const keys of [...this.#sealers, ...this.#openers]) keys.destroy();
-    this.#sealers.length = 0;
-    this.#openers.length = 0;
-    this.#oldEpochsUntil = Infinity;
+    for (const sealer of this.#sealers.splice(0)) sealer.destroy();
+    this.#openers.destroy();
   }
 
   /**
    * Opens the records of a datagram one after the other. Noise is counted; an authenticated record that is
    * malformed throws {@linkcode DtlsFault}, and too many forged ones {@linkcode DtlsError}.
    */
-  openDatagram(datagram: Uint8Array, onRecord: (record: OpenedRecord) => void): void {
+  openDatagram(
+    datagram: Uint8Array,
+    now: Milliseconds,
+    onRecord: (record: OpenedRecord) => void,
+  ): void {
     let at = 0;
     do {
       const record = readRecord(datagram, at, this.receiveConnectionId.length);
@@ -149,28 +159,25 @@ export class RecordLayer {
       if (id !== undefined && !equalBytes(id, this.receiveConnectionId)) {
         return this.#drops.add("connection-id");
       }
-      const opened = this.#open(record);
+      const opened = this.#open(record, now);
       if (opened !== undefined) onRecord(opened);
     } while (at < datagram.length);
   }
 
-  #open(record: RawRecord): OpenedRecord | undefined {
-    // RFC 9147 section 4.2.2: "if the epoch bits do not match those from the current epoch, implementations SHOULD
-    // use the most recent past epoch which has matching bits".
-    const opener = this.#openers.findLast((candidate) => candidate.accepts(record));
+  #open(record: RawRecord, now: Milliseconds): OpenedRecord | undefined {
+    const opener = this.#openers.find(record);
     if (opener === undefined) {
       this.#drops.add("unknown-epoch");
-      this.#hasUnreadable ||= this.#openers.length === 0;
+      this.#hasUnreadable ||= this.#openers.count === 0;
       return undefined;
     }
     const result = opener.open(record);
     if (result.kind !== "opened") {
       this.#drops.add(result.kind);
-      if (opener.isForgeryLimitReached) {
-        throw new DtlsError("forgery-limit", "too many records of one key could not be opened");
-      }
+      if (result.kind === "bad-tag") this.#openers.onForged(opener);
       return undefined;
     }
+    this.#openers.onOpened(opener, now);
     this.#isAnyOpened = true;
     const { recordNumber, type, content } = result;
     return { epoch: opener.epoch, recordNumber, type, content };

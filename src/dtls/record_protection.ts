@@ -19,6 +19,10 @@ export interface RecordSealer {
   readonly epoch: number;
   /** The number that the next record will have. */
   readonly nextRecordNumber: number;
+  /** How many records the key may seal. */
+  readonly sealedRecordsMax: number;
+  /** The connection ID in its records, the peer's; empty for none. Another one is used from the next record on. */
+  connectionId: Uint8Array;
   /** Bytes that a record is longer than its content. */
   readonly overheadBytes: number;
   /**
@@ -35,8 +39,8 @@ export interface RecordOpener {
   readonly epoch: number;
   /** The record number after the largest that was opened. */
   readonly nextRecordNumber: number;
-  /** Whether more records failed to open than the AEAD bears (RFC 9147 section 4.5.3). */
-  readonly isForgeryLimitReached: boolean;
+  /** How many records may fail to open under the key (RFC 9147 section 4.5.3). */
+  readonly forgedRecordsMax: number;
   /** Whether a record's header says that it is of this epoch and form. */
   accepts(record: RawRecord): boolean;
   /**

@@ -29,9 +29,9 @@ function destroyKeys(keys: CiphertextKeys): void {
 /** Seals DTLSCiphertext records of one epoch. */
 export class CiphertextSealer implements RecordSealer {
   readonly epoch: number;
+  readonly sealedRecordsMax: number;
+  connectionId: Uint8Array;
   readonly #keys: CiphertextKeys;
-  readonly #sealedRecordsMax: number;
-  readonly #connectionId: Uint8Array;
   readonly #nonce = new Uint8Array(NONCE_BYTES);
   #nextRecordNumber = 0;
 
@@ -44,8 +44,8 @@ export class CiphertextSealer implements RecordSealer {
   ) {
     this.epoch = epoch;
     this.#keys = keys;
-    this.#sealedRecordsMax = suite.sealedRecordsMax;
-    this.#connectionId = connectionId;
+    this.sealedRecordsMax = suite.sealedRecordsMax;
+    this.connectionId = connectionId;
   }
 
   get nextRecordNumber(): number {
@@ -53,16 +53,16 @@ export class CiphertextSealer implements RecordSealer {
   }
 
   get overheadBytes(): number {
-    return 1 + this.#connectionId.length + 2 + 2 + 1 + this.#keys.aead.tagBytes;
+    return 1 + this.connectionId.length + 2 + 2 + 1 + this.#keys.aead.tagBytes;
   }
 
   seal(datagram: Uint8Array, start: number, type: number, content: Uint8Array): number {
     const recordNumber = this.#nextRecordNumber;
-    if (recordNumber >= this.#sealedRecordsMax) {
+    if (recordNumber >= this.sealedRecordsMax) {
       throw new DtlsError("key-exhausted", "the sending key has reached its limit");
     }
     this.#nextRecordNumber = recordNumber + 1;
-    const id = this.#connectionId;
+    const id = this.connectionId;
     const hasId = id.length > 0;
     let at = start;
     datagram[at++] = UnifiedHeader.FIXED | (hasId ? UnifiedHeader.CONNECTION_ID : 0) |
@@ -100,11 +100,11 @@ export class CiphertextSealer implements RecordSealer {
 /** Opens DTLSCiphertext records of one epoch. */
 export class CiphertextOpener implements RecordOpener {
   readonly epoch: number;
+  readonly forgedRecordsMax: number = FORGED_RECORDS_MAX;
   readonly #keys: CiphertextKeys;
   readonly #window: ReplayWindow;
   readonly #nonce = new Uint8Array(NONCE_BYTES);
   #header = new Uint8Array(32);
-  #forgedRecords = 0;
 
   constructor(epoch: number, keys: CiphertextKeys, replayWindowRecords: number) {
     this.epoch = epoch;
@@ -114,14 +114,6 @@ export class CiphertextOpener implements RecordOpener {
 
   get nextRecordNumber(): number {
     return this.#window.next;
-  }
-
-  /**
-   * RFC 9147 section 4.5.3: "If the number of packets that fail authentication exceeds a limit that is specific
-   * to the AEAD in use, an implementation SHOULD immediately close the connection."
-   */
-  get isForgeryLimitReached(): boolean {
-    return this.#forgedRecords >= FORGED_RECORDS_MAX;
   }
 
   accepts(record: RawRecord): boolean {
@@ -146,10 +138,7 @@ export class CiphertextOpener implements RecordOpener {
     if (check !== "new") return { kind: check };
     fillNonce(this.#nonce, this.#keys.iv, recordNumber);
     const inner = this.#keys.aead.open(this.#nonce, header, record.ciphertext);
-    if (inner === undefined) {
-      this.#forgedRecords++;
-      return { kind: "bad-tag" };
-    }
+    if (inner === undefined) return { kind: "bad-tag" };
     this.#window.accept(recordNumber);
     return openedRecord(inner, recordNumber);
   }

@@ -15,9 +15,10 @@ export function trafficSealer(
   suite: SuiteParameters,
   trafficSecret: Uint8Array,
 ): CiphertextSealer {
+  const sealedRecordsMax = Math.min(suite.sealedRecordsMax, io.limits.sealedRecordsMax);
   return new CiphertextSealer(
     epoch,
-    suite,
+    { ...suite, sealedRecordsMax },
     ciphertextKeys(io, suite, trafficSecret),
     io.sendConnectionId,
   );

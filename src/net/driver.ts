@@ -2,9 +2,7 @@
 
 import { type AddressedCore, type Milliseconds, NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
-
-/** Datagrams that are received before what they bring about is sent, and before other work of the thread. */
-const RECEIVES_PER_TURN_MAX = 64;
+import { addressText, type DatagramSocket, parseAddress, type UdpAddress } from "./socket.ts";
 
 /** Datagrams that are sent before other work of the thread gets its turn. */
 const SENDS_PER_TURN_MAX = 256;
@@ -12,27 +10,12 @@ const SENDS_PER_TURN_MAX = 256;
 /** Sends that the system has not taken yet. */
 const SENDS_OPEN_MAX = 1_024;
 
-/** Bytes of the largest datagram that UDP over IPv4 carries. */
-const DATAGRAM_BYTES_MAX = 65_507;
-
 /** The longest time that one timer is set for; a later deadline takes several. */
 const TIMER_MS_MAX = 2_147_483_647;
 
 /** The time on a monotonic clock, in milliseconds since the Unix epoch. */
 export function monotonicNow(): Milliseconds {
   return performance.timeOrigin + performance.now();
-}
-
-/** A UDP address as text: `host:port`, IPv6 hosts in brackets. */
-export function addressText({ hostname, port }: { hostname: string; port: number }): string {
-  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
-}
-
-function parseAddress(address: string): Deno.NetAddr {
-  const colon = address.lastIndexOf(":");
-  const host = address.slice(0, colon);
-  const hostname = host.startsWith("[") ? host.slice(1, -1) : host;
-  return { transport: "udp", hostname, port: Number(address.slice(colon + 1)) };
 }
 
 /**
@@ -43,11 +26,9 @@ export class UdpDriver {
   /** Failures of the socket, which are as good as lost datagrams, by kind. */
   readonly counters: Counters<"received" | "sent" | "receive-failed" | "send-failed"> =
     new Counters();
-  readonly #socket: Deno.DatagramConn;
+  readonly #socket: DatagramSocket;
   readonly #core: AddressedCore;
   readonly #onTurn: (now: Milliseconds) => void;
-  /** Where the system writes each datagram; what is handed on is a copy of its size. */
-  readonly #buffer = new Uint8Array(DATAGRAM_BYTES_MAX);
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAt: Milliseconds = NEVER;
   #openSends = 0;
@@ -56,21 +37,24 @@ export class UdpDriver {
   readonly #done: Promise<void>;
 
   constructor(
-    socket: Deno.DatagramConn,
+    socket: DatagramSocket,
     core: AddressedCore,
     onTurn: (now: Milliseconds) => void,
   ) {
     this.#socket = socket;
     this.#core = core;
     this.#onTurn = onTurn;
-    this.#done = this.#receive();
+    this.#done = socket.receive({
+      onDatagram: (bytes, from) => this.#onDatagram(bytes, from),
+      onReceiveFailed: () => this.counters.add("receive-failed"),
+    });
     this.wake();
   }
 
   /** Has a turn run soon: call after using the core from outside. Calls of one moment share a turn. */
   wake(): void {
     if (this.#nextTurn !== undefined || this.#isClosed) return;
-    // Datagrams that the socket holds are received in microtasks, so an immediate comes after all of them.
+    // What the socket holds is received in microtasks or in one go, so an immediate comes after all of it.
     this.#nextTurn = setImmediate(() => this.#turn());
   }
 
@@ -87,32 +71,12 @@ export class UdpDriver {
     await this.#done;
   }
 
-  async #receive(): Promise<void> {
-    for (let received = 1; !this.#isClosed; received++) {
-      let datagram: [Uint8Array, Deno.Addr];
-      try {
-        datagram = await this.#socket.receive(this.#buffer);
-      } catch (error) {
-        // A datagram that the system could not give is a lost one; a closed socket is the end.
-        if (this.#isClosed || error instanceof Deno.errors.BadResource) return;
-        this.counters.add("receive-failed");
-        await this.#othersTurn();
-        continue;
-      }
-      const [bytes, from] = datagram;
-      this.counters.add("received");
-      // A core never throws. If it does all the same that is a defect, and not to be hidden.
-      const address = addressText(from as Deno.NetAddr);
-      this.#core.handleDatagram(bytes.slice(), address, monotonicNow());
-      this.wake();
-      // The others of this thread go on only when no microtask is left.
-      if (received % RECEIVES_PER_TURN_MAX === 0) await this.#othersTurn();
-    }
-  }
-
-  /** Resolves after the turn that is due, and whatever else was due before. */
-  #othersTurn(): Promise<void> {
-    return new Promise((resolve) => setImmediate(resolve));
+  #onDatagram(bytes: Uint8Array, from: UdpAddress): void {
+    if (this.#isClosed) return;
+    this.counters.add("received");
+    // A core never throws. If it does all the same that is a defect, and not to be hidden.
+    this.#core.handleDatagram(bytes, addressText(from), monotonicNow());
+    this.wake();
   }
 
   #turn(): void {
@@ -137,7 +101,7 @@ export class UdpDriver {
     this.wake();
   }
 
-  #send(bytes: Uint8Array, to: Deno.NetAddr): void {
+  #send(bytes: Uint8Array, to: UdpAddress): void {
     this.#openSends++;
     this.counters.add("sent");
     this.#socket.send(bytes, to).catch(() => this.counters.add("send-failed")).finally(() => {
@@ -153,7 +117,8 @@ export class UdpDriver {
   /** Sees to it that a turn comes in time. A timer that is early enough stays: what it finds, it is set again for. */
   #arm(now: Milliseconds): void {
     const at = this.#core.pollTimeout();
-    if (at >= this.#timerAt) return;
+    // Sending may have ended all there was, and so closed the driver.
+    if (at >= this.#timerAt || this.#isClosed) return;
     clearTimeout(this.#timer);
     this.#timerAt = at;
     const delayMs = Math.min(Math.max(0, Math.ceil(at - now)), TIMER_MS_MAX);

@@ -1,22 +1,20 @@
-// UDP sockets: the one place that opens them.
+// The UDP of Deno: the one place that opens its sockets.
 
-import { addressText } from "./driver.ts";
-
-/** The address could not be used. */
-export class AddressError extends Error {
-  override readonly name = "AddressError";
-}
-
-/** Whether a text is an IP address rather than a name. */
-function isIpAddress(host: string): boolean {
-  return host.includes(":") || /^\d+\.\d+\.\d+\.\d+$/.test(host);
-}
+import { DenoDatagramSocket } from "./deno_socket.ts";
+import {
+  AddressError,
+  addressText,
+  addressTowards,
+  type DatagramSocket,
+  isIpAddress,
+  isLocalhostName,
+  type UdpRuntime,
+} from "./socket.ts";
 
 /** The IP address of a host. Throws {@linkcode AddressError} for a name that has none. */
 export async function resolveHost(host: string): Promise<string> {
   if (isIpAddress(host)) return host;
-  // RFC 6761 section 6.3: names that end in localhost mean the loopback address, without a question to anybody.
-  if (host === "localhost" || host.endsWith(".localhost")) return "127.0.0.1";
+  if (isLocalhostName(host)) return "127.0.0.1";
   for (const type of ["A", "AAAA"] as const) {
     try {
       const [found] = await Deno.resolveDns(host, type);
@@ -31,21 +29,14 @@ export async function resolveHost(host: string): Promise<string> {
 }
 
 /** A socket of this machine's choice to talk to `peer`, an IP address. */
-export function openUdpSocket(peer: string): Deno.DatagramConn {
-  const isLoopback = peer === "::1" || peer.startsWith("127.");
-  const unspecified = peer.includes(":") ? "::" : "0.0.0.0";
-  const loopback = peer.includes(":") ? "::1" : "127.0.0.1";
-  return Deno.listenDatagram({
-    transport: "udp",
-    hostname: isLoopback ? loopback : unspecified,
-    port: 0,
-  });
+export function openUdpSocket(peer: string): DatagramSocket {
+  return listenUdp(addressTowards(peer), 0);
 }
 
 /** A server's socket. Throws {@linkcode AddressError} where the address cannot be used. */
-export function listenUdp(hostname: string, port: number): Deno.DatagramConn {
+export function listenUdp(hostname: string, port: number): DatagramSocket {
   try {
-    return Deno.listenDatagram({ transport: "udp", hostname, port });
+    return new DenoDatagramSocket(Deno.listenDatagram({ transport: "udp", hostname, port }));
   } catch (error) {
     const text = addressText({ hostname, port });
     if (error instanceof Deno.errors.AddrInUse) {
@@ -59,3 +50,9 @@ export function listenUdp(hostname: string, port: number): Deno.DatagramConn {
     throw new AddressError(`${text} cannot be used: ${error.message}`, { cause: error });
   }
 }
+
+/** The UDP of Deno, which takes `"unstable": ["net"]` in its configuration. */
+export const denoUdp: UdpRuntime = {
+  resolveHost,
+  listen: (hostname, port) => Promise.resolve().then(() => listenUdp(hostname, port)),
+};

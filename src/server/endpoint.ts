@@ -7,9 +7,7 @@ import { Queue } from "../base/queue.ts";
 import { DtlsEndpoint, type EndpointAssociation, type EndpointLimits } from "../dtls/endpoint.ts";
 import type { DtlsServerOptions } from "../dtls/options.ts";
 import type { Principal } from "../session/permissions.ts";
-import { type AssociationError, DtlsAlertError } from "../dtls/errors.ts";
-import { codePointName } from "../base/code_points.ts";
-import { AlertDescription } from "../dtls/code_points.ts";
+import { type AssociationError, errorReason } from "../dtls/errors.ts";
 import type {
   ServerSession,
   ServerSessionEvent,
@@ -251,7 +249,7 @@ export class ServerEndpoint implements AddressedCore {
     const { handshakeError } = client.stack;
     if (handshakeError !== undefined && !client.isFailureTold) {
       client.isFailureTold = true;
-      const reason = handshakeFailureReason(handshakeError);
+      const reason = errorReason(handshakeError);
       this.handshakeFailures.add(reason);
       this.#options.onHandshakeFailed?.(client.address, reason, handshakeError);
     }
@@ -329,13 +327,6 @@ function addDrops(sum: ClientDrops, { stack }: EndpointClient): void {
 
 function addCounts(sum: Counters<string>, part: { snapshot(): Record<string, number> }): void {
   for (const [name, added] of Object.entries(part.snapshot())) sum.add(name, added);
-}
-
-/** Why a handshake came to nothing, in a word. */
-function handshakeFailureReason(error: AssociationError): string {
-  return error instanceof DtlsAlertError
-    ? `alert-${codePointName(AlertDescription, error.description).toLowerCase()}`
-    : error.reason;
 }
 
 function count(counts: Map<string, number>, key: string, change: number): void {

@@ -1,7 +1,7 @@
 // What the commands use of the server.
 
 export { DEFAULT_PORT } from "../wire/protocol.ts";
-export { AddressError } from "../net/udp.ts";
+export { AddressError } from "../net/socket.ts";
 export { type AuthenticationPolicy } from "./authenticator.ts";
 export { createLogger, type LogFormat } from "./log.ts";
 export { Server } from "./server.ts";

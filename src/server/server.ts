@@ -5,7 +5,8 @@ import { describeProvider, fastestProvider } from "../dtls/crypto/composed.ts";
 import { keyLogLine } from "../dtls/key_log.ts";
 import type { DtlsServerOptions } from "../dtls/options.ts";
 import { clientVerifier } from "../dtls/peer_verifier.ts";
-import { addressText, monotonicNow, UdpDriver } from "../net/driver.ts";
+import { monotonicNow, UdpDriver } from "../net/driver.ts";
+import { addressText, type DatagramSocket } from "../net/socket.ts";
 import { listenUdp } from "../net/udp.ts";
 import type { Engine, EngineStatus } from "../query/engine.ts";
 import { SESSION_SETTINGS } from "../session/limits.ts";
@@ -47,7 +48,7 @@ export interface ServerConfig {
 /** A running server. */
 export class Server implements AsyncDisposable {
   readonly #config: ServerConfig;
-  readonly #socket: Deno.DatagramConn;
+  readonly #socket: DatagramSocket;
   readonly #endpoint: ServerEndpoint;
   readonly #service: Service;
   readonly #driver: UdpDriver;
@@ -55,7 +56,7 @@ export class Server implements AsyncDisposable {
   #refreshing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(config: ServerConfig, files: TrustFiles, socket: Deno.DatagramConn) {
+  private constructor(config: ServerConfig, files: TrustFiles, socket: DatagramSocket) {
     this.#config = config;
     this.#socket = socket;
     const now = monotonicNow;
@@ -105,7 +106,7 @@ export class Server implements AsyncDisposable {
 
   /** Where it listens, as `host:port`. */
   get address(): string {
-    return addressText(this.#socket.addr as Deno.NetAddr);
+    return addressText(this.#socket.address);
   }
 
   /** Which provider each cryptographic primitive comes from, as lines for a person. */

@@ -1,6 +1,6 @@
 // Starts a server from what an operator says: addresses, folders and files, with everything made that is missing.
 
-import { AddressError } from "../net/udp.ts";
+import { AddressError } from "../net/socket.ts";
 import type { Engine } from "../query/engine.ts";
 import { openSqliteEngine } from "../query/mod.ts";
 import { type Permission, PERMISSIONS } from "../session/permissions.ts";

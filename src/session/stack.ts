@@ -419,7 +419,7 @@ class Outgoing {
     transport: Transport,
     now: Milliseconds,
   ): Uint8Array | undefined {
-    if (association.state !== "connected") return undefined;
+    if (association.state !== "connected" || association.isWaitingForKeys) return undefined;
     const packet = transport.pollTransmit(now);
     if (packet === undefined) return undefined;
     try {
@@ -444,5 +444,7 @@ function stackTimeout(
 ): Milliseconds {
   const own = association.pollTimeout();
   if (association.state !== "connected") return own;
-  return Math.min(own, transport?.pollTimeout() ?? NEVER, session?.pollTimeout() ?? NEVER);
+  // What the transport would send now it cannot.
+  const ofTransport = association.isWaitingForKeys ? NEVER : transport?.pollTimeout() ?? NEVER;
+  return Math.min(own, ofTransport, session?.pollTimeout() ?? NEVER);
 }

@@ -22,8 +22,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     packages: ["node:crypto", "node:buffer"],
   },
   query: { folders: ["base", "wire"], packages: ["node:sqlite", "node:path"] },
-  net: { folders: ["base"], packages: [] },
-  dtls_runtime: { folders: ["base", "dtls", "net"], packages: [] },
+  net: { folders: ["base"], packages: ["node:dgram", "node:dns/promises"] },
+  dtls_runtime: { folders: ["base", "dtls", "net"], packages: ["node:tls"] },
   server: {
     folders: ["base", "dtls", "wire", "transport", "session", "query", "net", "dtls_runtime"],
     packages: ["@peculiar/x509", "reflect-metadata", "jose", "node:crypto", "node:buffer"],

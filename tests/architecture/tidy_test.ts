@@ -106,7 +106,7 @@ const RULES: readonly Rule[] = [
     name: "a file opens with a comment that says what it is for",
     applies: inSrc,
     find: ({ text }) =>
-      /^\/\/ (?!deno-).{20,}\n|^\/\*\*\n \* .{20,}\n[^/]*@module/.test(text) ? [] : [1],
+      /^\/\/ (?!deno-).{20,}\n|^\/\*\*\n \* .{20,}\n(?:(?!\*\/)[^])*@module/.test(text) ? [] : [1],
     bad: [
       'import "./b.ts";\n',
       "//\n",

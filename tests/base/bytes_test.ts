@@ -4,7 +4,9 @@ import {
   concatBytes,
   EMPTY_BYTES,
   equalBytes,
+  fromBase64,
   fromHex,
+  toBase64,
   toHex,
   utf8Bytes,
   utf8Text,
@@ -25,6 +27,33 @@ Deno.test("what toHex writes, fromHex reads, in either case and with white space
 Deno.test("what is not hexadecimal is a RangeError, not a wrong byte", () => {
   for (const text of ["0", "000", "0g", "0x00", "-1", "é0"]) {
     assertThrows(() => fromHex(text), RangeError);
+  }
+});
+
+Deno.test("what toBase64 writes, fromBase64 reads: it is what the runtime writes", () => {
+  fc.assert(fc.property(bytes, (value) => {
+    assertEquals(toBase64(value), value.toBase64());
+    assertEquals(fromBase64(toBase64(value)), value);
+  }));
+});
+
+Deno.test("what is not the one base64 text of its bytes is a RangeError", () => {
+  for (
+    const text of [
+      "A",
+      "AA",
+      "AAA",
+      "AB==",
+      "AAB=",
+      "A===",
+      "====",
+      "AA==AA==",
+      "AA A",
+      "A-_A",
+      "é",
+    ]
+  ) {
+    assertThrows(() => fromBase64(text), RangeError, "", text);
   }
 });
 

@@ -48,7 +48,7 @@ function receiver(
     );
     const numberCipher = nodeProvider.recordNumberCipher(aead, recordNumberKey);
     const keys = { aead: nodeProvider.aead(aead, key), numberCipher, iv };
-    records.addOpener(new CiphertextOpener(epoch, keys, 64), 0);
+    records.addOpener(new CiphertextOpener(epoch, keys, 64));
   }
   closeAfterTest({ close: () => records.destroy() });
   return records;
@@ -117,7 +117,7 @@ for (const capture of [WOLFSSL_CAPTURE, PION_CAPTURE]) {
 
     for (const [from, hex] of capture.datagrams) {
       const { records, assembler } = ends[from];
-      records.openDatagram(fromHex(hex), (record) => {
+      records.openDatagram(fromHex(hex), 0, (record) => {
         if (record.type === ContentType.ACK) {
           seen.push(`${from} ACK of ${decodeAck(record.content).length}`);
         } else if (record.type === ContentType.HANDSHAKE) {

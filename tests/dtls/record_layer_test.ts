@@ -9,7 +9,7 @@ import { ContentType } from "../../src/dtls/code_points.ts";
 import { nodeProvider } from "../../src/dtls/crypto/node.ts";
 import { DtlsError, DtlsFault } from "../../src/dtls/errors.ts";
 import { trafficKeys } from "../../src/dtls/key_schedule.ts";
-import { DTLS_LIMITS } from "../../src/dtls/limits.ts";
+import { DTLS_LIMITS, type DtlsLimits } from "../../src/dtls/limits.ts";
 import {
   type DtlsDropReason,
   type OpenedRecord,
@@ -40,13 +40,20 @@ function recordKeys(secret: Uint8Array, suite: number): CiphertextKeys {
 /** A receiver with keys for epochs, and a sender that may use them in any form. */
 class Receiver {
   readonly drops = new Counters<DtlsDropReason>();
-  readonly records = new RecordLayer(DTLS_LIMITS, this.drops);
+  readonly records: RecordLayer;
   readonly opened: OpenedRecord[] = [];
+  now = 0;
   readonly #kits = new Map<number, RecordKit>();
   readonly #suite: number;
   readonly #windowRecords: number;
 
-  constructor(epochs: readonly number[] = [3], suite = 0x1301, windowRecords = 64) {
+  constructor(
+    epochs: readonly number[] = [3],
+    suite = 0x1301,
+    windowRecords = 64,
+    limits: Partial<DtlsLimits> = {},
+  ) {
+    this.records = new RecordLayer({ ...DTLS_LIMITS, ...limits }, this.drops);
     this.#suite = suite;
     this.#windowRecords = windowRecords;
     for (const epoch of epochs) this.addEpoch(epoch);
@@ -56,7 +63,7 @@ class Receiver {
   addEpoch(epoch: number): void {
     const secret = new Uint8Array(this.#suite === 0x1302 ? 48 : 32).fill(epoch);
     const keys = recordKeys(secret, this.#suite);
-    this.records.addOpener(new CiphertextOpener(epoch, keys, this.#windowRecords), 0);
+    this.records.addOpener(new CiphertextOpener(epoch, keys, this.#windowRecords));
     this.#kits.set(epoch, new RecordKit(secret, this.#suite));
   }
 
@@ -68,7 +75,11 @@ class Receiver {
   /** Opens a datagram; the numbers of the records that came out of it. */
   receive(...records: Uint8Array[]): number[] {
     const before = this.opened.length;
-    this.records.openDatagram(concatBytes(...records), (record) => this.opened.push(record));
+    this.records.openDatagram(
+      concatBytes(...records),
+      this.now,
+      (record) => this.opened.push(record),
+    );
     return this.opened.slice(before).map(({ recordNumber }) => recordNumber);
   }
 }
@@ -209,13 +220,55 @@ Deno.test('"the most recent past epoch which has matching bits", and none for ep
   assertEquals(receiver.drops.snapshot(), { "bad-tag": 1, "unknown-epoch": 1 });
 });
 
-Deno.test("keys of epochs before the newest go when their time is over", () => {
-  const receiver = new Receiver([2, 3]);
-  receiver.records.dropOldEpochs(DTLS_LIMITS.oldEpochMs - 1);
-  assertEquals(receiver.receive(receiver.seal({ epoch: 2, number: 0 })), [0]);
-  receiver.records.dropOldEpochs(DTLS_LIMITS.oldEpochMs);
-  assertEquals(receiver.receive(receiver.seal({ epoch: 2, number: 1 })), []);
-  assertEquals(receiver.receive(receiver.seal({ number: 0 })), [0]);
+Deno.test("keys of an epoch go a while after the first record of a newer one, each at its own time", () => {
+  const receiver = new Receiver([3, 4]);
+  const { oldEpochMs } = DTLS_LIMITS;
+  receiver.receive(receiver.seal({ epoch: 3, number: 0 }));
+  assertEquals(receiver.records.oldEpochsUntil, Infinity);
+  receiver.now = 1_000;
+  receiver.receive(receiver.seal({ epoch: 4, number: 0 }));
+  receiver.addEpoch(5);
+  receiver.now = 5_000;
+  receiver.receive(receiver.seal({ epoch: 5, number: 0 }));
+  receiver.records.dropOldEpochs(1_000 + oldEpochMs - 1);
+  assertEquals(receiver.receive(receiver.seal({ epoch: 3, number: 1 })), [1]);
+  assertEquals(receiver.records.oldEpochsUntil, 1_000 + oldEpochMs);
+  receiver.records.dropOldEpochs(1_000 + oldEpochMs);
+  assertEquals(receiver.receive(receiver.seal({ epoch: 3, number: 2 })), []);
+  assertEquals(receiver.receive(receiver.seal({ epoch: 4, number: 1 })), [1]);
+  receiver.records.dropOldEpochs(5_000 + oldEpochMs);
+  assertEquals(receiver.receive(receiver.seal({ epoch: 4, number: 2 })), []);
+  assertEquals(receiver.receive(receiver.seal({ epoch: 5, number: 1 })), [1]);
+  assertEquals(receiver.records.oldEpochsUntil, Infinity);
+});
+
+Deno.test("at most three epochs before the newest have keys: a header has two bits of the epoch", () => {
+  const receiver = new Receiver([3, 4, 5, 6]);
+  assertEquals(receiver.receive(receiver.seal({ epoch: 3, number: 0 })), [0]);
+  receiver.addEpoch(7);
+  assertEquals(receiver.receive(receiver.seal({ epoch: 3, number: 1 })), []);
+  assertEquals(receiver.receive(receiver.seal({ epoch: 4, number: 0 })), [0]);
+});
+
+Deno.test("forged records: of the newest epoch an error at the limit, of an earlier one its keys go", () => {
+  const receiver = new Receiver([3, 4], 0x1301, 64, { forgedRecordsMax: 3 });
+  const forge = (epoch: number, number: number) => {
+    const record = receiver.seal({ epoch, number });
+    record[record.length - 1]! ^= 1;
+    return receiver.receive(record);
+  };
+  for (let number = 0; number < 2; number++) forge(3, number);
+  assertEquals(receiver.receive(receiver.seal({ epoch: 3, number: 9 })), [9]);
+  forge(3, 2);
+  assertEquals(receiver.receive(receiver.seal({ epoch: 3, number: 10 })), []);
+  assertEquals(receiver.drops.snapshot(), { "bad-tag": 3, "unknown-epoch": 1 });
+  for (let number = 0; number < 2; number++) forge(4, number);
+  assertEquals(receiver.records.forgedUse, { records: 2, recordsMax: 3 });
+  // A replay was never opened: it is no attempt to forge.
+  const good = receiver.seal({ epoch: 4, number: 5 });
+  receiver.receive(good);
+  receiver.receive(good);
+  assertEquals(assertThrows(() => forge(4, 2), DtlsError).reason, "forgery-limit");
 });
 
 Deno.test("only records with the connection ID that was agreed on; another one ends the datagram", () => {

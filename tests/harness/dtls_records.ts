@@ -13,7 +13,8 @@ import {
   readHandshakeFragment,
 } from "../../src/dtls/handshake_fragment.ts";
 import type { KeyLogLabel } from "../../src/dtls/key_log.ts";
-import { trafficKeys } from "../../src/dtls/key_schedule.ts";
+import { nextTrafficSecret, trafficKeys } from "../../src/dtls/key_schedule.ts";
+import { encodeNewSessionTicket } from "../../src/dtls/new_session_ticket.ts";
 import { PLAINTEXT_HEADER_BYTES, writePlaintextRecord } from "../../src/dtls/record.ts";
 
 /** The form of a record: everything that a sender is free to choose. */
@@ -112,16 +113,40 @@ export function loggedSecret(keyLog: readonly string[], label: KeyLogLabel): Uin
   return fromHex(line.split(" ")[2]!);
 }
 
-/** The kit of an end's records in epoch 2 or 3, from a key log. */
+/** The kit of an end's records in epoch 2 or one after, from a key log. */
 export function recordKit(
   keyLog: readonly string[],
   from: "client" | "server",
-  epoch: 2 | 3,
-  suite?: number,
+  epoch: number,
+  suite = 0x1301,
 ): RecordKit {
   const end = from === "client" ? "CLIENT" : "SERVER";
   const label = epoch === 2 ? `${end}_HANDSHAKE_TRAFFIC_SECRET` : `${end}_TRAFFIC_SECRET_0`;
-  return new RecordKit(loggedSecret(keyLog, label as KeyLogLabel), suite);
+  let secret = loggedSecret(keyLog, label as KeyLogLabel);
+  const parameters = { provider: nodeProvider, hash: suiteParameters(suite)!.hash };
+  for (let at = 3; at < epoch; at++) secret = nextTrafficSecret(parameters, secret);
+  return new RecordKit(secret, suite);
+}
+
+/** Epochs after key updates that are tried to open what was seen. */
+const SEEN_EPOCH_MAX = 20;
+
+/** Opens a record in the first epoch with these low bits that fits. */
+function openSeen(
+  record: Uint8Array,
+  from: "client" | "server",
+  keyLog: readonly string[],
+  { suite, idBytes = 0 }: { readonly suite?: number; readonly idBytes?: number },
+): SeenRecord | undefined {
+  const bits = record[0]! & 3;
+  for (let epoch = bits < 2 ? bits + 4 : bits; epoch <= SEEN_EPOCH_MAX; epoch += 4) {
+    const opened = recordKit(keyLog, from, epoch, suite).open(record, idBytes);
+    if (opened === undefined) continue;
+    const { inner, number } = opened;
+    const end = inner.findLastIndex((byte) => byte !== 0);
+    return { epoch, number, type: inner[end]!, content: inner.subarray(0, end) };
+  }
+  return undefined;
 }
 
 /** Opens every record of a datagram with the secrets of a key log. Throws for one that does not open. */
@@ -129,7 +154,7 @@ export function seeRecords(
   datagram: Uint8Array,
   from: "client" | "server",
   keyLog: readonly string[],
-  { suite, idBytes = 0 }: { readonly suite?: number; readonly idBytes?: number } = {},
+  form: { readonly suite?: number; readonly idBytes?: number } = {},
 ): SeenRecord[] {
   const seen: SeenRecord[] = [];
   const reader = new ByteReader(datagram);
@@ -142,15 +167,13 @@ export function seeRecords(
       seen.push({ epoch, number: reader.u48(), type: first, content: reader.opaque(2) });
       continue;
     }
-    const epoch = first & 3;
-    reader.bytes(idBytes + 2);
+    reader.bytes((form.idBytes ?? 0) + 2);
     reader.opaque(2);
-    const kit = recordKit(keyLog, from, epoch as 2 | 3, suite);
-    const opened = kit.open(datagram.subarray(start, reader.offset), idBytes);
-    if (opened === undefined) throw new Error(`a record of epoch ${epoch} does not open`);
-    const { inner, number } = opened;
-    const end = inner.findLastIndex((byte) => byte !== 0);
-    seen.push({ epoch, number, type: inner[end]!, content: inner.subarray(0, end) });
+    const opened = openSeen(datagram.subarray(start, reader.offset), from, keyLog, form);
+    if (opened === undefined) {
+      throw new Error(`a record with the first byte ${first} does not open`);
+    }
+    seen.push(opened);
   }
   return seen;
 }
@@ -199,3 +222,12 @@ export function handshakeMessage(
 ): Uint8Array {
   return encodeHandshakeFragment({ type, messageSeq, body }, offset, lengthBytes);
 }
+
+/** The body of a NewSessionTicket that a client has no use for: 40 bytes, of no lifetime. */
+export const TICKET_BODY: Uint8Array = encodeNewSessionTicket({
+  lifetimeSeconds: 0,
+  ageAdd: 0,
+  nonce: new Uint8Array(0),
+  ticket: new Uint8Array(27),
+  earlyDataBytesMax: 0,
+});

@@ -4,7 +4,8 @@ import { connect, type ConnectOptions, SqpError } from "../../src/client/mod.ts"
 import { clientDtlsOptions, sessionCredential } from "../../src/client/options.ts";
 import type { Milliseconds } from "../../src/base/core.ts";
 import type { DtlsClientOptions } from "../../src/dtls/options.ts";
-import { addressText, monotonicNow, UdpDriver } from "../../src/net/driver.ts";
+import { monotonicNow, UdpDriver } from "../../src/net/driver.ts";
+import { addressText } from "../../src/net/socket.ts";
 import { openUdpSocket } from "../../src/net/udp.ts";
 import type { ClientSessionEvent } from "../../src/session/client_session.ts";
 import { SESSION_SETTINGS } from "../../src/session/limits.ts";

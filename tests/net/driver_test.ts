@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type AddressedDatagram, NEVER } from "../../src/base/core.ts";
 import { UdpDriver } from "../../src/net/driver.ts";
+import { DenoDatagramSocket } from "../../src/net/deno_socket.ts";
 
 const PEER: Deno.NetAddr = { transport: "udp", hostname: "192.0.2.1", port: 50_000 };
 
@@ -52,7 +53,7 @@ class Echo {
       pollTimeout: () => NEVER,
     };
     this.driver = new UdpDriver(
-      this.socket as unknown as Deno.DatagramConn,
+      new DenoDatagramSocket(this.socket as unknown as Deno.DatagramConn),
       core,
       () => void this.receivedByTurn.push(this.#waiting.length),
     );

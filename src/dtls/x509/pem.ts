@@ -1,6 +1,7 @@
 // PEM (RFC 7468): certificates, revocation lists and private keys as text.
 
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { fromBase64, toBase64 } from "../../base/bytes.ts";
 
 /** Why a PEM text cannot be used. */
 export type PemErrorReason = "malformed" | "missing" | "encrypted" | "too-large" | "bad-key";
@@ -74,18 +75,16 @@ function decodeBlock({ label, lines }: { label: string; lines: string[] }): PemB
   }
   const base64 = lines.join("").replace(/[ \t]/g, "");
   try {
-    if (base64 === "" || !/^[A-Za-z0-9+/]+={0,2}$/.test(base64)) {
-      throw new SyntaxError("not base64");
-    }
-    return { label, der: Uint8Array.fromBase64(base64, { lastChunkHandling: "strict" }) };
-  } catch {
-    throw new PemError("malformed", `${label} is not base64`);
+    if (base64 !== "") return { label, der: fromBase64(base64) };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
   }
+  throw new PemError("malformed", `${label} is not base64`);
 }
 
 /** A PEM block with lines of 64 characters and a newline at its end. */
 export function pemText(label: string, der: Uint8Array): string {
-  const lines = der.toBase64().match(/.{1,64}/g) ?? [];
+  const lines = toBase64(der).match(/.{1,64}/g) ?? [];
   return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
 }
 

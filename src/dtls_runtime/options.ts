@@ -1,0 +1,129 @@
+// What people say to have an association or an endpoint on a socket, and what becomes of it for the core.
+
+import type { Entropy } from "../base/core.ts";
+import { fastestProvider } from "../dtls/crypto/composed.ts";
+import type { CryptoProvider } from "../dtls/crypto/provider.ts";
+import type { EndpointLimits } from "../dtls/endpoint.ts";
+import { type AssociationError, DtlsError } from "../dtls/errors.ts";
+import { keyLogLine } from "../dtls/key_log.ts";
+import type { DtlsLimits } from "../dtls/limits.ts";
+import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions } from "../dtls/options.ts";
+import { clientVerifier, serverVerifier } from "../dtls/peer_verifier.ts";
+import { parseIpAddress } from "../dtls/x509/mod.ts";
+import type { UdpAddress, UdpRuntime } from "../net/socket.ts";
+import {
+  type CertificateAndKey,
+  readCredential,
+  readTrust,
+  type TrustOptions,
+} from "./credentials.ts";
+import type { RuntimeLimits } from "./limits.ts";
+
+/** Options of the core that have a default here, or another form. */
+export type ReplacedOption = "provider" | "entropy" | "keyLog" | "limits";
+
+/** Options of both sides that the core does not have. */
+export interface SocketOptions extends TrustOptions {
+  /** Where the cryptographic primitives come from. Default: the fastest of those that need no permission. */
+  readonly provider?: CryptoProvider;
+  /** Unpredictable bytes. Default: the system's. */
+  readonly entropy?: Entropy;
+  /** Takes lines of an SSLKEYLOGFILE: whoever has them can read everything. */
+  readonly onKeyLogLine?: (line: string) => void;
+  /** Where sockets come from. Default: this runtime's UDP. */
+  readonly udp?: UdpRuntime;
+  /** Ends the call before it has resolved, and closes an endpoint afterwards. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of {@linkcode connectDtls}. */
+export interface ConnectDtlsOptions
+  extends
+    SocketOptions,
+    Omit<DtlsClientOptions, ReplacedOption | "credentials" | "verifyPeer" | "serverName"> {
+  /** The server: a name or an IP address. */
+  readonly hostname: string;
+  /** The server's port. */
+  readonly port: number;
+  /**
+   * The name that the server's certificate must carry, sent to the server if it is no IP address. Default:
+   * `hostname`.
+   */
+  readonly serverName?: string;
+  /** What the client presents where the server asks for it. Default: nothing. */
+  readonly credential?: CertificateAndKey;
+  /** Decides about the server's chain, in place of `ca`, `crl` and the server's name. */
+  readonly verifyPeer?: DtlsClientOptions["verifyPeer"];
+  /** Limits that differ from `DTLS_LIMITS` and `RUNTIME_LIMITS`. */
+  readonly limits?: Partial<DtlsLimits & RuntimeLimits>;
+}
+
+/** Options of {@linkcode listenDtls}. */
+export interface ListenDtlsOptions
+  extends
+    SocketOptions,
+    Omit<DtlsServerOptions, ReplacedOption | "credentials" | "verifyPeer" | "connectionId"> {
+  /** The address to listen at. Default: `127.0.0.1`. */
+  readonly hostname?: string;
+  /** The port. Default: one of the system's choice. */
+  readonly port?: number;
+  /** The server's certificates, best first: the first that a client can verify is used. */
+  readonly credentials: readonly CertificateAndKey[];
+  /** Decides about clients' chains, in place of `ca` and `crl`. */
+  readonly verifyPeer?: DtlsServerOptions["verifyPeer"];
+  /** Limits that differ from `DTLS_LIMITS`, `ENDPOINT_LIMITS` and `RUNTIME_LIMITS`. */
+  readonly limits?: Partial<DtlsLimits & EndpointLimits & RuntimeLimits>;
+  /** Told of each handshake that came to nothing, which no loop over the endpoint sees. */
+  readonly onHandshakeFailed?: (error: AssociationError, from: UdpAddress) => void;
+}
+
+const systemEntropy: Entropy = (lengthBytes) => crypto.getRandomValues(new Uint8Array(lengthBytes));
+
+/** What both sides' options have in common, for the core. */
+function coreOptions(
+  { provider, entropy, onKeyLogLine }: SocketOptions,
+): Pick<DtlsOptions, "provider" | "entropy" | "keyLog"> {
+  return {
+    provider: provider ?? fastestProvider(),
+    entropy: entropy ?? systemEntropy,
+    ...(onKeyLogLine !== undefined && {
+      keyLog: (label, random, secret) => onKeyLogLine(keyLogLine(label, random, secret)),
+    }),
+  };
+}
+
+/** The core's options of a client. Throws `DtlsError` `bad-option`. */
+export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsClientOptions> {
+  const { credential, verifyPeer, serverName: _, ...others } = options;
+  const serverName = options.serverName ?? options.hostname;
+  const core = coreOptions(options);
+  const store = verifyPeer === undefined ? await readTrust(options) : undefined;
+  return {
+    ...others,
+    ...core,
+    verifyPeer: verifyPeer ?? serverVerifier(() => store!, serverName),
+    // RFC 6066 section 3: "Literal IPv4 and IPv6 addresses are not permitted in "HostName"."
+    ...(parseIpAddress(serverName) === undefined && { serverName }),
+    ...(credential !== undefined && { credentials: [readCredential(credential, core.provider)] }),
+  };
+}
+
+/** The core's options of a server. Throws `DtlsError` `bad-option`. */
+export async function serverOptions(options: ListenDtlsOptions): Promise<DtlsServerOptions> {
+  const { credentials, verifyPeer, ...others } = options;
+  const core = coreOptions(options);
+  const asksClients = (options.clientCertificate ?? "none") !== "none";
+  // A server that asked the public authorities who its clients are would let in everybody.
+  if (asksClients && verifyPeer === undefined && options.ca === undefined) {
+    throw new DtlsError("bad-option", "ca: whom clients' certificates have to be from is not said");
+  }
+  const store = asksClients && verifyPeer === undefined ? await readTrust(options) : undefined;
+  const verifier = verifyPeer ??
+    (store === undefined ? undefined : clientVerifier(() => store));
+  return {
+    ...others,
+    ...core,
+    credentials: credentials.map((one) => readCredential(one, core.provider)),
+    ...(verifier !== undefined && { verifyPeer: verifier }),
+  };
+}

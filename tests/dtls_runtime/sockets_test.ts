@@ -1,0 +1,198 @@
+// Servers and clients on real sockets, on every kind of socket that there is.
+
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import {
+  AddressError,
+  connectDtls,
+  type ConnectedAssociation,
+  denoUdp,
+  DtlsAlertError,
+  DtlsError,
+  DtlsFault,
+  listenDtls,
+  type ListeningEndpoint,
+  nodeUdp,
+  PemLabel,
+  pemText,
+} from "../../src/dtls_runtime/mod.ts";
+import {
+  CLIENT_CREDENTIAL,
+  OTHER_CA_CREDENTIAL,
+  SERVER_CREDENTIAL,
+} from "../harness/credentials.ts";
+import { until } from "../harness/live_server.ts";
+import { testWith } from "../harness/permissions.ts";
+import {
+  bytes,
+  CA,
+  CLIENT,
+  connectTo,
+  LISTEN,
+  P256_SERVER,
+  SERVER,
+  socketTest,
+  text,
+} from "./loopback.ts";
+
+/** The next one of an iterable. */
+async function next<Item>(from: AsyncIterable<Item>): Promise<Item> {
+  for await (const item of from) return item;
+  throw new Error("there was none");
+}
+
+/** An endpoint's next association, and the client that it belongs to. */
+async function pair(
+  endpoint: ListeningEndpoint,
+  options: Partial<Parameters<typeof connectDtls>[0]> = {},
+): Promise<{ server: ConnectedAssociation; client: ConnectedAssociation }> {
+  const [server, client] = await Promise.all([
+    next(endpoint),
+    connectDtls({ ...connectTo(endpoint.addr), ...options }),
+  ]);
+  return { server, client };
+}
+
+for (const [name, udp] of Object.entries({ denoUdp, nodeUdp })) {
+  socketTest(
+    `${name}: both sides are authenticated, messages go both ways, both learn of the end`,
+    async () => {
+      await using endpoint = await listenDtls({
+        ...LISTEN,
+        udp,
+        alpn: ["b", "a"],
+        ca: CA,
+        clientCertificate: "required",
+      });
+      const { server, client } = await pair(endpoint, { udp, alpn: ["a"], credential: CLIENT });
+      for (const side of [server, client]) {
+        assertEquals([side.version, side.alpn], ["1.3", "a"]);
+        assert(side.messageBytesMax > 1_000);
+      }
+      assertEquals(client.peerCertificate, SERVER_CREDENTIAL.certificate);
+      assertEquals(server.peerCertificate, CLIENT_CREDENTIAL.certificate);
+      assertEquals(client.remoteAddress, endpoint.addr);
+      assertEquals(
+        client.exportKeyingMaterial("EXPORTER-Channel-Binding", 32),
+        server.exportKeyingMaterial("EXPORTER-Channel-Binding", 32),
+      );
+      await client.send(bytes("to the server"));
+      assertEquals(text(await next(server)), "to the server");
+      await server.send(bytes("to the client"));
+      assertEquals(text(await next(client)), "to the client");
+
+      await client.close();
+      await assertRejects(() => next(server), Error, "there was none");
+      assertEquals([await client.closed, await server.closed], [undefined, undefined]);
+      const error = await assertRejects(() => client.send(bytes("late")), DtlsError);
+      assertEquals(error.reason, "not-connected");
+    },
+  );
+
+  socketTest(`${name}: an address in use is an AddressError that says so`, async () => {
+    await using endpoint = await listenDtls({ ...LISTEN, udp });
+    await assertRejects(
+      () => listenDtls({ ...LISTEN, ...endpoint.addr, udp }),
+      AddressError,
+      "is in use",
+    );
+  });
+
+  socketTest(`${name}: many messages in one moment all arrive, each once`, async () => {
+    await using endpoint = await listenDtls({ ...LISTEN, udp });
+    const { server, client } = await pair(endpoint, { udp });
+    const sent = Array.from({ length: 60 }, (_, number) => `${number}`);
+    for (const message of sent) client.send(bytes(message));
+    const received: string[] = [];
+    for await (const message of server) {
+      received.push(text(message));
+      if (received.length === sent.length) break;
+    }
+    assertEquals(received, sent);
+    await client.close();
+  });
+}
+
+socketTest("certificates and keys come as PEM or DER, as text or bytes", async () => {
+  const { certificate, pkcs8 } = SERVER_CREDENTIAL;
+  for (
+    const credential of [
+      { cert: certificate, key: pkcs8 },
+      { cert: [certificate], key: bytes(SERVER.key as string) },
+      { cert: bytes(SERVER.cert as string), key: SERVER.key },
+    ]
+  ) {
+    await using endpoint = await listenDtls({ credentials: [credential] });
+    const { client } = await pair(endpoint, { hostname: "localhost" });
+    assertEquals(client.peerCertificate, certificate);
+    await client.close();
+  }
+});
+
+socketTest("a certificate or key that cannot be used is a bad option, and says which", async () => {
+  const port = 1;
+  for (
+    const [call, message] of [
+      [() => listenDtls({ credentials: [{ ...SERVER, key: P256_SERVER.key }] }), "key: "],
+      [() => listenDtls({ credentials: [{ ...SERVER, cert: "" }] }), "cert: "],
+      [() => listenDtls({ ...LISTEN, clientCertificate: "optional" }), "ca: "],
+      [() => connectDtls({ hostname: "localhost", port, ca: "none" }), "ca: "],
+      [() => connectDtls({ hostname: "localhost", port, ca: CA, crl: CA }), "crl: "],
+    ] as const
+  ) {
+    const error = await assertRejects<DtlsError>(call, DtlsError, message);
+    assertEquals(error.reason, "bad-option");
+  }
+});
+
+socketTest(
+  "a server whose certificate is of another authority is refused, and learns why",
+  async () => {
+    const failures: string[] = [];
+    await using endpoint = await listenDtls({
+      ...LISTEN,
+      onHandshakeFailed: (error) => failures.push(error.message),
+    });
+    const ca = pemText(PemLabel.certificate, OTHER_CA_CREDENTIAL.certificate);
+    for (const wrong of [{ ca }, { ca: CA, serverName: "example.org" }]) {
+      const options = { ...connectTo(endpoint.addr), ...wrong };
+      const error = await assertRejects(() => connectDtls(options), DtlsFault);
+      assertEquals(
+        error.reason,
+        "ca" in wrong && wrong.ca === ca ? "unknown-ca" : "bad-certificate",
+      );
+    }
+    await until("the server knows", () => failures.length === 2);
+    assertEquals(failures, [
+      "the peer sent the alert unknown_ca",
+      "the peer sent the alert bad_certificate",
+    ]);
+    assertEquals(endpoint.counters().handshakeFailures, {
+      "alert-unknown_ca": 1,
+      "alert-bad_certificate": 1,
+    });
+  },
+);
+
+const publicTrust = [
+  { name: "net", host: "127.0.0.1" },
+  { name: "sys" },
+] as const;
+testWith(
+  { permissions: publicTrust },
+  "the public authorities are trusted by default: not ours",
+  async () => {
+    await using endpoint = await listenDtls(LISTEN);
+    const { ca: _, ...options } = connectTo(endpoint.addr);
+    const error = await assertRejects(() => connectDtls(options), DtlsFault);
+    assertEquals(error.reason, "unknown-ca");
+  },
+);
+
+socketTest("a client without the certificate that is required learns so", async () => {
+  await using endpoint = await listenDtls({ ...LISTEN, ca: CA, clientCertificate: "required" });
+  const client = await connectDtls(connectTo(endpoint.addr));
+  const error = await client.closed;
+  assertInstanceOf(error, DtlsAlertError);
+  assertEquals(error.message, "the peer sent the alert certificate_required");
+  await assertRejects(() => next(client), DtlsAlertError);
+});

@@ -1,0 +1,83 @@
+// A provider that does everything as node:crypto does, and nothing twice: a fuzzer begins the same handshakes again
+// and again, with the same randomness.
+
+import { nodeProvider } from "../../src/dtls/crypto/node.ts";
+import type { Credential, CryptoProvider, PeerVerifier, SigningKey } from "../../src/dtls/mod.ts";
+
+/** Results that are kept of one operation, before all of them are forgotten. */
+const RESULTS_MAX = 4_096;
+
+/** The bytes of several parts as the key of a map. */
+function keyOf(...parts: readonly (string | Uint8Array)[]): string {
+  let key = "";
+  for (const part of parts) {
+    key += typeof part === "string" ? part : String.fromCharCode(...part);
+    key += "|";
+  }
+  return key;
+}
+
+class Results<Value> {
+  readonly #values = new Map<string, Value>();
+
+  get(key: string, make: () => Value): Value {
+    if (this.#values.has(key)) return this.#values.get(key)!;
+    if (this.#values.size >= RESULTS_MAX) this.#values.clear();
+    const value = make();
+    this.#values.set(key, value);
+    return value;
+  }
+}
+
+const publicKeys = new Results<Uint8Array>();
+const sharedSecrets = new Results<Uint8Array | undefined>();
+const verdicts = new Results<boolean>();
+const signatures = new Results<Uint8Array>();
+
+/** node:crypto, with the results of key exchanges and verifications kept. */
+export const cachedProvider: CryptoProvider = {
+  name: "cached",
+  hash: (name) => nodeProvider.hash(name),
+  hmac: (name, key, ...parts) => nodeProvider.hmac(name, key, ...parts),
+  aead: (name, key) => nodeProvider.aead(name, key),
+  recordNumberCipher: (name, key) => nodeProvider.recordNumberCipher(name, key),
+  signingKey: (pkcs8) => nodeProvider.signingKey(pkcs8),
+  keyExchange: (group, randomness) => {
+    const own = randomness.slice();
+    const publicKey = publicKeys.get(
+      keyOf(group, own),
+      () => nodeProvider.keyExchange(group, own.slice()).publicKey,
+    );
+    const sharedSecret = (peer: Uint8Array) =>
+      sharedSecrets.get(
+        keyOf(group, own, peer),
+        () => nodeProvider.keyExchange(group, own.slice()).sharedSecret(peer),
+      )?.slice();
+    return { group, publicKey, sharedSecret };
+  },
+  verify: (scheme, publicKey, message, signature) =>
+    verdicts.get(
+      keyOf(scheme, publicKey, message, signature),
+      () => nodeProvider.verify(scheme, publicKey, message, signature),
+    ),
+};
+
+function cachedKey(key: SigningKey): SigningKey {
+  return {
+    schemes: key.schemes,
+    publicKey: key.publicKey,
+    sign: (scheme, message) =>
+      signatures.get(keyOf(scheme, key.publicKey, message), () => key.sign(scheme, message)),
+  };
+}
+
+/** A credential whose signatures are kept. */
+export function cachedCredential({ chain, key }: Credential): Credential {
+  return { chain, key: cachedKey(key) };
+}
+
+/** A verifier whose good verdicts are kept. */
+export function cachedVerifier(verifier: PeerVerifier): PeerVerifier {
+  const verified = new Results<ReturnType<PeerVerifier>>();
+  return (chain, now) => verified.get(keyOf(...chain), () => verifier(chain, now));
+}
