@@ -1,4 +1,4 @@
-// CUBIC (RFC 9438).
+// CUBIC (RFC 9438): the congestion window follows the time since it was last reduced.
 
 import type { Milliseconds } from "../base/core.ts";
 import { CUBIC_BETA, CUBIC_C } from "./limits.ts";

@@ -92,6 +92,8 @@ export const ACK_ONLY_HISTORY_PACKETS = 1_024;
 export const SEEN_RANGES_MAX = 4_096;
 /** Separate ranges of received bytes of one stream or message. */
 export const BYTE_RANGES_MAX = 2_048;
+/** A stream's credit grows to what arrives and is read in so many round trips: a loss takes one, and its repair another. */
+export const CREDIT_ROUND_TRIPS = 4;
 /** Room that a packet must have left before a part of something larger is put into it. */
 export const PART_BYTES_MIN = 64;
 
@@ -110,6 +112,10 @@ export interface TransportLimits {
   readonly sessionCreditBytes: number;
   /** Bytes of one stream that the peer may have sent and the layer above not taken. */
   readonly streamCreditBytes: number;
+  /** Credit of one stream where it is read so fast that more is worth while (`credit_tuning.ts`) ... */
+  readonly streamCreditBytesMax: number;
+  /** ... and of the session with all that its streams have more. */
+  readonly sessionCreditBytesMax: number;
   /** Streams that may be open at once, in each direction. */
   readonly streamsMax: number;
   /** Requests that may be open at once: sent by a client and not finished, received by a server and not finished. */
@@ -120,7 +126,9 @@ export interface TransportLimits {
   readonly sendMessageBytesMax: number;
   /** Bytes of one stream that wait for their acknowledgement; `writeStream` throws beyond. */
   readonly sendStreamBytesMax: number;
-  /** The event `stream-writable` comes when the bytes of a stream fall below this. */
+  /** Bytes of one stream that were sent and wait for their acknowledgement without keeping new ones waiting. */
+  readonly sentStreamBytesMax: number;
+  /** The event `stream-writable` comes when the bytes of a stream that wait to be sent fall below this. */
   readonly streamLowWaterBytes: number;
   /** Heartbeats that wait to be sent; the oldest is dropped beyond. */
   readonly heartbeatsMax: number;
@@ -135,11 +143,14 @@ export const DEFAULT_TRANSPORT_LIMITS: TransportLimits = {
   messageBytesMax: LIMITS.messageBytesMax,
   sessionCreditBytes: LIMITS.sessionCreditBytes,
   streamCreditBytes: LIMITS.streamCreditBytes,
+  streamCreditBytesMax: 8_388_608,
+  sessionCreditBytesMax: 33_554_432,
   streamsMax: LIMITS.openStreamsMax,
   requestsMax: 1_024,
   idGapMax: LIMITS.idGapMax,
   sendMessageBytesMax: 67_108_864,
-  sendStreamBytesMax: 4_194_304,
+  sendStreamBytesMax: 8_388_608,
+  sentStreamBytesMax: 4_194_304,
   streamLowWaterBytes: 131_072,
   heartbeatsMax: 4,
   deadProbeTimeoutsMin: 5,

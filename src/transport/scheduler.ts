@@ -63,7 +63,7 @@ export class Scheduler {
     if (!sends && acks.deadline() > now) return undefined;
 
     const maxBytes = sends ? maxPacketBytes : ACK_PACKET_BYTES;
-    const builder = new PacketBuilder(loss.nextNumber, sessionId, maxBytes);
+    const builder = new PacketBuilder(loss.nextNumber, sessionId, maxBytes, now);
     // "An endpoint SHOULD send an ACK frame with other frames when there are new ack-eliciting packets to
     // acknowledge" (RFC 9000, section 13.2.1).
     if (acks.isPending) acks.write(builder, now);

@@ -17,6 +17,7 @@ import {
 import { AckState } from "./ack_state.ts";
 import type { CongestionController } from "./congestion.ts";
 import { ControlQueue, initialCredit, ReceiveCredit, SendCredit } from "./credit.ts";
+import { CreditTuning } from "./credit_tuning.ts";
 import { Cubic } from "./cubic.ts";
 import type { TransportDrop } from "./drops.ts";
 import { EventQueue } from "./event_queue.ts";
@@ -126,6 +127,7 @@ export class Transport implements Core<TransportEvent> {
       ...shared,
       sessionCredit: this.#receiveCredit,
       inbox: this.#inbox,
+      tuning: new CreditTuning(this.#receiveCredit, this.#loss.rtt, limits),
     }, initial.receiveStream);
     this.#heartbeats = new Heartbeats(limits.heartbeatsMax);
     this.#scheduler = new Scheduler({
@@ -261,7 +263,7 @@ export class Transport implements Core<TransportEvent> {
       this.#deadlines.set("pace", this.#scheduler.deadline());
       return undefined;
     }
-    const { bytes, sent } = builder.finish(now);
+    const { bytes, sent } = builder.finish();
     this.#loss.onPacketSent(sent);
     if (sent.ackEliciting) this.#scheduler.onPacketSent(bytes.length);
     this.#arm();
@@ -369,9 +371,12 @@ export class Transport implements Core<TransportEvent> {
     this.#sendStreams.write(streamId, bytes);
   }
 
-  /** Bytes written to a stream that have not arrived. The event `stream-writable` tells when they are few again. */
+  /**
+   * Bytes written to a stream that wait to be sent, and those that were sent and have not arrived where they are many.
+   * The event `stream-writable` tells when they are few again.
+   */
   streamBufferedBytes(streamId: number): number {
-    return this.#sendStreams.bufferedBytesOf(streamId);
+    return this.#sendStreams.waitingBytesOf(streamId);
   }
 
   /** Ends a stream with FIN after what was written. */
@@ -411,13 +416,13 @@ export class Transport implements Core<TransportEvent> {
     if (termination.length > WHOLE_PAYLOAD_BYTES_MAX) throw new TransportLimitError("too long");
     if (!this.#stopped || this.#closed) return;
     const { nextNumber } = this.#loss;
-    const builder = new PacketBuilder(nextNumber, this.#sessionIds.own, this.#maxPacketBytes);
+    const builder = new PacketBuilder(nextNumber, this.#sessionIds.own, this.#maxPacketBytes, 0);
     const room = builder.remaining - HEADER_BYTES - termination.length;
     if (error !== undefined && error.length <= Math.min(room, WHOLE_PAYLOAD_BYTES_MAX)) {
       builder.frame(MessageType.ERROR, 0, 0, error.length).set(error);
     }
     builder.frame(MessageType.TERMINATION, 0, 0, termination.length).set(termination);
-    this.#farewell = builder.finish(0).bytes;
+    this.#farewell = builder.finish().bytes;
   }
 
   /** Ends everything and releases what is held. Events that wait are dropped. */
