@@ -7,7 +7,8 @@ import type { RttEstimator } from "./rtt.ts";
 
 /**
  * Lends streams more credit than they begin with. What one of them has more, the session grants more, so that the
- * session's credit is never less than what slow readers of all streams may hold; past the session's limit nothing is lent.
+ * session's credit is never less than what slow readers of all streams may hold. Past the session's limit nothing is
+ * lent.
  */
 export class CreditTuning {
   readonly rtt: RttEstimator;

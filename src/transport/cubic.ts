@@ -40,7 +40,8 @@ class CubicRule implements AvoidanceRule<CubicMemory> {
   readonly name = "cubic";
   #windowMax = 0;
   #epoch: Epoch | undefined;
-  /** Since when the window has not been used up. */
+  #grownAt: Milliseconds = 0;
+  /** Since when the window has not been used up: since it last grew. */
   #limitedSince: Milliseconds | undefined;
 
   reduce(congestionWindow: number, maxPacketBytes: number): number {
@@ -79,6 +80,7 @@ class CubicRule implements AvoidanceRule<CubicMemory> {
     // behavior" (section 5.8).
     const pausedMs = this.#limitedSince === undefined ? 0 : now - this.#limitedSince;
     this.#limitedSince = undefined;
+    this.#grownAt = now;
     // "Once W_est has grown to reach the cwnd at the time of most recently setting ssthresh [...] the sender SHOULD
     // set alpha_cubic to 1" (section 4.3).
     const alpha = epoch.windowOfReno < this.#windowMax ? ALPHA : 1;
@@ -97,8 +99,8 @@ class CubicRule implements AvoidanceRule<CubicMemory> {
     return { startedAt: now, kSeconds, windowOfReno: window };
   }
 
-  onLimited(now: Milliseconds): void {
-    if (this.#epoch !== undefined) this.#limitedSince ??= now;
+  onLimited(): void {
+    if (this.#epoch !== undefined) this.#limitedSince ??= this.#grownAt;
   }
 
   restart(): void {

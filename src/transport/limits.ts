@@ -40,6 +40,10 @@ export const PACING_GAIN = 1.25;
 export const PACING_GAIN_SLOW_START = 2;
 /** ... and the time whose packets may go at once: that of a timer of the runtime, and some work. */
 export const PACING_BURST_MS = 2;
+/** The use of the window counts for so many round trips (RFC 7661, section 4.2) ... */
+export const WINDOW_USE_ROUND_TRIPS = 3;
+/** ... and at least so long. */
+export const WINDOW_USE_MS_MIN = 1_000;
 /** Persistent congestion is a loss of everything over so many probe timeouts. */
 export const PERSISTENT_CONGESTION_THRESHOLD = 3;
 /** How long an acknowledgement may be held back (RFC 9000, section 18.2). */
@@ -92,8 +96,22 @@ export const ACK_ONLY_HISTORY_PACKETS = 1_024;
 export const SEEN_RANGES_MAX = 4_096;
 /** Separate ranges of received bytes of one stream or message. */
 export const BYTE_RANGES_MAX = 2_048;
-/** A stream's credit grows to what arrives and is read in so many round trips: a loss takes one, and its repair another. */
+/** A stream's credit grows to what is read in so many round trips: a loss takes one, its repair another. */
 export const CREDIT_ROUND_TRIPS = 4;
+/** Packets that have arrived before larger ones are probed for: a session of a query or two is spared that. */
+export const MTU_PROBE_AFTER_PACKETS = 8;
+/** Probes of one size that are lost before it counts as too large (RFC 8899, section 5.1.2). */
+export const MTU_PROBES_MAX = 3;
+/** A gain in packet size that is not worth a search. */
+export const MTU_STEP_BYTES = 16;
+/** Losses of packets above the base size, with none arriving, after which the path is a black hole for them ... */
+export const BLACK_HOLE_LOSSES = 4;
+/** ... or probe timeouts in a row. */
+export const BLACK_HOLE_PROBE_TIMEOUTS = 2;
+/** When larger packets are tried again (RFC 8899, section 5.1.1), at most ... */
+export const MTU_RAISE_MS = 600_000;
+/** ... and after the first fall back, doubled with each. */
+export const MTU_RAISE_MS_MIN = 10_000;
 /** Room that a packet must have left before a part of something larger is put into it. */
 export const PART_BYTES_MIN = 64;
 

@@ -13,6 +13,7 @@ import {
   PROBES_PER_TIMEOUT,
 } from "./limits.ts";
 import { LostPackets } from "./lost_packets.ts";
+import type { PathMtu } from "./path_mtu.ts";
 import { ReorderingThresholds } from "./reordering.ts";
 import { RttEstimator } from "./rtt.ts";
 import type { SentPacket } from "./sent_packet.ts";
@@ -50,6 +51,7 @@ export class LossState {
   limited = true;
   readonly #congestion: CongestionController;
   readonly #deadLimits: DeadLimits;
+  readonly #pathMtu: PathMtu;
   readonly #sent = new Map<number, SentPacket>();
   readonly #lost = new LostPackets();
   readonly #thresholds = new ReorderingThresholds();
@@ -63,8 +65,9 @@ export class LossState {
   #dead = false;
   readonly #lossRun: LossRun = { nextNumber: -1, firstSentAt: NEVER, lastSentAt: 0 };
 
-  constructor(congestion: CongestionController, deadLimits: DeadLimits) {
+  constructor(congestion: CongestionController, deadLimits: DeadLimits, pathMtu: PathMtu) {
     this.#congestion = congestion;
+    this.#pathMtu = pathMtu;
     this.#deadLimits = deadLimits;
   }
 
@@ -179,6 +182,7 @@ export class LossState {
     for (const { owner, start, end } of packet.frames) owner.onAcked(start, end);
     if (!packet.ackEliciting) return;
     this.packetsAcked++;
+    this.#pathMtu.onPacketAcked(packet.bytes);
     this.#congestion.onPacketAcked(packet, this.rtt, this.limited, now);
   }
 
@@ -200,12 +204,22 @@ export class LossState {
       ) {
         this.#remove(packet);
         this.#extendLossRun(packet);
-        if (packet.ackEliciting) lost.push(packet);
+        if (packet.isMtuProbe) this.#onProbeLost(packet);
+        else if (packet.ackEliciting) lost.push(packet);
       } else if (packet.ackEliciting) {
         this.#lossTime = Math.min(this.#lossTime, packet.sentAt + lossDelay);
       }
     }
     if (lost.length > 0) this.#onLost(lost, now);
+  }
+
+  /**
+   * "Loss of a QUIC packet that is carried in a PMTU probe is therefore not a reliable indication of congestion and
+   * SHOULD NOT trigger a congestion control reaction" (RFC 9000, section 14.4).
+   */
+  #onProbeLost({ frames }: SentPacket): void {
+    this.packetsLost++;
+    for (const { owner, start, end } of frames) owner.onLost(start, end);
   }
 
   #onLost(lost: readonly SentPacket[], now: Milliseconds): void {
@@ -222,6 +236,7 @@ export class LossState {
       this.#lost.add(packet, this.#largestAcked);
       for (const { owner, start, end } of packet.frames) owner.onLost(start, end);
     }
+    this.#pathMtu.onPacketsLost(Math.min(...lost.map(({ bytes }) => bytes)), now);
     const duration = this.rtt.probeTimeoutMs * PERSISTENT_CONGESTION_THRESHOLD;
     if (this.#lossRun.lastSentAt - this.#lossRun.firstSentAt > duration) {
       this.#congestion.onPersistentCongestion();
@@ -241,7 +256,8 @@ export class LossState {
     // "These two packets MUST be ack-eliciting"; "a prior RTT sample existed when these two packets were sent"
     // (section 7.6.2).
     const sampleAt = this.rtt.firstSampleAt;
-    if (!packet.ackEliciting || sampleAt === undefined || packet.sentAt <= sampleAt) return;
+    const counts = packet.ackEliciting && !packet.isMtuProbe;
+    if (!counts || sampleAt === undefined || packet.sentAt <= sampleAt) return;
     if (run.firstSentAt === NEVER) run.firstSentAt = packet.sentAt;
     run.lastSentAt = packet.sentAt;
   }
@@ -265,6 +281,7 @@ export class LossState {
     // "A PTO timer expiration event does not indicate packet loss and MUST NOT cause prior unacknowledged
     // packets to be marked as lost" (section 6.2).
     this.ptoCount++;
+    this.#pathMtu.onProbeTimeout(this.ptoCount, now);
     this.probesToSend = PROBES_PER_TIMEOUT;
     // The deadline is counted from here also where no probe can go out.
     this.#lastElicitingSentAt = now;
@@ -282,7 +299,7 @@ export class LossState {
   /** Has the content of the `count` oldest packets in flight sent again, without giving the packets up. */
   repeatOldest(count: number): void {
     for (const packet of this.#sent.values()) {
-      if (!packet.ackEliciting) continue;
+      if (!packet.ackEliciting || packet.isMtuProbe) continue;
       for (const { owner, start, end } of packet.frames) owner.onLost(start, end);
       if (--count <= 0) return;
     }

@@ -10,6 +10,7 @@ export class PacketBuilder {
   /** When the packet is sent. */
   readonly now: Milliseconds;
   ackEliciting = false;
+  isMtuProbe = false;
   readonly #sessionId: bigint;
   readonly #maxBytes: number;
   readonly #frames: SentFrame[] = [];
@@ -60,6 +61,7 @@ export class PacketBuilder {
       sentAt: this.now,
       bytes: bytes.length,
       ackEliciting: this.ackEliciting,
+      isMtuProbe: this.isMtuProbe,
       frames: this.#frames,
     };
     return { bytes, sent };

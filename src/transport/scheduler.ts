@@ -11,6 +11,7 @@ import type { LossState } from "./loss_state.ts";
 import type { MessageSender } from "./message_sender.ts";
 import { Pacer } from "./pacer.ts";
 import { type FrameSource, PacketBuilder } from "./packer.ts";
+import type { PathMtu } from "./path_mtu.ts";
 import type { SendStreams } from "./send_streams.ts";
 
 /** A packet of an Ack alone, with the longest bitmap. */
@@ -24,6 +25,7 @@ export interface SchedulerParts {
   readonly controls: ControlQueue;
   readonly heartbeats: Heartbeats;
   readonly messages: MessageSender;
+  readonly pathMtu: PathMtu;
   readonly streams: SendStreams;
   /** Credit of the session granted to the peer, which a probe repeats where there is nothing else. */
   readonly receiveCredit: ReceiveCredit;
@@ -46,12 +48,9 @@ export class Scheduler {
   }
 
   /** The next packet, `undefined` where there is nothing to send or nothing may be sent. */
-  nextPacket(
-    sessionId: bigint,
-    maxPacketBytes: number,
-    now: Milliseconds,
-  ): PacketBuilder | undefined {
-    const { loss, acks, messages } = this.#parts;
+  nextPacket(sessionId: bigint, now: Milliseconds): PacketBuilder | undefined {
+    const { loss, acks, messages, pathMtu } = this.#parts;
+    const maxPacketBytes = pathMtu.packetBytes;
     this.#pacer.release();
     const hasWindow = loss.maySend(maxPacketBytes);
     if (hasWindow && loss.probesToSend > 0) this.#prepareProbe();
@@ -59,6 +58,11 @@ export class Scheduler {
     // Where the window holds nothing back, it is the application or flow control that does (RFC 9002, section 7.8).
     loss.limited = hasWindow && !wants;
     const open = hasWindow && wants && this.#isPaced(maxPacketBytes, now);
+    if (hasWindow && loss.packetsInFlight > 0 && pathMtu.wantsProbe(loss.packetsAcked, now)) {
+      const probe = new PacketBuilder(loss.nextNumber, sessionId, pathMtu.probeBytes, now);
+      pathMtu.packProbe(probe);
+      return probe;
+    }
     const sends = wants && (open || messages.hasUrgent);
     if (!sends && acks.deadline() > now) return undefined;
 

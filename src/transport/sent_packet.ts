@@ -27,5 +27,7 @@ export interface SentPacket {
   readonly bytes: number;
   /** Ack-eliciting packets are those in flight; nothing else counts against the congestion window. */
   readonly ackEliciting: boolean;
+  /** A probe of the path's MTU: its loss is no sign of congestion. */
+  readonly isMtuProbe: boolean;
   readonly frames: readonly SentFrame[];
 }

@@ -6,14 +6,7 @@ import { Counters } from "../base/counters.ts";
 import { Deadlines } from "../base/deadlines.ts";
 import { decodeAck } from "../wire/ack.ts";
 import { decodeCredit, SESSION_CREDIT } from "../wire/credit.ts";
-import {
-  decodePacket,
-  Flag,
-  type Frame,
-  HEADER_BYTES,
-  MessageType,
-  type Packet,
-} from "../wire/frame.ts";
+import { decodePacket, Flag, type Frame, MessageType, type Packet } from "../wire/frame.ts";
 import { AckState } from "./ack_state.ts";
 import type { CongestionController } from "./congestion.ts";
 import { ControlQueue, initialCredit, ReceiveCredit, SendCredit } from "./credit.ts";
@@ -23,6 +16,7 @@ import type { TransportDrop } from "./drops.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { TransportEvent } from "./events.ts";
 import { TransportFault, TransportFaultCode, TransportLimitError } from "./fault.ts";
+import { packFarewell } from "./farewell.ts";
 import { checkNoRequest, checkPacketBytes, isAckedAtOnce } from "./frame_rules.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { Inbox, type ReceivedMessage } from "./inbox.ts";
@@ -37,18 +31,21 @@ import { LossState } from "./loss_state.ts";
 import { payloadBytesMax } from "./message_limits.ts";
 import { endsSession, MessageSender } from "./message_sender.ts";
 import { PacketBuilder } from "./packer.ts";
+import { PathMtu } from "./path_mtu.ts";
 import { ReceiveStreams } from "./receive_streams.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SendStreams } from "./send_streams.ts";
 import { SessionIds } from "./session_ids.ts";
-import type { TransportStats } from "./stats.ts";
+import { gatherStats, type TransportStats } from "./stats.ts";
 
 /** What a transport is made with. */
 export interface TransportOptions {
   readonly role: Role;
   readonly limits: TransportLimits;
-  /** Largest packet that may come out of `pollTransmit`, in bytes; at least `PACKET_BYTES_MIN`. */
+  /** Bytes of the largest packet that every path carries; at least `PACKET_BYTES_MIN`. */
   readonly maxPacketBytes: number;
+  /** Bytes of the largest packet that the path is probed for; `maxPacketBytes` where there is none. */
+  readonly maxPacketBytesProbed?: number;
   /** The round-trip time of the path where it is known, in milliseconds; else RFC 9002's guess. */
   readonly initialRttMs?: number;
   /** The congestion controller; CUBIC where there is none. */
@@ -68,7 +65,7 @@ export class Transport implements Core<TransportEvent> {
   readonly drops: Counters<TransportDrop> = new Counters<TransportDrop>();
   readonly #role: Role;
   readonly #limits: TransportLimits;
-  #maxPacketBytes: number;
+  readonly #pathMtu: PathMtu;
   readonly #sessionIds: SessionIds;
   readonly #congestion: CongestionController;
   readonly #loss: LossState;
@@ -91,14 +88,15 @@ export class Transport implements Core<TransportEvent> {
 
   /** Throws `RangeError` where `maxPacketBytes` is too small. */
   constructor(options: TransportOptions, now: Milliseconds) {
-    const { role, limits, maxPacketBytes, congestion, initialRttMs } = options;
+    const { role, limits, maxPacketBytes, maxPacketBytesProbed, congestion, initialRttMs } =
+      options;
     checkPacketBytes(maxPacketBytes);
+    this.#pathMtu = new PathMtu(maxPacketBytes, maxPacketBytesProbed ?? maxPacketBytes);
     this.#role = role;
     this.#limits = limits;
-    this.#maxPacketBytes = maxPacketBytes;
     this.#sessionIds = new SessionIds(role === "client");
     this.#congestion = congestion ?? new Cubic(maxPacketBytes);
-    this.#loss = new LossState(this.#congestion, limits);
+    this.#loss = new LossState(this.#congestion, limits, this.#pathMtu);
     this.#loss.onPacketReceived(now);
     if (initialRttMs !== undefined) this.#loss.rtt.setInitial(initialRttMs);
 
@@ -137,6 +135,7 @@ export class Transport implements Core<TransportEvent> {
       controls: this.#controls,
       heartbeats: this.#heartbeats,
       messages: this.#messages,
+      pathMtu: this.#pathMtu,
       streams: this.#sendStreams,
       receiveCredit: this.#receiveCredit,
     });
@@ -248,6 +247,7 @@ export class Transport implements Core<TransportEvent> {
 
   #arm(): void {
     if (this.#stopped) return;
+    this.#congestion.setMaxPacketBytes(this.#pathMtu.packetBytes);
     this.#deadlines.set("ack", this.#acks.deadline());
     this.#deadlines.set("loss", this.#loss.deadline());
     this.#deadlines.set("pace", this.#scheduler.deadline());
@@ -258,7 +258,7 @@ export class Transport implements Core<TransportEvent> {
   /** The next packet to send, or `undefined` when there is none for now. */
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
     if (this.#stopped) return this.#takeFarewell();
-    const builder = this.#scheduler.nextPacket(this.#sessionIds.own, this.#maxPacketBytes, now);
+    const builder = this.#scheduler.nextPacket(this.#sessionIds.own, now);
     if (builder === undefined) {
       this.#deadlines.set("pace", this.#scheduler.deadline());
       return undefined;
@@ -310,10 +310,13 @@ export class Transport implements Core<TransportEvent> {
     this.#sendStreams.raiseInitialCredit(peerLimits.streamCreditBytes);
   }
 
-  /** The path carries packets of another size. Throws `RangeError` below `PACKET_BYTES_MIN`. */
-  setMaxPacketBytes(maxPacketBytes: number): void {
+  /**
+   * The path is another one, which carries packets of `maxPacketBytes` and perhaps, what it is probed for, of
+   * `maxPacketBytesProbed`. Throws `RangeError` below `PACKET_BYTES_MIN`.
+   */
+  setMaxPacketBytes(maxPacketBytes: number, maxPacketBytesProbed: number = maxPacketBytes): void {
     checkPacketBytes(maxPacketBytes);
-    this.#maxPacketBytes = maxPacketBytes;
+    this.#pathMtu.restart(maxPacketBytes, maxPacketBytesProbed);
     this.#congestion.setMaxPacketBytes(maxPacketBytes);
   }
 
@@ -416,12 +419,13 @@ export class Transport implements Core<TransportEvent> {
     if (termination.length > WHOLE_PAYLOAD_BYTES_MAX) throw new TransportLimitError("too long");
     if (!this.#stopped || this.#closed) return;
     const { nextNumber } = this.#loss;
-    const builder = new PacketBuilder(nextNumber, this.#sessionIds.own, this.#maxPacketBytes, 0);
-    const room = builder.remaining - HEADER_BYTES - termination.length;
-    if (error !== undefined && error.length <= Math.min(room, WHOLE_PAYLOAD_BYTES_MAX)) {
-      builder.frame(MessageType.ERROR, 0, 0, error.length).set(error);
-    }
-    builder.frame(MessageType.TERMINATION, 0, 0, termination.length).set(termination);
+    const builder = new PacketBuilder(
+      nextNumber,
+      this.#sessionIds.own,
+      this.#pathMtu.packetBytes,
+      0,
+    );
+    packFarewell(builder, termination, error);
     this.#farewell = builder.finish().bytes;
   }
 
@@ -466,27 +470,16 @@ export class Transport implements Core<TransportEvent> {
 
   /** Numbers about the path and the tables. Times in milliseconds. */
   stats(): TransportStats {
-    const { rtt } = this.#loss;
-    return {
-      packetsSent: this.#loss.packetsSent,
-      packetsAcked: this.#loss.packetsAcked,
-      packetsLost: this.#loss.packetsLost,
-      packetsLate: this.#loss.packetsLate,
-      packetsInFlight: this.#loss.packetsInFlight,
-      bytesInFlight: this.#loss.bytesInFlight,
-      congestionWindow: this.#congestion.congestionWindow,
-      ssthresh: this.#congestion.ssthresh,
-      smoothedRttMs: rtt.smoothedRtt,
-      rttvarMs: rtt.rttvar,
-      minRttMs: rtt.minRtt,
-      ptoCount: this.#loss.ptoCount,
-      openRequests: this.#inbox.openRequests,
-      sendStreams: this.#sendStreams.length,
-      receiveStreams: this.#receiveStreams.length,
-      waitingMessages: this.#messages.length,
-      sessionBytesSent: this.#sendCredit.used,
-      sessionBytesReceived: this.#receiveCredit.received,
-      sessionBytesConsumed: this.#receiveCredit.consumed,
-    };
+    return gatherStats({
+      loss: this.#loss,
+      congestion: this.#congestion,
+      pathMtu: this.#pathMtu,
+      inbox: this.#inbox,
+      sendStreams: this.#sendStreams,
+      receiveStreams: this.#receiveStreams,
+      messages: this.#messages,
+      sendCredit: this.#sendCredit,
+      receiveCredit: this.#receiveCredit,
+    });
   }
 }

@@ -10,6 +10,7 @@ import {
   MINIMUM_WINDOW_PACKETS,
 } from "./limits.ts";
 import type { RttEstimator } from "./rtt.ts";
+import { WindowUse } from "./window_use.ts";
 
 /** How a controller grows its window in congestion avoidance and reduces it. Windows are bytes. */
 export interface AvoidanceRule<Memory> {
@@ -19,7 +20,7 @@ export interface AvoidanceRule<Memory> {
   /** The window after `packet` was acknowledged. */
   grow(window: number, acked: AckedInAvoidance): number;
   /** The window was not used up, so it stays as it is and so does the rule's time. */
-  onLimited(now: Milliseconds): void;
+  onLimited(): void;
   /** Slow start ended without a loss, or begins again after one that says nothing of the path's capacity. */
   restart(): void;
   /** What a reduction changes, so that it can be undone. */
@@ -47,6 +48,7 @@ export class WindowController<Memory> implements CongestionController {
   ssthresh = Infinity;
   readonly #rule: AvoidanceRule<Memory>;
   readonly #hyStart = new HyStart();
+  readonly #use = new WindowUse();
   #maxPacketBytes: number;
   #recoveryStartedAt: Milliseconds = -Infinity;
   #before: BeforeLoss<Memory> | undefined;
@@ -80,9 +82,13 @@ export class WindowController<Memory> implements CongestionController {
     limited: boolean,
     now: Milliseconds,
   ): void {
+    this.#use.onAcked(packet.bytes, rtt.smoothedRtt, now);
     // "When bytes in flight is smaller than the congestion window [...] and sending is not pacing limited, the
-    // congestion window is underutilized. [...] SHOULD NOT be increased" (section 7.8).
-    if (limited) return this.#rule.onLimited(now);
+    // congestion window is underutilized. [...] SHOULD NOT be increased. [...] A sender MAY implement alternative
+    // mechanisms to update its congestion window after periods of underutilization, such as those proposed for TCP in
+    // [RFC7661]" (section 7.8): there a window that is used by half may grow.
+    const isUsed = !limited || this.#use.isValidated(this.congestionWindow);
+    if (!isUsed) return this.#rule.onLimited();
     // "during a recovery period, the congestion window does not change" (section 7.3.2).
     if (packet.sentAt <= this.#recoveryStartedAt) return;
     if (this.congestionWindow < this.ssthresh) this.#growInSlowStart(packet, now);

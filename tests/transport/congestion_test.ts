@@ -22,9 +22,10 @@ class Driven {
     return this.controller.congestionWindow / PACKET;
   }
 
-  /** Sends a window and has it acknowledged a round trip later. */
-  round({ limited = false, rttMs = RTT_MS } = {}): void {
-    const packets = Array.from({ length: Math.floor(this.window) }, () => ({
+  /** Sends a window, or a share of it, and has it acknowledged a round trip later. */
+  round({ share = 1, rttMs = RTT_MS } = {}): void {
+    const limited = share < 1;
+    const packets = Array.from({ length: Math.floor(share * this.window) }, () => ({
       number: this.number++,
       sentAt: this.now,
       bytes: PACKET,
@@ -93,10 +94,24 @@ Deno.test("9438 5.8: time in which the window is not used up does not count", ()
   driven.lose();
   for (let round = 0; round < 5; round++) driven.round();
   const { window } = driven;
-  for (let round = 0; round < 100; round++) driven.round({ limited: true });
+  // What was used before counts for three round trips, and a second at least.
+  driven.now += 2_000;
+  for (let round = 0; round < 100; round++) driven.round({ share: 0.4 });
   assertEquals(driven.window, window);
   driven.round();
   assert(driven.window - window < 25, `${window} to ${driven.window}`);
+});
+
+Deno.test("7661 4.3: a window of which at least half is used grows, though it is not used up", () => {
+  for (const [share, grows] of [[0.4, false], [0.6, true]] as const) {
+    const driven = new Driven(new NewReno(PACKET));
+    for (let round = 0; round < 3; round++) driven.round({ share });
+    assertEquals(driven.window > 10, grows, `${share}`);
+    for (let round = 0; round < 50; round++) driven.round({ share: 0.2 });
+    const { window } = driven;
+    driven.round({ share: 0.2 });
+    assertEquals(driven.window, window);
+  }
 });
 
 Deno.test("9438 4.9.2: a reduction for packets that were only late is undone", () => {

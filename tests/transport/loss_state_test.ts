@@ -2,6 +2,7 @@ import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { NEVER } from "../../src/base/core.ts";
 import { NewReno } from "../../src/transport/new_reno.ts";
 import { TransportFault } from "../../src/transport/fault.ts";
+import { PathMtu } from "../../src/transport/path_mtu.ts";
 import { LossState } from "../../src/transport/loss_state.ts";
 import { decodeAck } from "../../src/wire/ack.ts";
 import { ack } from "../harness/script.ts";
@@ -12,17 +13,18 @@ const PACKET = 1_200;
 class LossTest {
   now = 1_000_000;
   readonly congestion = new NewReno(PACKET);
+  readonly pathMtu = new PathMtu(PACKET, PACKET);
   readonly state: LossState;
   readonly lost: number[] = [];
   readonly acked: number[] = [];
 
   constructor(dead = { deadProbeTimeoutsMin: 5, deadSilenceMs: 20_000 }) {
-    this.state = new LossState(this.congestion, dead);
+    this.state = new LossState(this.congestion, dead, this.pathMtu);
     this.state.onPacketReceived(this.now);
     this.state.limited = false;
   }
 
-  send(count: number, { bytes = PACKET, eliciting = true } = {}): void {
+  send(count: number, { bytes = PACKET, eliciting = true, isMtuProbe = false } = {}): void {
     for (; count > 0; count--) {
       const number = this.state.nextNumber;
       const owner = {
@@ -34,6 +36,7 @@ class LossTest {
         sentAt: this.now,
         bytes,
         ackEliciting: eliciting,
+        isMtuProbe,
         frames: [{ owner, start: 0, end: 0 }],
       });
     }
@@ -261,10 +264,23 @@ Deno.test("9002 7.3.3: congestion avoidance grows by at most one packet for each
 Deno.test("9002 7.8: an underutilised window does not grow", () => {
   const test = new LossTest();
   test.state.limited = true;
-  test.send(5);
+  test.send(4);
   test.advance(50);
-  test.ack(0, 1, 2, 3, 4);
+  test.ack(0, 1, 2, 3);
   test.wantWindow(10);
+});
+
+Deno.test("9000 14.4: the loss of a probe of the path's MTU changes no window, and no PTO repeats it", () => {
+  const test = new LossTest();
+  test.send(1, { isMtuProbe: true });
+  test.state.repeatOldest(2);
+  test.wantLost();
+  test.send(3);
+  test.advance(50);
+  test.ack(3);
+  test.wantLost(0);
+  test.wantWindow(11);
+  assertEquals([test.state.packetsLost, test.state.packetsInFlight], [1, 2]);
 });
 
 Deno.test("9002 7.2: the window never falls below two packets", () => {
@@ -402,10 +418,10 @@ Deno.test("9002 7.6.3: the example of persistent congestion", () => {
   at(13.2);
   const { rtt } = test.state;
   rtt.update = () => {};
-  test.state.limited = true;
   test.ack(9);
   test.wantLost(2, 3, 4, 5, 6, 7, 8);
-  test.wantWindow(2);
+  // The minimum, and one more for the packet that was acknowledged.
+  test.wantWindow(3);
 });
 
 Deno.test("9002 7.6.2: an acknowledged packet among lost ones prevents persistent congestion", () => {
