@@ -4,20 +4,17 @@ import type { Core, Milliseconds } from "../base/core.ts";
 import { NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
-import { clientHandshake } from "./client_handshake.ts";
+import { readAlert } from "./alerts.ts";
+import type { AssociationState, DtlsEvent } from "./association_event.ts";
+import { AssociationFacts } from "./association_facts.ts";
+import { type AssociationStart, clientStart, serverStart } from "./association_start.ts";
 import { ClosingAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
-import {
-  alertFor,
-  asAssociationError,
-  type AssociationError,
-  DtlsAlertError,
-  DtlsError,
-  DtlsFault,
-} from "./errors.ts";
+import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
+import { AmplificationLimit } from "./amplification_limit.ts";
+import { EarlyDataChannel } from "./early_data_channel.ts";
 import type { Handshake, HandshakeIo, HandshakeResult } from "./handshake.ts";
 import { handshakeIo, Secrets } from "./handshake_io.ts";
-import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
 import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions, DtlsVersion } from "./options.ts";
@@ -26,41 +23,13 @@ import { type MessageHandler, postHandshake } from "./post_handshake.ts";
 import { Rekeying } from "./rekeying.ts";
 import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
 import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
-import { serverHandshake } from "./server_handshake.ts";
 import type { AcceptedHello } from "./server_hello.ts";
-import type { DtlsSession } from "./session.ts";
-
-/** What an association tells the layer above. */
-export type DtlsEvent =
-  /** Both ends have proved what they had to; application data can be sent. */
-  | { readonly kind: "connected" }
-  /** The content of one record of application data. */
-  | { readonly kind: "application-data"; readonly bytes: Uint8Array }
-  /** A session that a client may keep and offer later; each is for one use, so that nobody can link several. */
-  | { readonly kind: "session"; readonly session: DtlsSession }
-  /** The peer closed the association in order. The last event. */
-  | { readonly kind: "closed" }
-  /** The association ended by a fault, an alert or a time-out. The last event. */
-  | { readonly kind: "failed"; readonly error: AssociationError };
-
-/** The phases of an association's life. */
-export type AssociationState = "handshaking" | "connected" | "closing" | "closed";
-
-/** What an association is made of, besides its options. */
-interface Start {
-  readonly handshake: (io: HandshakeIo) => Handshake;
-  readonly isClient: boolean;
-  /** What a server has received; a client nothing. */
-  readonly received?: HandshakeMessage;
-  readonly nextSendSeq: number;
-  readonly nextPlaintextNumber: number;
-}
 
 /**
  * A DTLS association (RFC 9147, RFC 6347), of a client or of a server. The caller feeds datagrams and time and drains
  * datagrams and events; nothing that arrives makes a method throw.
  */
-export class DtlsAssociation implements Core<DtlsEvent> {
+export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent> {
   /** What was dropped, by reason. */
   readonly drops: Counters<DtlsDropReason> = new Counters();
   readonly #options: DtlsOptions;
@@ -71,6 +40,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   readonly #events = new Queue<DtlsEvent>();
   readonly #secrets = new Secrets();
   readonly #io: HandshakeIo;
+  readonly #earlyData = new EarlyDataChannel((event) => this.#pushEvent(event));
+  /** Until the peer has shown that it receives. */
+  #amplification: AmplificationLimit | undefined;
   #handshake: Handshake | undefined;
   #expected: readonly HandshakeType[] = [];
   /** The epoch that the next message is to come in. */
@@ -82,12 +54,18 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   #state: AssociationState = "handshaking";
   #handshakeDeadline: Milliseconds;
   #now: Milliseconds;
+  /** What the path is said to carry. */
+  #datagramBytesMax: number;
   /** In the state `closing`. */
   #closing: ClosingAlert | undefined;
 
-  private constructor(options: DtlsOptions, start: Start, now: Milliseconds) {
+  private constructor(options: DtlsOptions, start: AssociationStart, now: Milliseconds) {
+    super();
     this.#options = options;
-    this.#limits = { ...DTLS_LIMITS, ...options.limits };
+    this.#limits = options.limits === undefined
+      ? DTLS_LIMITS
+      : { ...DTLS_LIMITS, ...options.limits };
+    this.#datagramBytesMax = this.#limits.datagramBytesMax;
     this.#isClient = start.isClient;
     this.#now = now;
     this.#handshakeDeadline = now + this.#limits.handshakeMsMax;
@@ -97,7 +75,11 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       this.drops,
       start.nextSendSeq,
       start.received,
+      options.retransmission,
     );
+    if (start.unvalidatedBytes !== undefined) {
+      this.#amplification = new AmplificationLimit(start.unvalidatedBytes);
+    }
     this.#io = this.#makeIo();
     this.#guard(() => {
       this.#handshake = start.handshake(this.#io);
@@ -107,13 +89,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
 
   /** A client's association; its ClientHello is there to be polled. */
   static client(options: DtlsClientOptions, now: Milliseconds): DtlsAssociation {
-    const handshake = (io: HandshakeIo) => clientHandshake(io, options);
-    return new DtlsAssociation(options, {
-      handshake,
-      isClient: true,
-      nextSendSeq: 0,
-      nextPlaintextNumber: 0,
-    }, now);
+    return new DtlsAssociation(options, clientStart(options), now);
   }
 
   /**
@@ -125,23 +101,11 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     accepted: AcceptedHello | undefined,
     now: Milliseconds,
   ): DtlsAssociation {
-    const handshake = (io: HandshakeIo) => serverHandshake(io, options, accepted);
-    if (accepted === undefined) {
-      return new DtlsAssociation(options, {
-        handshake,
-        isClient: false,
-        nextSendSeq: 0,
-        nextPlaintextNumber: 0,
-      }, now);
-    }
-    const { messageSeq, body } = accepted;
-    return new DtlsAssociation(options, {
-      handshake,
-      isClient: false,
-      received: { type: HandshakeType.CLIENT_HELLO, messageSeq, body },
-      nextSendSeq: accepted.retry === undefined ? 0 : 1,
-      nextPlaintextNumber: accepted.recordNumber,
-    }, now);
+    return new DtlsAssociation(options, serverStart(options, accepted), now);
+  }
+
+  protected override get result(): HandshakeResult | undefined {
+    return this.#result;
   }
 
   /** The phase of its life. */
@@ -152,41 +116,6 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   /** The version spoken, once it was chosen. */
   get version(): DtlsVersion | undefined {
     return this.#version;
-  }
-
-  /** The protocol that ALPN chose, once connected. */
-  get alpn(): string | undefined {
-    return this.#result?.alpn;
-  }
-
-  /** The server name that the client asked for, once connected. */
-  get serverName(): string | undefined {
-    return this.#result?.serverName;
-  }
-
-  /** The cipher suite's number, once connected. */
-  get cipherSuite(): number | undefined {
-    return this.#result?.suite.suite;
-  }
-
-  /** The key exchange group's number, once connected. */
-  get group(): number | undefined {
-    return this.#result?.group;
-  }
-
-  /** The peer's verified chain in DER, leaf first; empty where it presented none, or before it is connected. */
-  get peerChain(): readonly Uint8Array[] {
-    return this.#result?.peerChain ?? [];
-  }
-
-  /** Whether a session was resumed, once connected. */
-  get isResumed(): boolean {
-    return this.#result?.isResumed ?? false;
-  }
-
-  /** The identity of the external PSK that vouched for the peer, in this handshake or before a resumption. */
-  get pskIdentity(): Uint8Array | undefined {
-    return this.#result?.pskIdentity;
   }
 
   /** The connection ID that the peer's records carry; empty for none. */
@@ -205,7 +134,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   /** Bytes of application data that fit a datagram of `datagramBytes` bytes. */
-  applicationBytesMax(datagramBytes: number = this.#limits.datagramBytesMax): number {
+  applicationBytesMax(datagramBytes: number = this.#datagramBytesMax): number {
     return Math.min(datagramBytes - this.#records.overheadBytes, RECORD_CONTENT_BYTES_MAX);
   }
 
@@ -264,11 +193,64 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     return this.#result!.exportKeyingMaterial(label, context, lengthBytes);
   }
 
+  /** Changes the bytes of datagrams that this side sends, where something better is known of the path. */
+  setDatagramBytesMax(bytes: number): void {
+    this.#datagramBytesMax = bytes;
+    this.#reliability.datagramBytesMax = bytes;
+  }
+
+  /** Changes the first retransmission timeout, and the timers that run as if it had always been so. */
+  setInitialTimeout(timeoutMs: Milliseconds): void {
+    this.#reliability.initialTimeoutMs = timeoutMs;
+  }
+
+  /** When time alone makes this side send: a retransmission or an ACK. */
+  get nextSendAt(): Milliseconds {
+    return this.#reliability.pollTimeout();
+  }
+
+  /** Bytes of early data that a client may still seal; 0 where there is none to be sent, or no longer. */
+  get earlyDataBytesLeft(): number {
+    return this.#earlyData.bytesLeft;
+  }
+
+  /** Whether a server takes early data. */
+  get isTakingEarlyData(): boolean {
+    return this.#records.isOpeningEarly;
+  }
+
+  /**
+   * Seals early data of a client into a datagram of its own, to be sent after the ClientHello that was polled before.
+   * Whoever records it can send it again; an event tells whether the server takes it. Throws {@linkcode DtlsError}
+   * where there is no room for it.
+   */
+  sealEarlyData(bytes: Uint8Array): Uint8Array {
+    return this.#earlyData.seal(bytes);
+  }
+
+  /**
+   * Keying material of the early data (RFC 8446 section 7.5), which a recorded ClientHello brings forth again. Throws
+   * {@linkcode DtlsError} where no early data is offered or taken.
+   */
+  exportEarlyKeyingMaterial(label: string, context: Uint8Array, lengthBytes: number): Uint8Array {
+    const { exporter } = this.#earlyData;
+    if (exporter !== undefined) return exporter(label, context, lengthBytes);
+    throw new DtlsError("not-connected", "there is no early data");
+  }
+
   /** Closes the association in order: close_notify is there to be polled. Harmless when it is closed. */
   close(now: Milliseconds): void {
     this.#now = now;
     if (this.#state === "closed" || this.#state === "closing") return;
     this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING);
+  }
+
+  /** Ends the association for a reason of the caller's, which the peer is told by a fatal alert. */
+  abort(description: AlertDescription, now: Milliseconds): void {
+    this.#now = now;
+    if (this.#state === "closed" || this.#state === "closing") return;
+    this.#pushEvent({ kind: "failed", error: new DtlsError("aborted", "the caller gave up") });
+    this.#end(description, AlertLevel.FATAL);
   }
 
   /** Ends the association at once, without a word: another one takes its place. Its last event is `replaced`. */
@@ -288,6 +270,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       this.#closing?.onDatagram(bytes.length);
       return;
     }
+    this.#amplification?.onReceived(bytes.length);
     this.#guard(() => {
       this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record));
       if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
@@ -313,12 +296,20 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
     this.#now = now;
     if (!this.#reliability.hasPending) return this.#closing?.poll();
-    const datagram = this.#records.startDatagram(this.#reliability.datagramBytesMax);
+    if (this.#records.isAnyOpened) this.#amplification = undefined;
+    const bytesMax = this.#amplification?.datagramBytesMax ?? Infinity;
+    if (bytesMax === 0) return undefined;
+    const datagram = this.#records.startDatagram(
+      Math.min(this.#reliability.datagramBytesMax, bytesMax),
+    );
     this.#guard(() => {
       this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
       this.#dropKeys(now);
     });
-    return datagram.isEmpty ? this.#closing?.poll() : datagram.finish();
+    if (datagram.isEmpty) return this.#closing?.poll();
+    const bytes = datagram.finish();
+    this.#amplification?.onSent(bytes.length);
+    return bytes;
   }
 
   pollTimeout(): Milliseconds {
@@ -336,6 +327,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   #onRecord(record: OpenedRecord): void {
     if (this.#state === "closing" || this.#state === "closed") return this.drops.add("after-close");
     if (record.epoch === 0) return this.#onPlaintext(record);
+    if (record.epoch === 1 && this.#version === "1.3") return this.#onEarlyData(record);
     switch (record.type) {
       case ContentType.HANDSHAKE:
         return this.#onHandshake(record);
@@ -406,10 +398,13 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     }
     this.#result = step.value;
     this.#secrets.eraseOfHandshake();
+    this.#io.transcript.end();
     this.#state = "connected";
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient, this.#now);
     this.#pushEvent({ kind: "connected" });
+    const { session } = step.value;
+    if (session !== undefined) this.#pushEvent({ kind: "session", session });
     const rest = postHandshake(this.#postHandshakeHandlers(step.value));
     this.#handshake = rest;
     this.#step(rest.next());
@@ -435,6 +430,11 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     return handlers;
   }
 
+  #onEarlyData({ type, content }: OpenedRecord): void {
+    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
+    this.#earlyData.take(type, content);
+  }
+
   #onTicket(body: Uint8Array): void {
     const session = this.#result?.acceptTicket?.(body, this.#now);
     if (session === undefined) return;
@@ -455,19 +455,15 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   }
 
   #onAlert(content: Uint8Array): void {
-    // RFC 8446 section 5.4, see there for handshake records.
-    if (content.length === 0) throw new DtlsFault("unexpected-message", "an alert without content");
-    if (content.length !== 2) throw new DtlsFault("decode-error", "an alert has two bytes");
-    const description = content[1]!;
-    if (description === AlertDescription.CLOSE_NOTIFY) {
+    const alert = readAlert(content, this.#version);
+    if (alert.kind === "nothing") return;
+    if (alert.kind === "close") {
       this.#pushEvent({ kind: "closed" });
       // RFC 8446 section 6.1: "Each party MUST send a "close_notify" alert before closing its write side". It is said
       // once: the peer has closed, and an answer to each answer would go back and forth.
       return this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING, 0);
     }
-    if (description === AlertDescription.USER_CANCELED) return;
-    // RFC 8446 section 6.2: whatever its level says, every other alert is an error alert and fatal.
-    this.#pushEvent({ kind: "failed", error: new DtlsAlertError(description) });
+    this.#pushEvent({ kind: "failed", error: new DtlsAlertError(alert.description) });
     this.#release();
   }
 
@@ -481,7 +477,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       if (this.#state === "closing" || this.#state === "closed") return;
       const error = asAssociationError(thrown);
       this.#pushEvent({ kind: "failed", error });
-      this.#end(alertFor(error), AlertLevel.FATAL);
+      this.#end(alertFor(error, this.#version), AlertLevel.FATAL);
     }
   }
 
@@ -494,7 +490,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     const content = new Uint8Array([level, description]);
     let datagram: Uint8Array | undefined;
     try {
-      const writer = this.#records.startDatagram(this.#limits.datagramBytesMax);
+      const writer = this.#records.startDatagram(this.#datagramBytesMax);
       writer.write(this.#records.sealingEpoch, ContentType.ALERT, content);
       datagram = writer.finish();
     } catch (error) {
@@ -509,6 +505,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   #forgetSecrets(): void {
     this.#reliability.stop();
     this.#records.destroy();
+    this.#earlyData.destroy();
     this.#handshake = undefined;
     this.#rekeying = undefined;
     this.#secrets.erase();
@@ -538,6 +535,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       records: this.#records,
       reliability: this.#reliability,
       secrets: this.#secrets,
+      earlyData: this.#earlyData,
       now: () => this.#now,
       onVersion: (version) => this.#version = version,
       onExpectedEpoch: (epoch) => this.#expectedEpoch = epoch,

@@ -8,7 +8,6 @@
 //   5. [Certificate, CertificateVerify], Finished ->
 //   6.                         <- ACK
 
-import { EMPTY_BYTES } from "../base/bytes.ts";
 import {
   type CertificateRequest,
   decodeCertificate,
@@ -16,21 +15,24 @@ import {
   decodeEncryptedExtensions,
   encodeCertificate,
 } from "./certificate_messages.ts";
-import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
+import type { SuiteParameters } from "./cipher_suites.ts";
+import {
+  acceptProtocol,
+  acceptSuite,
+  allowOnly,
+  negotiateConnectionIds,
+} from "./client_answers.ts";
 import type { ClientOffer } from "./client_hello.ts";
 import { ExtensionType, HandshakeType, ProtocolVersion } from "./code_points.ts";
 import { chooseCredential } from "./credentials.ts";
 import { DtlsFault } from "./errors.ts";
 import {
   decodeExtension,
-  extensionName,
   type Extensions,
   readAuthorities,
   readCodePoints,
-  readConnectionId,
   readCookie,
   readKeyShare,
-  readProtocolNames,
   requireExtension,
 } from "./extensions.ts";
 import { exporter, type Handshake, type HandshakeIo, scheduleParameters } from "./handshake.ts";
@@ -42,8 +44,9 @@ import {
   sendCertificateVerify,
   sendFinished,
 } from "./handshake_proofs.ts";
+import { settleEarlyData } from "./early_handshake.ts";
 import { EarlySecret } from "./key_schedule.ts";
-import type { DtlsClientOptions } from "./options.ts";
+import type { Credential, DtlsClientOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
 import { readSelectedIdentity } from "./pre_shared_key.ts";
 import type { OfferedPsk } from "./psk_offer.ts";
@@ -66,7 +69,7 @@ export function* clientHandshake13(
 ): Handshake {
   const { message, hello, retrySuite } = yield* receiveServerHello(io, offer, first);
   io.transcript.add(message);
-  const suite = acceptSuite(offer, hello);
+  const suite = acceptSuite(offer, hello, "1.3");
   // RFC 8446 section 4.1.4: "the value of ... cipher_suite in the HelloRetryRequest" is kept in the ServerHello.
   if (retrySuite !== undefined && retrySuite !== suite.suite) {
     throw new DtlsFault(
@@ -103,7 +106,9 @@ export function* clientHandshake13(
 
   const encrypted = yield [HandshakeType.ENCRYPTED_EXTENSIONS];
   io.transcript.add(encrypted);
-  const alpn = acceptEncryptedExtensions(offer, options, decodeEncryptedExtensions(encrypted.body));
+  const extensions = decodeEncryptedExtensions(encrypted.body);
+  const alpn = acceptEncryptedExtensions(offer, options, extensions);
+  settleEarlyData(io, extensions, { session: offer.earlySession, psk, suite, alpn });
 
   const { peerChain, request } = psk === undefined
     ? yield* receiveServerCredential(io, options, offer)
@@ -123,7 +128,7 @@ export function* clientHandshake13(
   io.logSecret("EXPORTER_SECRET", offer.random, exporterSecret);
 
   io.beginFlight();
-  if (request !== undefined) presentCredential(io, options, request);
+  const credential = request && presentCredential(io, options, request);
   sendFinished(io, parameters, clientSecret);
   io.installOpener(trafficOpener(io, 3, suite, trafficSecrets.receive));
   io.expectEpoch(3);
@@ -150,6 +155,8 @@ export function* clientHandshake13(
     alpn,
     serverName,
     peerChain,
+    credential,
+    isRetried: retrySuite !== undefined,
     isResumed: psk?.session !== undefined,
     pskIdentity,
     acceptTicket: (body, now) => sessionOfTicket(io.provider, resumable, body, now),
@@ -211,7 +218,7 @@ function* receiveServerHello(
     allowOnly(hello.extensions, SERVER_HELLO_EXTENSIONS, offer.extensions);
     return { message, hello, retrySuite: undefined };
   }
-  const suite = acceptSuite(offer, hello);
+  const suite = acceptSuite(offer, hello, "1.3");
   allowOnly(hello.extensions, [...HELLO_RETRY_EXTENSIONS], undefined);
   const group = decodeExtension(
     hello.extensions,
@@ -228,6 +235,7 @@ function* receiveServerHello(
   io.transcript.replaceByHash(suite.hash);
   io.transcript.add(message);
   offer.retry(suite, group, cookie);
+  io.earlyData.settle(false);
   io.beginFlight();
   io.send(HandshakeType.CLIENT_HELLO, offer.encode());
 
@@ -263,29 +271,8 @@ const ENCRYPTED_EXTENSIONS: readonly number[] = [
   ExtensionType.SERVER_NAME,
   ExtensionType.SUPPORTED_GROUPS,
   ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+  ExtensionType.EARLY_DATA,
 ];
-
-/** The code points that this library knows, and so those that can stand in a wrong message. */
-const KNOWN_EXTENSIONS: readonly number[] = Object.values(ExtensionType);
-
-/**
- * RFC 8446 section 4.2: an extension that was not offered is answered with "unsupported_extension", one that is
- * known but not specified for the message with "illegal_parameter".
- */
-function allowOnly(
-  extensions: Extensions,
-  allowed: readonly number[],
-  offered: Extensions | undefined,
-): void {
-  for (const type of extensions.keys()) {
-    if (allowed.includes(type) && (offered === undefined || offered.has(type))) continue;
-    const isMisplaced = KNOWN_EXTENSIONS.includes(type) && (offered?.has(type) ?? false);
-    throw new DtlsFault(
-      isMisplaced ? "illegal-parameter" : "unsupported-extension",
-      `extension ${extensionName(type)} has no place here`,
-    );
-  }
-}
 
 function checkHello(hello: ServerHello): void {
   if (hello.legacyVersion !== ProtocolVersion.DTLS_1_2) {
@@ -296,26 +283,6 @@ function checkHello(hello: ServerHello): void {
   }
 }
 
-function acceptSuite(offer: ClientOffer, hello: ServerHello) {
-  const suite = suiteParameters(hello.cipherSuite);
-  if (suite === undefined || !offer.cipherSuites.includes(hello.cipherSuite)) {
-    throw new DtlsFault(
-      "illegal-parameter",
-      "the server chose a cipher suite that was not offered",
-    );
-  }
-  return suite;
-}
-
-function negotiateConnectionIds(
-  io: HandshakeIo,
-  options: DtlsClientOptions,
-  extensions: Extensions,
-): void {
-  const send = decodeExtension(extensions, ExtensionType.CONNECTION_ID, readConnectionId);
-  if (send !== undefined) io.setConnectionIds(options.connectionId ?? EMPTY_BYTES, send);
-}
-
 /** Returns the protocol that ALPN chose. */
 function acceptEncryptedExtensions(
   offer: ClientOffer,
@@ -323,26 +290,13 @@ function acceptEncryptedExtensions(
   extensions: Extensions,
 ): string | undefined {
   allowOnly(extensions, ENCRYPTED_EXTENSIONS, offer.extensions);
-  const names = decodeExtension(
-    extensions,
-    ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
-    readProtocolNames,
-  );
   decodeExtension(
     extensions,
     ExtensionType.SUPPORTED_GROUPS,
     (reader) => readCodePoints(reader, 2),
   );
   decodeExtension(extensions, ExtensionType.SERVER_NAME, (reader) => reader.expectEnd());
-  if (names === undefined) {
-    if (options.isAlpnRequired !== true) return undefined;
-    throw new DtlsFault("no-application-protocol", "the server chose no application protocol");
-  }
-  const [alpn] = names;
-  if (names.length !== 1 || alpn === undefined || !options.alpn?.includes(alpn)) {
-    throw new DtlsFault("illegal-parameter", "the server chose a protocol that was not offered");
-  }
-  return alpn;
+  return acceptProtocol(options, extensions);
 }
 
 function acceptCertificateRequest(message: HandshakeMessage): CertificateRequest {
@@ -376,7 +330,7 @@ function presentCredential(
   io: HandshakeIo,
   options: DtlsClientOptions,
   request: CertificateRequest,
-): void {
+): Credential | undefined {
   const schemes = requireExtension(
     request.extensions,
     ExtensionType.SIGNATURE_ALGORITHMS,
@@ -388,7 +342,12 @@ function presentCredential(
     readAuthorities,
   );
   const wishes = { version: "1.3", schemes, authorities: authorities ?? [] } as const;
-  const sent = chooseCredential(options.credentials ?? [], wishes);
+  const { credentials = [], isCredentialRequired = false } = options;
+  const sent = chooseCredential(credentials, wishes);
+  if (sent === undefined && isCredentialRequired) {
+    throw new DtlsFault("no-common-parameters", "no credential that the server can verify");
+  }
   io.send(HandshakeType.CERTIFICATE, encodeCertificate(sent?.credential.chain ?? []));
   if (sent !== undefined) sendCertificateVerify(io, "client", sent);
+  return sent?.credential;
 }

@@ -1,11 +1,15 @@
 // What a client offers: its ClientHello, and what a HelloRetryRequest changes in it (RFC 8446 section 4.1.2).
 
 import { EMPTY_BYTES } from "../base/bytes.ts";
-import { codePointName } from "../base/code_points.ts";
-import { groupName, SIGNATURE_SCHEMES, type SuiteParameters } from "./cipher_suites.ts";
-import { ExtensionType, NamedGroup } from "./code_points.ts";
-import { KEY_EXCHANGE_RANDOMNESS_BYTES, type KeyExchange } from "./crypto/provider.ts";
-import { DtlsError, DtlsFault } from "./errors.ts";
+import {
+  SIGNATURE_SCHEMES,
+  SIGNATURE_SCHEMES_12,
+  type SuiteParameters,
+  suiteParameters,
+} from "./cipher_suites.ts";
+import { ExtensionType } from "./code_points.ts";
+import type { KeyExchange } from "./crypto/provider.ts";
+import { DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
   encodeCodePoints,
@@ -16,7 +20,9 @@ import {
   encodeServerName,
 } from "./extensions.ts";
 import type { HandshakeIo } from "./handshake.ts";
+import { EC_POINT_FORMATS, RENEGOTIATION_INFO } from "./handshake_messages_12.ts";
 import { encodeClientHello, RANDOM_BYTES } from "./hello_messages.ts";
+import { startKeyExchange } from "./key_share.ts";
 import {
   DEFAULT_CIPHER_SUITES,
   DEFAULT_GROUPS,
@@ -24,8 +30,11 @@ import {
   type DtlsClientOptions,
   type DtlsVersion,
 } from "./options.ts";
+import { EARLY_DATA_EXTENSION, earlyDataSession } from "./early_handshake.ts";
+import type { DtlsSession } from "./session.ts";
 import { PSK_KEY_EXCHANGE_MODES } from "./pre_shared_key.ts";
 import { offerPsks, type PskOffer } from "./psk_offer.ts";
+import { offeredSession12, SESSION_ID_BYTES } from "./resumption_12.ts";
 import { VERSION_NUMBERS } from "./versions.ts";
 
 /** What the client has offered and may be answered with. */
@@ -38,7 +47,12 @@ export class ClientOffer {
   readonly exchanges = new Map<number, KeyExchange>();
   /** What may stand in place of the server's certificate. */
   readonly psks: PskOffer;
+  /** The session whose early data is offered. */
+  earlySession: DtlsSession | undefined;
   extensions = new Map<number, Uint8Array>();
+  /** What DTLS 1.2 is to resume, and the session ID by which the server says that it does. */
+  readonly session12: DtlsSession | undefined;
+  readonly legacySessionId: Uint8Array = EMPTY_BYTES;
   /** The cookie of a HelloVerifyRequest. */
   legacyCookie = EMPTY_BYTES;
   readonly #io: HandshakeIo;
@@ -46,19 +60,19 @@ export class ClientOffer {
   constructor(io: HandshakeIo, options: DtlsClientOptions) {
     this.#io = io;
     this.versions = offeredVersions(options);
-    this.signatureSchemes = options.signatureSchemes ?? SIGNATURE_SCHEMES;
+    const is12Offered = this.versions.includes("1.2");
+    this.signatureSchemes = options.signatureSchemes ??
+      (is12Offered ? SIGNATURE_SCHEMES_12 : SIGNATURE_SCHEMES);
     this.random = io.entropy(RANDOM_BYTES);
-    this.cipherSuites = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
+    this.cipherSuites = (options.cipherSuites ?? DEFAULT_CIPHER_SUITES).filter((suite) => {
+      const version = suiteParameters(suite)?.version;
+      return version !== undefined && this.versions.includes(version);
+    });
     this.groups = options.groups ?? DEFAULT_GROUPS;
-    for (const group of options.keyShareGroups ?? this.groups.slice(0, 1)) {
-      this.#startExchange(group);
-    }
     const set = this.extensions;
     if (options.serverName !== undefined) {
       set.set(ExtensionType.SERVER_NAME, encodeServerName(options.serverName));
     }
-    const versions = this.versions.map((version) => VERSION_NUMBERS[version]);
-    set.set(ExtensionType.SUPPORTED_VERSIONS, encodeCodePoints(versions, 1));
     set.set(ExtensionType.SUPPORTED_GROUPS, encodeCodePoints(this.groups, 2));
     // RFC 8446 section 4.2.3: "Clients which desire the server to authenticate itself via a certificate MUST send the
     // "signature_algorithms" extension."
@@ -80,28 +94,34 @@ export class ClientOffer {
       // "connection_id" extension".
       set.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId ?? EMPTY_BYTES));
     }
-    this.#setKeyShares();
-    this.psks = offerPsks(
-      options,
-      this.versions.includes("1.3") ? this.cipherSuites : [],
-      io.now(),
-    );
-    if (this.versions.includes("1.3")) {
-      set.set(ExtensionType.PSK_KEY_EXCHANGE_MODES, PSK_KEY_EXCHANGE_MODES);
+    if (is12Offered) {
+      this.session12 = offeredSession12(options, this.cipherSuites, io.now());
+      const { ticket = EMPTY_BYTES, sessionId = EMPTY_BYTES } = this.session12 ?? {};
+      // RFC 5077 section 3.4: "the client MAY generate and include a Session ID in the TLS ClientHello", which the server
+      // gives back where it takes the ticket.
+      this.legacySessionId = ticket.length > 0 ? io.entropy(SESSION_ID_BYTES) : sessionId;
+      set.set(ExtensionType.SESSION_TICKET, ticket);
+      set.set(ExtensionType.EXTENDED_MASTER_SECRET, EMPTY_BYTES);
+      set.set(ExtensionType.RENEGOTIATION_INFO, RENEGOTIATION_INFO);
+      set.set(ExtensionType.EC_POINT_FORMATS, EC_POINT_FORMATS);
     }
+    const is13Offered = this.versions.includes("1.3");
+    if (is13Offered) this.#offer13(options.keyShareGroups);
+    this.psks = offerPsks(options, is13Offered ? this.cipherSuites : [], io.now());
+    this.earlySession = earlyDataSession(options, this.psks.first, this.cipherSuites);
+    if (this.earlySession !== undefined) set.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
+  }
+
+  #offer13(keyShareGroups: readonly number[] = this.groups.slice(0, 1)): void {
+    const versions = this.versions.map((version) => VERSION_NUMBERS[version]);
+    this.extensions.set(ExtensionType.SUPPORTED_VERSIONS, encodeCodePoints(versions, 1));
+    for (const group of keyShareGroups) this.#startExchange(group);
+    this.#setKeyShares();
+    this.extensions.set(ExtensionType.PSK_KEY_EXCHANGE_MODES, PSK_KEY_EXCHANGE_MODES);
   }
 
   #startExchange(group: number): void {
-    const name = groupName(group);
-    if (name === undefined) {
-      throw new DtlsError(
-        "bad-option",
-        `the group ${codePointName(NamedGroup, group)} is not implemented`,
-      );
-    }
-    const randomness = this.#io.entropy(KEY_EXCHANGE_RANDOMNESS_BYTES);
-    this.exchanges.set(group, this.#io.provider.keyExchange(name, randomness));
-    randomness.fill(0);
+    this.exchanges.set(group, startKeyExchange(this.#io, group));
   }
 
   #setKeyShares(): void {
@@ -125,6 +145,9 @@ export class ClientOffer {
     }
     if (cookie !== undefined) this.extensions.set(ExtensionType.COOKIE, encodeCookie(cookie));
     this.psks.keepHash(suite.hash);
+    // RFC 8446 section 4.2.10: "A client MUST NOT include the "early_data" extension in its followup ClientHello."
+    this.extensions.delete(ExtensionType.EARLY_DATA);
+    this.earlySession = undefined;
   }
 
   /** The ClientHello's body. */
@@ -135,6 +158,7 @@ export class ClientOffer {
     if (!psks.isEmpty) extensions.set(ExtensionType.PRE_SHARED_KEY, psks.encode(this.#io.now()));
     const body = encodeClientHello({
       random: this.random,
+      legacySessionId: this.legacySessionId,
       legacyCookie: this.legacyCookie,
       cipherSuites: this.cipherSuites,
       extensions,

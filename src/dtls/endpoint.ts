@@ -2,6 +2,7 @@
 // sections 5.1, 5.11 and 9).
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
+import { equalBytes } from "../base/bytes.ts";
 import type { AddressedDatagram, Milliseconds } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
@@ -12,11 +13,10 @@ import { alertFor, DtlsFault } from "./errors.ts";
 import {
   encodeHandshakeFragment,
   type HandshakeFragment,
-  type HandshakeMessage,
   readHandshakeFragment,
 } from "./handshake_fragment.ts";
 import { decodeClientHello } from "./hello_messages.ts";
-import { HelloReassembly } from "./hello_reassembly.ts";
+import { HelloReassembly, type ReassembledHello } from "./hello_reassembly.ts";
 import { AMPLIFICATION_MAX } from "./limits.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import {
@@ -67,6 +67,8 @@ export interface EndpointAssociation {
   readonly association: DtlsAssociation;
   /** The address that its handshake began at. */
   readonly address: string;
+  /** The random value of a ClientHello that was accepted without a cookie. */
+  readonly clientRandom?: Uint8Array;
 }
 
 /** The associations of one address: at most one that works and one that is to take its place. */
@@ -130,7 +132,8 @@ export class DtlsEndpoint {
       this.drops.add("empty");
       return undefined;
     }
-    if (!isUnifiedHeader(first)) return this.#onPlaintext(bytes, address, now);
+    const isProtected = isUnifiedHeader(first) || first === ContentType.TLS12_CID;
+    if (!isProtected) return this.#onPlaintext(bytes, address, now);
     const found = this.#find(bytes, first, address);
     found?.association.handleDatagram(bytes, now);
     return found;
@@ -138,7 +141,7 @@ export class DtlsEndpoint {
 
   /** The association of a protected record: by its connection ID, else by its address. */
   #find(bytes: Uint8Array, first: number, address: string): EndpointAssociation | undefined {
-    if ((first & UnifiedHeader.CONNECTION_ID) !== 0) {
+    if (first === ContentType.TLS12_CID || (first & UnifiedHeader.CONNECTION_ID) !== 0) {
       const id = datagramConnectionId(bytes, ENDPOINT_CONNECTION_ID_BYTES);
       const found = id === undefined ? undefined : this.#byConnectionId.get(connectionIdKey(id));
       if (found === undefined) this.drops.add("unknown-connection-id");
@@ -150,12 +153,14 @@ export class DtlsEndpoint {
       return undefined;
     }
     // Epoch 2 is of a handshake, and so of the association that is in one.
-    const isHandshake = (first & UnifiedHeader.EPOCH_MASK) === 2;
+    const epochBits = first & UnifiedHeader.EPOCH_MASK;
     const { current, pending } = slot;
-    return isHandshake ? pending ?? current : current ?? pending;
+    // Early data, of epoch 1, is of the newest handshake as well; after it these bits stand for later epochs.
+    const isEarly = epochBits === 1 && pending?.association.isTakingEarlyData === true;
+    return epochBits === 2 || isEarly ? pending ?? current : current ?? pending;
   }
 
-  /** A record of epoch 0: a ClientHello, or something for a handshake in progress. */
+  /** A record of epoch 0: a ClientHello, or something for a handshake in progress; in DTLS 1.2 of any epoch. */
   #onPlaintext(
     bytes: Uint8Array,
     address: string,
@@ -164,10 +169,9 @@ export class DtlsEndpoint {
     const slot = this.#byAddress.get(address);
     const piece = this.#helloFragment(bytes);
     if (piece === undefined) {
-      const found = slot?.pending ?? slot?.current;
-      if (found === undefined) this.drops.add("not-a-client-hello");
-      found?.association.handleDatagram(bytes, now);
-      return found;
+      if (slot !== undefined) return deliver(slot, bytes, now);
+      this.drops.add("not-a-client-hello");
+      return undefined;
     }
     const { recordNumber } = piece;
     const hello = this.#hellos.add(piece.fragment, bytes.length, address, now);
@@ -175,7 +179,7 @@ export class DtlsEndpoint {
     const reply = (type: ContentType, content: Uint8Array) =>
       this.#answer(hello.receivedBytes, type, recordNumber, content, address);
     try {
-      return this.#onClientHello(bytes, hello.message, recordNumber, address, now, reply);
+      return this.#onClientHello(bytes, hello, recordNumber, address, now, reply);
     } catch (error) {
       if (!(error instanceof DtlsFault || error instanceof DecodeError)) throw error;
       this.drops.add("malformed-client-hello");
@@ -204,7 +208,7 @@ export class DtlsEndpoint {
 
   #onClientHello(
     bytes: Uint8Array,
-    message: HandshakeMessage,
+    { message, receivedBytes }: ReassembledHello,
     recordNumber: number,
     address: string,
     now: Milliseconds,
@@ -212,23 +216,24 @@ export class DtlsEndpoint {
   ): EndpointAssociation | undefined {
     const { body, messageSeq } = message;
     const hello = decodeClientHello(body);
+    const slot = this.#byAddress.get(address);
+    const newest = slot?.pending ?? slot?.current;
+    if (newest?.clientRandom !== undefined && equalBytes(newest.clientRandom, hello.random)) {
+      // The client sends its first ClientHello again: its association answers.
+      newest.association.handleDatagram(bytes, now);
+      return newest;
+    }
     const outcome = this.#cookies.handle(hello, { body, messageSeq, recordNumber }, address, now);
     if (outcome.kind === "retry") {
-      const retry = {
-        type: HandshakeType.SERVER_HELLO,
-        messageSeq: 0,
-        body: outcome.helloRetryRequest,
-      };
-      reply(ContentType.HANDSHAKE, encodeHandshakeFragment(retry, 0, retry.body.length));
+      const { answer } = outcome;
+      reply(ContentType.HANDSHAKE, encodeHandshakeFragment(answer, 0, answer.body.length));
       return undefined;
     }
-    const slot = this.#byAddress.get(address);
     if (outcome.kind === "used") {
       // The client sends its second ClientHello again: its association answers.
       this.drops.add("used-cookie");
-      const found = slot?.pending ?? slot?.current;
-      found?.association.handleDatagram(bytes, now);
-      return found;
+      newest?.association.handleDatagram(bytes, now);
+      return newest;
     }
     if (this.#halfOpen.size >= this.#limits.halfOpenMax) {
       this.drops.add("half-open-limit");
@@ -239,12 +244,14 @@ export class DtlsEndpoint {
       return undefined;
     }
     const connectionId = this.#makeConnectionId();
-    const association = DtlsAssociation.server(
-      { ...this.#options, connectionId },
-      outcome.accepted,
-      now,
-    );
-    return this.#admit({ association, address });
+    const options = { ...this.#options, connectionId };
+    const { accepted } = outcome;
+    if (accepted.earlyPsk === undefined) {
+      return this.#admit({ association: DtlsAssociation.server(options, accepted, now), address });
+    }
+    const unvalidated = { ...accepted, unvalidatedBytes: receivedBytes };
+    const association = DtlsAssociation.server(options, unvalidated, now);
+    return this.#admit({ association, address, clientRandom: hello.random });
   }
 
   #makeConnectionId(): Uint8Array {
@@ -350,6 +357,29 @@ export class DtlsEndpoint {
     this.#replaced.clear();
     this.#entries.clear();
   }
+}
+
+/**
+ * Delivers a datagram whose first record says only its epoch: to the association that is in a handshake, and where that
+ * one has no key for it to the other.
+ */
+function deliver(
+  { current, pending }: AddressSlot,
+  bytes: Uint8Array,
+  now: Milliseconds,
+): EndpointAssociation | undefined {
+  const first = pending ?? current;
+  first?.association.handleDatagram(bytes, now);
+  const isOpened = pending?.association.hasOpenedRecord ?? true;
+  if (current === undefined || isOpened || !isLaterEpoch(bytes)) return first;
+  current.association.handleDatagram(bytes, now);
+  return current;
+}
+
+/** Whether a datagram begins with a protected record of DTLS 1.2. */
+function isLaterEpoch(bytes: Uint8Array): boolean {
+  const record = readRecord(bytes, 0, 0);
+  return record?.kind === "plaintext" && record.epoch > 0;
 }
 
 /** A connection ID's first six bytes as a number; the association itself compares all of them. */

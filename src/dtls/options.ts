@@ -7,6 +7,7 @@ import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
 import type { ExternalPsk } from "./psk_importer.ts";
 import type { DtlsSession } from "./session.ts";
+import type { SessionCache } from "./session_cache.ts";
 import type { TicketKeys } from "./ticket_keys.ts";
 import type { EarlyDataPolicy } from "./early_data.ts";
 
@@ -47,7 +48,15 @@ export type KeyLog = (label: KeyLogLabel, clientRandom: Uint8Array, secret: Uint
 export type DtlsVersion = "1.3" | "1.2";
 
 /** The versions that are offered and accepted by default. */
-export const DEFAULT_VERSIONS: readonly DtlsVersion[] = ["1.3"];
+export const DEFAULT_VERSIONS: readonly DtlsVersion[] = ["1.3", "1.2"];
+
+/**
+ * How lost handshake messages are sought. `eager`: an ACK goes at once where something is missing or a message came
+ * after the handshake, timeouts follow the round trip that was measured, and an ACK with gaps and a peer's
+ * retransmission bring what is missing without waiting for a timer. `timed`: the timers alone send again, on the plain
+ * schedule of RFC 9147 section 5.8, and ACKs wait for a quarter of the timeout, for peers that count on that.
+ */
+export type RetransmissionPolicy = "eager" | "timed";
 
 /** Options of both ends. */
 export interface DtlsOptions {
@@ -57,6 +66,8 @@ export interface DtlsOptions {
   readonly entropy: Entropy;
   /** Defaults: `DTLS_LIMITS`. */
   readonly limits?: Partial<DtlsLimits>;
+  /** Default: `eager`. */
+  readonly retransmission?: RetransmissionPolicy;
   /** Versions that are offered or accepted. Default: `DEFAULT_VERSIONS`. */
   readonly versions?: readonly DtlsVersion[];
   /** Cipher suites of all these versions, best first. Default: `DEFAULT_CIPHER_SUITES`. */
@@ -94,12 +105,22 @@ export interface DtlsClientOptions extends DtlsOptions {
   /** What the client presents where the server asks for it: the first that the server can verify. Default: none. */
   readonly credentials?: readonly Credential[];
   /**
+   * Whether the handshake fails where the server asks for a certificate and can verify none of `credentials`. Default:
+   * no, the client says that it has none.
+   */
+  readonly isCredentialRequired?: boolean;
+  /**
    * The connection ID that the client wants in records to it. Default: empty, which lets the server have one.
    * `null`: none is offered.
    */
   readonly connectionId?: Uint8Array | null;
   /** A session with the same server, to be resumed where both still can. Default: none, a full handshake. */
   readonly session?: DtlsSession;
+  /**
+   * Whether early data is offered where the session allows it: see `DtlsAssociation.sealEarlyData`. Default: no, since
+   * whoever records early data can send it again.
+   */
+  readonly offersEarlyData?: boolean;
   /** Groups that the first ClientHello carries shares for. Default: the first of `groups`. */
   readonly keyShareGroups?: readonly NamedGroup[];
 }
@@ -111,6 +132,10 @@ export type ClientCertificatePolicy = "none" | "optional" | "required";
 export interface DtlsServerOptions extends DtlsOptions {
   /** Best first: the first that the client can verify is used. A function answers for each server name. */
   readonly credentials: readonly Credential[] | CredentialSelector;
+  /** Whether a client is told that its server name was used. Default: yes. */
+  readonly isServerNameAcknowledged?: boolean;
+  /** Chooses among the protocols that a client offers; `undefined` refuses it. Default: the first of `alpn`. */
+  readonly chooseProtocol?: (offered: readonly string[]) => string | undefined;
   /** Default: `none`. */
   readonly clientCertificate?: ClientCertificatePolicy;
   /** Needed unless `clientCertificate` is `none`. */
@@ -119,7 +144,9 @@ export interface DtlsServerOptions extends DtlsOptions {
   readonly isPskPreferred?: boolean;
   /** Seals and opens tickets. Default: none are sent, and nothing is resumed. */
   readonly tickets?: TicketKeys;
-  /** Tickets that a client gets after each handshake. Default: 2. */
+  /** Sessions of DTLS 1.2 by their IDs, for clients that know no tickets. Default: none are kept. */
+  readonly sessionCache?: SessionCache;
+  /** Tickets that a client of DTLS 1.3 gets after each handshake. Default: 2. */
   readonly ticketsPerHandshake?: number;
   /** Early data, and what keeps it from being taken twice. Default: it is refused. */
   readonly earlyData?: EarlyDataPolicy;
@@ -132,6 +159,12 @@ export const DEFAULT_CIPHER_SUITES: readonly CipherSuite[] = [
   CipherSuite.TLS_AES_128_GCM_SHA256,
   CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
   CipherSuite.TLS_AES_256_GCM_SHA384,
+  CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+  CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+  CipherSuite.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+  CipherSuite.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+  CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+  CipherSuite.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 ];
 
 /** The groups that are offered and accepted by default. */

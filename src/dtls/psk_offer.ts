@@ -102,7 +102,7 @@ export function offerPsks(
   now: Milliseconds,
 ): PskOffer {
   const suites = cipherSuites.map(suiteParameters);
-  const hashes = new Set(suites.flatMap((suite) => suite === undefined ? [] : [suite.hash]));
+  const hashes = new Set(suites.flatMap((suite) => suite?.version === "1.3" ? [suite.hash] : []));
   const psks: OfferedPsk[] = [];
   const session = resumableSession(options, hashes, now);
   if (session !== undefined) psks.push(session);
@@ -139,7 +139,7 @@ function resumableSession(
  * Whether a session is of the server that is meant. RFC 8446 section 4.6.1: clients "SHOULD only resume if the SNI
  * value matches the one used in the original session"; pitfall "resumption not bound to server name and ALPN".
  */
-function isSessionOf(session: DtlsSession, options: DtlsClientOptions): boolean {
+export function isSessionOf(session: DtlsSession, options: DtlsClientOptions): boolean {
   const { serverName, alpn = [], isAlpnRequired = false } = options;
   if (session.serverName !== serverName) return false;
   return session.alpn === undefined ? !isAlpnRequired : alpn.includes(session.alpn);

@@ -48,6 +48,7 @@ export class RecordLayer {
   readonly #drops: Counters<DtlsDropReason>;
   readonly #sealers: RecordSealer[] = [];
   readonly #openers: OpeningEpochs;
+  #earlyOpener: RecordOpener | undefined;
   #nextPlaintextNumber: number;
   #isAnyOpened = false;
   #hasUnreadable = false;
@@ -114,6 +115,21 @@ export class RecordLayer {
     this.#openers.add(opener);
   }
 
+  /** Adds the keys of a client's early data, whose records have no connection ID: none was negotiated before. */
+  addEarlyOpener(opener: RecordOpener): void {
+    this.#earlyOpener = opener;
+  }
+
+  /** Whether early data is opened. */
+  get isOpeningEarly(): boolean {
+    return this.#earlyOpener !== undefined;
+  }
+
+  #dropEarlyOpener(): void {
+    this.#earlyOpener?.destroy();
+    this.#earlyOpener = undefined;
+  }
+
   /** Zeroes sealing keys of epochs before the newest that `isNeeded` does not want. */
   dropSealersBefore(isNeeded: (epoch: number) => boolean): void {
     for (let i = this.#sealers.length - 2; i >= 0; i--) {
@@ -133,6 +149,7 @@ export class RecordLayer {
   destroy(): void {
     for (const sealer of this.#sealers.splice(0)) sealer.destroy();
     this.#openers.destroy();
+    this.#dropEarlyOpener();
   }
 
   /**
@@ -153,15 +170,31 @@ export class RecordLayer {
         onRecord(record);
         continue;
       }
+      const early = this.#earlyOpener;
+      if (early?.accepts(record) === true) {
+        const opened = this.#openEarly(early, record);
+        if (opened !== undefined) onRecord(opened);
+        continue;
+      }
       // RFC 9147 section 4: "If the second or later record has a connection ID which does not correspond to the
       // same association used for previous records, the rest of the datagram MUST be discarded."
-      const id = record.kind === "ciphertext" ? record.connectionId ?? EMPTY_BYTES : undefined;
-      if (id !== undefined && !equalBytes(id, this.receiveConnectionId)) {
+      if (!equalBytes(record.connectionId ?? EMPTY_BYTES, this.receiveConnectionId)) {
         return this.#drops.add("connection-id");
       }
       const opened = this.#open(record, now);
       if (opened !== undefined) onRecord(opened);
     } while (at < datagram.length);
+  }
+
+  /** A record of early data says nothing of the client's keys, or of whether it is there: anybody may have sent it. */
+  #openEarly(opener: RecordOpener, record: RawRecord): OpenedRecord | undefined {
+    const result = opener.open(record);
+    if (result.kind !== "opened") {
+      this.#drops.add(result.kind);
+      return undefined;
+    }
+    const { recordNumber, type, content } = result;
+    return { epoch: opener.epoch, recordNumber, type, content };
   }
 
   #open(record: RawRecord, now: Milliseconds): OpenedRecord | undefined {
@@ -179,6 +212,9 @@ export class RecordLayer {
     }
     this.#openers.onOpened(opener, now);
     this.#isAnyOpened = true;
+    // RFC 9147 section 5.6: "Servers SHOULD NOT accept records from epoch 1 indefinitely once they are able to process
+    // records from epoch 3. [...] Servers could discard epoch 1 keys after the first epoch 3 data arrives".
+    if (opener.epoch >= 3) this.#dropEarlyOpener();
     const { recordNumber, type, content } = result;
     return { epoch: opener.epoch, recordNumber, type, content };
   }

@@ -4,17 +4,17 @@
 //   5.                                               <- [Certificate, CertificateVerify], Finished
 //   6. ACK ->
 
+import { EMPTY_BYTES } from "../base/bytes.ts";
 import {
   decodeCertificate,
   encodeCertificate,
   encodeCertificateRequest,
   encodeEncryptedExtensions,
 } from "./certificate_messages.ts";
-import { groupName, SIGNATURE_SCHEMES } from "./cipher_suites.ts";
+import { SIGNATURE_SCHEMES } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
-import { KEY_EXCHANGE_RANDOMNESS_BYTES } from "./crypto/provider.ts";
 import { type ChosenCredential, serverCredential } from "./credentials.ts";
-import { DtlsError, DtlsFault } from "./errors.ts";
+import { DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
   encodeCodePoints,
@@ -32,8 +32,16 @@ import {
 } from "./handshake_proofs.ts";
 import { encodeServerHello, RANDOM_BYTES } from "./hello_messages.ts";
 import { type HelloNegotiation, negotiateHello } from "./hello_negotiation.ts";
+import {
+  acceptEarlyData,
+  EARLY_DATA_EXTENSION,
+  hasEarlyData,
+  takeEarlyPsk,
+} from "./early_handshake.ts";
+import type { Milliseconds } from "../base/core.ts";
 import { EarlySecret } from "./key_schedule.ts";
 import { SELECTED_VERSION } from "./hello_retry.ts";
+import { startKeyExchange } from "./key_share.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
 import { encodeSelectedIdentity } from "./pre_shared_key.ts";
@@ -71,10 +79,13 @@ export function* serverHandshake13(
   }
   io.transcript.start(suite.hash);
   const { messageSeq, body } = accepted;
-  const psk = selectPsk(hello, negotiation, options, io.now());
+  const earlyPsk = acceptedEarlyPsk(accepted, negotiation, options, io.now());
+  const psk = earlyPsk ?? selectPsk(hello, negotiation, options, io.now());
   if (psk !== undefined) {
-    checkSelectedPsk(io.provider, psk, io.transcript.before(suite.hash), body);
     io.eraseAfterHandshake(psk.key);
+    if (psk !== earlyPsk) {
+      checkSelectedPsk(io.provider, psk, io.transcript.before(suite.hash), body);
+    }
   }
   // Whatever may fail for the client's wishes fails before there are keys that it does not have.
   const chosen = psk === undefined ? serverCredential(options, negotiation) : undefined;
@@ -83,11 +94,8 @@ export function* serverHandshake13(
   }
   io.transcript.add({ type: HandshakeType.CLIENT_HELLO, messageSeq, body });
 
-  const group = groupName(share.group);
-  if (group === undefined) throw new DtlsError("bad-option", "a group that is not implemented");
-  const randomness = io.entropy(KEY_EXCHANGE_RANDOMNESS_BYTES);
-  const exchange = io.provider.keyExchange(group, randomness);
-  randomness.fill(0);
+  if (earlyPsk !== undefined) acceptEarlyData(io, suite, earlyPsk, hello.random);
+  const exchange = startKeyExchange(io, share.group);
   const sharedSecret = exchange.sharedSecret(share.publicKey);
   if (sharedSecret === undefined) {
     throw new DtlsFault("illegal-parameter", "the client's key share is not a valid public value");
@@ -111,7 +119,10 @@ export function* serverHandshake13(
   io.expectEpoch(2);
   io.installSealer(trafficSealer(io, 2, suite, serverSecret));
 
-  sendEncryptedExtensions(io, negotiation);
+  sendEncryptedExtensions(io, options, negotiation, {
+    isPskTaken: psk !== undefined,
+    isEarlyDataTaken: earlyPsk !== undefined,
+  });
   // RFC 8446 section 4.3.2: "Servers which are authenticating with a PSK MUST NOT send the CertificateRequest message
   // in the main handshake".
   const isClientAsked = chosen !== undefined && (options.clientCertificate ?? "none") !== "none";
@@ -164,6 +175,8 @@ export function* serverHandshake13(
     alpn,
     serverName,
     peerChain,
+    credential: chosen?.credential,
+    isRetried: accepted.retry !== undefined,
     isResumed: psk?.ticket !== undefined,
     pskIdentity,
     exportKeyingMaterial: exporter(parameters, exporterSecret),
@@ -193,14 +206,51 @@ function serverHello(
   return encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
 }
 
-function sendEncryptedExtensions(io: HandshakeIo, { alpn }: HelloNegotiation): void {
+/** The PSK whose early data is taken: an endpoint's choice, or this association's where it has no endpoint. */
+function acceptedEarlyPsk(
+  { hello, body, earlyPsk, retry, address }: AcceptedHello,
+  negotiation: HelloNegotiation,
+  options: DtlsServerOptions,
+  now: Milliseconds,
+): SelectedPsk | undefined {
+  if (retry === undefined && address === undefined) {
+    return takeEarlyPsk({ hello, body, address, now }, negotiation, options);
+  }
+  // RFC 8446 section 4.2.10: "A client MUST NOT include the "early_data" extension in its followup ClientHello."
+  if (retry !== undefined && hasEarlyData(hello.extensions)) {
+    throw new DtlsFault("illegal-parameter", "early data after a HelloRetryRequest");
+  }
+  return earlyPsk;
+}
+
+/** What of EncryptedExtensions depends on the PSK. */
+interface PskUse {
+  readonly isPskTaken: boolean;
+  readonly isEarlyDataTaken: boolean;
+}
+
+function sendEncryptedExtensions(
+  io: HandshakeIo,
+  options: DtlsServerOptions,
+  { alpn, serverName }: HelloNegotiation,
+  { isPskTaken, isEarlyDataTaken }: PskUse,
+): void {
   const encrypted = new Map<number, Uint8Array>();
+  // RFC 6066 section 3: "A server that receives a client hello containing the "server_name" extension MAY use the
+  // information contained in the extension [...]. In this event, the server SHALL include an extension of type
+  // "server_name" in the (extended) server hello. The "extension_data" field of this extension SHALL be empty." And:
+  // "When resuming a session, the server MUST NOT include a server_name extension in the server hello."
+  const isAcknowledged = options.isServerNameAcknowledged !== false && !isPskTaken;
+  if (serverName !== undefined && isAcknowledged) {
+    encrypted.set(ExtensionType.SERVER_NAME, EMPTY_BYTES);
+  }
   if (alpn !== undefined) {
     encrypted.set(
       ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
       encodeProtocolNames([alpn]),
     );
   }
+  if (isEarlyDataTaken) encrypted.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
   io.send(HandshakeType.ENCRYPTED_EXTENSIONS, encodeEncryptedExtensions(encrypted));
 }
 

@@ -21,11 +21,6 @@ export class Transcript {
   #waiting: HandshakeMessage[] = [];
   #version: DtlsVersion = "1.3";
   #hash: Hash | undefined;
-  /** The hash that a binder goes on with: of all messages so far, of none where the hash function is not known yet. */
-  before(hash: HashName): Hash {
-    return this.#hash?.copy() ?? this.#provider.hash(hash);
-  }
-
   /** In DTLS 1.2 all messages so far, for a signature over them; `undefined` once none is wanted. */
   #signed: Uint8Array[] | undefined = [];
 
@@ -63,6 +58,11 @@ export class Transcript {
     this.#waiting = [];
   }
 
+  /** The hash that a binder goes on with: of all messages so far, of none where the hash function is not known yet. */
+  before(hash: HashName): Hash {
+    return this.#hash?.copy() ?? this.#provider.hash(hash);
+  }
+
   /** The hash of all messages so far. */
   digest(): Uint8Array {
     if (this.#hash === undefined) throw new RangeError("the transcript has no hash function yet");
@@ -89,5 +89,11 @@ export class Transcript {
     this.#waiting = [];
     this.#hash = this.#provider.hash(hash);
     this.#hash.update(transcriptMessage(HandshakeType.MESSAGE_HASH, digest));
+  }
+  /** The handshake is over: nothing is kept of it. */
+  end(): void {
+    this.#waiting = [];
+    this.#hash = undefined;
+    this.#signed = undefined;
   }
 }

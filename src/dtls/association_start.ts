@@ -1,0 +1,52 @@
+// What an association begins with: a client's first flight, or the ClientHello that a server has or waits for.
+
+import { clientHandshake } from "./client_handshake.ts";
+import { HandshakeType } from "./code_points.ts";
+import type { Handshake, HandshakeIo } from "./handshake.ts";
+import type { HandshakeMessage } from "./handshake_fragment.ts";
+import type { DtlsClientOptions, DtlsServerOptions } from "./options.ts";
+import { serverHandshake } from "./server_handshake.ts";
+import type { AcceptedHello } from "./server_hello.ts";
+
+/** What an association is made of, besides its options. */
+export interface AssociationStart {
+  readonly handshake: (io: HandshakeIo) => Handshake;
+  readonly isClient: boolean;
+  /** What a server has received; a client nothing. */
+  readonly received?: HandshakeMessage;
+  readonly nextSendSeq: number;
+  readonly nextPlaintextNumber: number;
+  /** What came from an address that has not shown that it receives, where it has not. */
+  readonly unvalidatedBytes?: number | undefined;
+}
+
+/** How a client begins. */
+export function clientStart(options: DtlsClientOptions): AssociationStart {
+  return {
+    handshake: (io) => clientHandshake(io, options),
+    isClient: true,
+    nextSendSeq: 0,
+    nextPlaintextNumber: 0,
+  };
+}
+
+/** How a server begins, with a ClientHello that was accepted or without one. */
+export function serverStart(
+  options: DtlsServerOptions,
+  accepted: AcceptedHello | undefined,
+): AssociationStart {
+  const start = {
+    handshake: (io: HandshakeIo) => serverHandshake(io, options, accepted),
+    isClient: false,
+  };
+  if (accepted === undefined) return { ...start, nextSendSeq: 0, nextPlaintextNumber: 0 };
+  const { messageSeq, body } = accepted;
+  return {
+    ...start,
+    received: { type: HandshakeType.CLIENT_HELLO, messageSeq, body },
+    // What was sent without state had the numbers before the client's.
+    nextSendSeq: messageSeq,
+    nextPlaintextNumber: accepted.recordNumber,
+    unvalidatedBytes: accepted.unvalidatedBytes,
+  };
+}
