@@ -1,12 +1,16 @@
 // The scenarios of the QUIC interop runner on SQP, in virtual time, over its link unless they say otherwise.
 
 import { assert, assertEquals } from "@std/assert";
+import { HEADER_BYTES } from "../../src/wire/frame.ts";
+import { STREAM_DATA_PREFIX_BYTES } from "../../src/wire/stream_data.ts";
 import { CA_CREDENTIAL, credential, SERVER_CREDENTIAL } from "../harness/credentials.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
 import { blackouts, bottleneck, corrupt, delay, loss } from "../harness/link.ts";
 import { SqpPair, type SqpPairOptions } from "../harness/sqp_pair.ts";
 import {
   bothWays,
+  checkRows,
+  DELAY_MS,
   type Figures,
   link,
   QUEUE,
@@ -15,6 +19,7 @@ import {
   type Scenario,
   transfer,
 } from "./scenario.ts";
+import { TcpFlow } from "./tcp_flow.ts";
 
 const MB = 1_000_000;
 
@@ -88,6 +93,57 @@ function amplification(seed: number): Figures {
   return { virtualMs, notes: `${serverBytes} bytes of the server, first datagram ${firstBytes}` };
 }
 
+/** At least 93 % of the bytes of StreamData that the link could carry in packets of the size that was found. */
+function goodput(seed: number): Figures {
+  const pair = new SqpPair({ seed, ...bothWays(link) });
+  pair.connect();
+  const begin = pair.now;
+  let streamBytes = 0;
+  let largestDatagram = 0;
+  pair.onDatagram = (from, { length }) => {
+    if (from === "server") largestDatagram = Math.max(largestDatagram, length);
+  };
+  const asked = pair.client.ask(rowsOf(10 * MB));
+  pair.answerAll();
+  checkRows(asked);
+  const virtualMs = pair.now - begin;
+  const stats = pair.client.stack.transport!.stats();
+  streamBytes = stats.sessionBytesReceived;
+  const { packetBytes } = pair.serverSide(pair.client)!.stack.transport!.stats();
+  const dataBytes = packetBytes - HEADER_BYTES - STREAM_DATA_PREFIX_BYTES;
+  const share = streamBytes / ((RATE / 8_000) * virtualMs * (dataBytes / largestDatagram));
+  assert(share >= 0.93, `${share} of what the link carries`);
+  pair.finish();
+  const notes = `${
+    (100 * share).toFixed(1)
+  } % of the link at datagrams of ${largestDatagram} bytes`;
+  return { virtualMs, notes };
+}
+
+/** A bottleneck shared with a TCP flow that began before: each gets 35 to 65 %. */
+function crossTraffic(seed: number): Figures {
+  const shared = bottleneck(RATE, QUEUE);
+  const pair = new SqpPair({ seed, toServer: link, toClient: () => [shared, delay(DELAY_MS)] });
+  const { counters } = pair.linksOf(pair.client).toClient;
+  const tcp = new TcpFlow(pair, shared, { random: pair.random.fork(), counters }, DELAY_MS);
+  pair.connect();
+  tcp.start();
+  pair.advance(3_000);
+  const asked = pair.client.ask(rowsOf(30 * MB));
+  pair.advance(5_000);
+  const received = () => pair.client.stack.transport!.stats().sessionBytesReceived;
+  const begin = { sqp: received(), tcp: tcp.arrivedBytes };
+  pair.advance(20_000);
+  const [sqp, other] = [received() - begin.sqp, tcp.arrivedBytes - begin.tcp];
+  const share = sqp / (sqp + other);
+  assert(!asked.isOver && share >= 0.35 && share <= 0.65, `${share}`);
+  assert(sqp + other > 0.9 * (RATE / 8) * 20 * 0.94, `${sqp} and ${other}`);
+  tcp.isStopped = true;
+  pair.client.cancel(asked);
+  pair.finish();
+  return { virtualMs: 20_000, notes: `${(100 * share).toFixed(1)} % beside TCP` };
+}
+
 /** What a person would try. Each takes seconds of real time at most. */
 export const SCENARIOS: readonly Scenario[] = [
   {
@@ -126,5 +182,7 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   { name: "key updates during a transfer of 3 MB", run: keyUpdates },
+  { name: "goodput of 10 MB", run: goodput },
+  { name: "cross traffic: half of a link with CUBIC TCP", run: crossTraffic },
   { name: "amplification: a server's flight of 3 kB", run: amplification },
 ];
