@@ -5,6 +5,7 @@ import { DtlsAssociation } from "../dtls/association.ts";
 import type { DtlsEvent } from "../dtls/association_event.ts";
 import { type AssociationError, DtlsError } from "../dtls/errors.ts";
 import type { DtlsClientOptions } from "../dtls/options.ts";
+import type { DtlsSession } from "../dtls/session.ts";
 import type { TransportLimits } from "../transport/limits.ts";
 import { DEFAULT_TRANSPORT_LIMITS } from "../transport/limits.ts";
 import { Transport, type TransportOptions } from "../transport/transport.ts";
@@ -46,6 +47,11 @@ function transportLimits(limits: SessionLimits): TransportLimits {
   };
 }
 
+/** For another try: where a session spoils the handshake, the next one is a full one. */
+function withoutSession({ session: _, ...others }: DtlsClientOptions): DtlsClientOptions {
+  return others;
+}
+
 /**
  * A client: association, transport and session.
  *
@@ -61,6 +67,7 @@ export class ClientStack implements Core<ClientSessionEvent> {
   #isConfirmed = false;
   #transport: Transport | undefined;
   #session: ClientSession | undefined;
+  #resumable: DtlsSession | undefined;
   /** Why the association ended. */
   #failure: SqpError | undefined;
   #isFailureTold = false;
@@ -92,6 +99,11 @@ export class ClientStack implements Core<ClientSessionEvent> {
   /** The session, once the association is there: requests go through it. */
   get session(): ClientSession | undefined {
     return this.#session;
+  }
+
+  /** What a later client can resume this association with; the newest that the server gave. */
+  get resumable(): DtlsSession | undefined {
+    return this.#resumable;
   }
 
   /** Whether everything is over and nothing is left to send. */
@@ -185,7 +197,7 @@ export class ClientStack implements Core<ClientSessionEvent> {
         return this.#association.close(now);
       case "begin":
         this.#association.abandon();
-        this.#association = DtlsAssociation.client(this.#dtls, now);
+        this.#association = DtlsAssociation.client(withoutSession(this.#dtls), now);
         return this.#drainAssociation(now);
       case "wait":
         return;
@@ -218,6 +230,9 @@ export class ClientStack implements Core<ClientSessionEvent> {
         this.#session = new ClientSession(this.#options, this.#transport, now);
         return;
       }
+      case "session":
+        this.#resumable = event.session;
+        return;
       case "application-data":
         this.#session?.onHeard(now);
         return this.#transport?.handleDatagram(event.bytes, now);
