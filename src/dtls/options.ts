@@ -68,7 +68,7 @@ export interface DtlsOptions {
   readonly limits?: Partial<DtlsLimits>;
   /** Default: `eager`. */
   readonly retransmission?: RetransmissionPolicy;
-  /** Versions that are offered or accepted. Default: `DEFAULT_VERSIONS`. */
+  /** Versions that are offered or accepted, in any order: the latest that both ends have is spoken. Default: both. */
   readonly versions?: readonly DtlsVersion[];
   /** Cipher suites of all these versions, best first. Default: `DEFAULT_CIPHER_SUITES`. */
   readonly cipherSuites?: readonly CipherSuite[];
