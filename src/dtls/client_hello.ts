@@ -8,7 +8,7 @@ import {
   suiteParameters,
 } from "./cipher_suites.ts";
 import { ExtensionType } from "./code_points.ts";
-import type { KeyExchange } from "./crypto/provider.ts";
+import type { KeyShares } from "./crypto/provider.ts";
 import { DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
@@ -44,7 +44,7 @@ export class ClientOffer {
   readonly cipherSuites: readonly number[];
   readonly groups: readonly number[];
   readonly signatureSchemes: readonly number[];
-  readonly exchanges = new Map<number, KeyExchange>();
+  readonly exchanges = new Map<number, KeyShares>();
   /** What may stand in place of the server's certificate. */
   readonly psks: PskOffer;
   /** The session whose early data is offered. */

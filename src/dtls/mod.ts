@@ -70,6 +70,7 @@ export type {
   Hash,
   HashName,
   KeyExchange,
+  KeyShares,
   RecordNumberCipher,
   SignatureName,
   SigningKey,
