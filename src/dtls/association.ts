@@ -9,7 +9,13 @@ import type { AssociationState, DtlsEvent } from "./association_event.ts";
 import { AssociationFacts } from "./association_facts.ts";
 import { type AssociationStart, clientStart, serverStart } from "./association_start.ts";
 import { ClosingAlert } from "./closing_alert.ts";
-import { AlertDescription, AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
+import {
+  AlertDescription,
+  AlertLevel,
+  ContentType,
+  HandshakeType,
+  ProtocolVersion,
+} from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
 import { AmplificationLimit } from "./amplification_limit.ts";
 import { EarlyDataChannel } from "./early_data_channel.ts";
@@ -80,6 +86,10 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     if (start.unvalidatedBytes !== undefined) {
       this.#amplification = new AmplificationLimit(start.unvalidatedBytes);
     }
+    // RFC 9147 section 4: legacy_record_version "MUST be set to {254, 253} for all records other than the initial
+    // ClientHello (i.e., one not generated after a HelloRetryRequest), where it may also be {254, 255} for compatibility
+    // purposes."
+    if (start.isClient) this.#records.plaintextVersion = ProtocolVersion.DTLS_1_0;
     this.#io = this.#makeIo();
     this.#guard(() => {
       this.#handshake = start.handshake(this.#io);
@@ -386,6 +396,7 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
       if (handshake === undefined || !this.#expected.includes(message.type as HandshakeType)) {
         throw new DtlsFault("unexpected-message", `handshake message ${message.type} out of turn`);
       }
+      this.#records.plaintextVersion = ProtocolVersion.DTLS_1_2;
       this.#step(handshake.next(message));
     }
   }

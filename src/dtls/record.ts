@@ -164,10 +164,11 @@ export function writePlaintextRecord(
   type: number,
   recordNumber: number,
   content: Uint8Array,
+  version: ProtocolVersion = ProtocolVersion.DTLS_1_2,
 ): number {
   const view = new DataView(datagram.buffer, datagram.byteOffset + start, PLAINTEXT_HEADER_BYTES);
   view.setUint8(0, type);
-  view.setUint16(1, ProtocolVersion.DTLS_1_2);
+  view.setUint16(1, version);
   view.setUint16(3, 0);
   view.setUint16(5, Math.floor(recordNumber / 0x1_0000_0000));
   view.setUint32(7, recordNumber % 0x1_0000_0000);

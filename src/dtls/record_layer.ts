@@ -9,6 +9,7 @@ import type { RecordSink } from "./flight.ts";
 import type { KeyUse } from "./key_update.ts";
 import type { DtlsLimits } from "./limits.ts";
 import { OpeningEpochs } from "./opening_epochs.ts";
+import { ProtocolVersion } from "./code_points.ts";
 import {
   PLAINTEXT_HEADER_BYTES,
   type RawRecord,
@@ -49,7 +50,7 @@ export class RecordLayer {
   readonly #sealers: RecordSealer[] = [];
   readonly #openers: OpeningEpochs;
   #earlyOpener: RecordOpener | undefined;
-  #nextPlaintextNumber: number;
+  readonly #plaintext: PlaintextState;
   #isAnyOpened = false;
   #hasUnreadable = false;
   /** The ID that this side wants in records to it; empty for none. */
@@ -60,7 +61,12 @@ export class RecordLayer {
   constructor(limits: DtlsLimits, drops: Counters<DtlsDropReason>, nextPlaintextNumber = 0) {
     this.#drops = drops;
     this.#openers = new OpeningEpochs(limits.oldEpochMs, limits.forgedRecordsMax);
-    this.#nextPlaintextNumber = nextPlaintextNumber;
+    this.#plaintext = { version: ProtocolVersion.DTLS_1_2, nextRecordNumber: nextPlaintextNumber };
+  }
+
+  /** The version in the headers of records of epoch 0. */
+  set plaintextVersion(version: ProtocolVersion) {
+    this.#plaintext.version = version;
   }
 
   /** The newest epoch that this side seals in, 0 before there are keys. */
@@ -247,26 +253,32 @@ export class RecordLayer {
     return new DatagramWriter(
       datagramBytesMax,
       (epoch) => this.#sealers.find((sealer) => sealer.epoch === epoch),
-      () => this.#nextPlaintextNumber++,
+      this.#plaintext,
     );
   }
+}
+
+/** What the next record of epoch 0 has. */
+interface PlaintextState {
+  version: ProtocolVersion;
+  nextRecordNumber: number;
 }
 
 /** One datagram to be filled with records of any epochs that there are keys for. */
 export class DatagramWriter implements RecordSink {
   readonly #bytes: Uint8Array;
   readonly #sealerOf: (epoch: number) => RecordSealer | undefined;
-  readonly #takePlaintextNumber: () => number;
+  readonly #plaintext: PlaintextState;
   #length = 0;
 
   constructor(
     bytesMax: number,
     sealerOf: (epoch: number) => RecordSealer | undefined,
-    takePlaintextNumber: () => number,
+    plaintext: PlaintextState,
   ) {
     this.#bytes = new Uint8Array(bytesMax);
     this.#sealerOf = sealerOf;
-    this.#takePlaintextNumber = takePlaintextNumber;
+    this.#plaintext = plaintext;
   }
 
   roomFor(epoch: number): number {
@@ -276,8 +288,15 @@ export class DatagramWriter implements RecordSink {
 
   write(epoch: number, type: number, content: Uint8Array): RecordNumber {
     if (epoch === 0) {
-      const recordNumber = this.#takePlaintextNumber();
-      this.#length = writePlaintextRecord(this.#bytes, this.#length, type, recordNumber, content);
+      const recordNumber = this.#plaintext.nextRecordNumber++;
+      this.#length = writePlaintextRecord(
+        this.#bytes,
+        this.#length,
+        type,
+        recordNumber,
+        content,
+        this.#plaintext.version,
+      );
       return { epoch, recordNumber };
     }
     const sealer = this.#sealer(epoch);
