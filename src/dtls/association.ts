@@ -316,8 +316,8 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
       this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
       this.#dropKeys(now);
     });
-    if (datagram.isEmpty) return this.#closing?.poll();
     const bytes = datagram.finish();
+    if (bytes === undefined) return this.#closing?.poll();
     this.#amplification?.onSent(bytes.length);
     return bytes;
   }
