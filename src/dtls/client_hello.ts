@@ -9,7 +9,7 @@ import {
 } from "./cipher_suites.ts";
 import { ExtensionType } from "./code_points.ts";
 import type { KeyShares } from "./crypto/provider.ts";
-import { DtlsFault } from "./errors.ts";
+import { DtlsError, DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
   encodeCodePoints,
@@ -171,5 +171,9 @@ export class ClientOffer {
 /** Without a verifier of certificates there are only PSKs, which DTLS 1.2 does not have here. */
 function offeredVersions(options: DtlsClientOptions): readonly DtlsVersion[] {
   const { versions = DEFAULT_VERSIONS, verifyPeer } = options;
-  return verifyPeer === undefined ? versions.filter((version) => version === "1.3") : versions;
+  const offered = verifyPeer === undefined
+    ? versions.filter((version) => version === "1.3")
+    : versions;
+  if (offered.length === 0) throw new DtlsError("bad-option", "no version to offer");
+  return offered;
 }
