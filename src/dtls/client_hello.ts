@@ -8,7 +8,7 @@ import {
   suiteParameters,
 } from "./cipher_suites.ts";
 import { ExtensionType } from "./code_points.ts";
-import type { KeyExchange } from "./crypto/provider.ts";
+import type { KeyShares } from "./crypto/provider.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
@@ -44,7 +44,7 @@ export class ClientOffer {
   readonly cipherSuites: readonly number[];
   readonly groups: readonly number[];
   readonly signatureSchemes: readonly number[];
-  readonly exchanges = new Map<number, KeyExchange>();
+  readonly exchanges = new Map<number, KeyShares>();
   /** What may stand in place of the server's certificate. */
   readonly psks: PskOffer;
   /** The session whose early data is offered. */
@@ -175,5 +175,9 @@ export class ClientOffer {
 /** Without a verifier of certificates there are only PSKs, which DTLS 1.2 does not have here. */
 function offeredVersions(options: DtlsClientOptions): readonly DtlsVersion[] {
   const { versions = DEFAULT_VERSIONS, verifyPeer } = options;
-  return verifyPeer === undefined ? versions.filter((version) => version === "1.3") : versions;
+  const offered = verifyPeer === undefined
+    ? versions.filter((version) => version === "1.3")
+    : versions;
+  if (offered.length === 0) throw new DtlsError("bad-option", "no version to offer");
+  return offered;
 }

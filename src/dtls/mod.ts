@@ -73,6 +73,7 @@ export type {
   Hash,
   HashName,
   KeyExchange,
+  KeyShares,
   RecordNumberCipher,
   SignatureName,
   SigningKey,

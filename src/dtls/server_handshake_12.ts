@@ -12,7 +12,7 @@ import { decodeCertificateVerify } from "./certificate_messages.ts";
 import { SIGNATURE_SCHEMES_12, signatureName } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
 import { certificateTypesOf, type ChosenServerCredential } from "./credential_choice_12.ts";
-import type { KeyExchange } from "./crypto/provider.ts";
+import type { KeyShares } from "./crypto/provider.ts";
 import { DtlsFault } from "./errors.ts";
 import { encodeConnectionId, encodeProtocolNames } from "./extensions.ts";
 import {
@@ -265,7 +265,7 @@ function* receiveClientCertificate(
   return { chain, publicKey: verifyChain(options.verifyPeer, chain, io.now()).publicKey };
 }
 
-function* receiveKeyExchange(io: HandshakeIo, exchange: KeyExchange): Received<Uint8Array> {
+function* receiveKeyExchange(io: HandshakeIo, exchange: KeyShares): Received<Uint8Array> {
   const message = yield [HandshakeType.CLIENT_KEY_EXCHANGE];
   const premasterSecret = exchange.sharedSecret(decodeClientKeyExchange(message.body));
   if (premasterSecret === undefined) {
