@@ -65,7 +65,7 @@ function legacyVersion(
   { legacyVersion }: ClientHello,
   accepted: readonly DtlsVersion[],
 ): DtlsVersion | undefined {
-  const isLateEnough = legacyVersion >>> 8 === 0xfe && legacyVersion <= VERSION_NUMBERS["1.2"];
+  const isLateEnough = legacyVersion <= VERSION_NUMBERS["1.2"];
   return isLateEnough && accepted.includes("1.2") ? "1.2" : undefined;
 }
 

@@ -1,5 +1,5 @@
-// What one idle association takes: a process of its own keeps many of them and prints their size as JSON.
-// Its arguments: which end is kept, a kind of key, and the name of a crypto provider, by default the fastest ones.
+// What one idle association takes: a process of its own keeps many of them and prints their size as JSON. Its
+// arguments: which end is kept, a kind of key, and the name of a crypto provider, by default the fastest ones.
 
 // deno-lint-ignore-file no-console -- printing is what it is for
 
@@ -11,6 +11,7 @@ import {
 import { DtlsAssociation, DtlsEndpoint, type EndpointAssociation } from "../../src/dtls/mod.ts";
 import { monotonicNow } from "../../src/net/driver.ts";
 import { benchCredentials } from "./credentials.ts";
+import { figure, type Table } from "./measure.ts";
 
 /** Associations that are kept. */
 export const ASSOCIATION_COUNT = 5_000;
@@ -110,6 +111,33 @@ function memory(gc: () => void): AssociationMemory {
   for (let i = 0; i < 3; i++) gc();
   const { heapUsed, external, rss } = Deno.memoryUsage();
   return { heapBytes: heapUsed, externalBytes: external, residentBytes: rss };
+}
+
+/** Measures each end in a process of its own. */
+export async function benchAssociationMemory(): Promise<Table> {
+  const rows: string[][] = [];
+  for (const kept of ["server", "client"] as const) {
+    const memory = await measureApart(kept, "ed25519");
+    rows.push([`a ${kept}'s`, ...Object.values(memory).map(figure)]);
+  }
+  return {
+    title: `Bytes of an idle DTLS association of ${ASSOCIATION_COUNT}, certificates both ways`,
+    columns: ["", "heap", "buffers beside it", "resident"],
+    rows,
+  };
+}
+
+async function measureApart(kept: Kept, key: KeyName): Promise<AssociationMemory> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--quiet", "--no-prompt", "--cached-only", "--v8-flags=--expose-gc"],
+      ...[import.meta.url, kept, key],
+    ],
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  if (code !== 0) throw new Error(new TextDecoder().decode(stderr));
+  return JSON.parse(new TextDecoder().decode(stdout));
 }
 
 if (import.meta.main) {

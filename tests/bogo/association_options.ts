@@ -19,6 +19,7 @@ import {
   type DtlsVersion,
   type PeerVerifier,
 } from "../../src/dtls/options.ts";
+import type { SessionCache } from "../../src/dtls/session_cache.ts";
 import type { DtlsSession } from "../../src/dtls/session.ts";
 import { TicketKeys } from "../../src/dtls/ticket_keys.ts";
 import { readPsks } from "./credentials.ts";
@@ -158,13 +159,14 @@ function clientCertificatePolicy(flags: ConnectionFlags): ClientCertificatePolic
 export function serverOptions(
   flags: ConnectionFlags,
   credentials: readonly Credential[],
-  tickets: TicketKeys,
+  { tickets, sessionCache }: { tickets: TicketKeys; sessionCache: SessionCache },
 ): DtlsServerOptions {
   const chooseProtocol = protocolChooser(flags);
   return {
     ...common(flags),
     credentials,
     ...(flags.has("-no-ticket") ? {} : { tickets }),
+    sessionCache,
     ...(flags.has("-skip-ticket") ? { ticketsPerHandshake: 0 } : {}),
     isServerNameAcknowledged: !flags.has("-no-server-name-ack"),
     clientCertificate: clientCertificatePolicy(flags),

@@ -1,10 +1,12 @@
 // One connection of the shim: an association on the runner's connection, a clock that the runner moves, and the echo.
 
+import { equalBytes } from "../../src/base/bytes.ts";
 import { NEVER } from "../../src/base/core.ts";
 import { DtlsAssociation } from "../../src/dtls/association.ts";
 import type { DtlsEvent } from "../../src/dtls/association_event.ts";
 import { AlertDescription } from "../../src/dtls/code_points.ts";
 import type { DtlsSession } from "../../src/dtls/session.ts";
+import type { SessionCache } from "../../src/dtls/session_cache.ts";
 import type { TicketKeys } from "../../src/dtls/ticket_keys.ts";
 import { clientOptions, serverOptions } from "./association_options.ts";
 import { type NumberedCredential, readCredentials } from "./credentials.ts";
@@ -22,6 +24,8 @@ export interface ShimState {
   nowMs: number;
   /** A server's ticket keys. */
   readonly tickets: TicketKeys;
+  /** A server's sessions of DTLS 1.2. */
+  readonly sessionCache: SessionCache;
   /** The last session that a client was given. */
   session?: DtlsSession | undefined;
 }
@@ -50,6 +54,8 @@ class Exchange {
   readonly #isResumption: boolean;
   readonly #credentials: readonly NumberedCredential[];
   readonly #association: DtlsAssociation;
+  /** The session that a client offers. */
+  readonly #offered: DtlsSession | undefined;
   #isOver = false;
   #isAborted = false;
 
@@ -65,16 +71,27 @@ class Exchange {
     this.#isResumption = isResumption;
     this.#credentials = readCredentials(flags);
     const credentials = this.#credentials.map(({ credential }) => credential);
-    const { nowMs, session, tickets } = state;
+    const { nowMs, session } = state;
+    this.#offered = session;
     state.session = undefined;
     this.#association = flags.has("-server")
-      ? DtlsAssociation.server(serverOptions(flags, credentials, tickets), undefined, nowMs)
+      ? DtlsAssociation.server(serverOptions(flags, credentials, state), undefined, nowMs)
       : DtlsAssociation.client(clientOptions(flags, credentials, session), nowMs);
   }
 
   async run(): Promise<void> {
     await this.#runConnection();
-    if (!this.#isAborted) checkSession(this.#flags, this.#association, this.#state.session);
+    if (!this.#isAborted) checkSession(this.#flags, this.#association, this.#newSession);
+  }
+
+  /** The session that the connection gave, unless it is the one that it resumed. */
+  get #newSession(): DtlsSession | undefined {
+    const { session } = this.#state;
+    const offered = this.#offered;
+    if (session === undefined || offered === undefined) return session;
+    const isSame = equalBytes(session.ticket, offered.ticket) &&
+      equalBytes(session.sessionId, offered.sessionId);
+    return isSame ? undefined : session;
   }
 
   async #runConnection(): Promise<void> {

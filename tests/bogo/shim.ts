@@ -2,6 +2,7 @@
 // connects to the runner, plays the client or the server that the flags ask for, and says by its exit code and on
 // stderr what came of it.
 
+import { SessionCache } from "../../src/dtls/session_cache.ts";
 import { DtlsAlertError, DtlsError, DtlsFault } from "../../src/dtls/errors.ts";
 import { ticketKeys } from "./association_options.ts";
 import { runExchange, RunnerGoneError } from "./exchange.ts";
@@ -33,7 +34,11 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function runConnections(flags: ShimFlags): Promise<void> {
-  const state = { nowMs: START_MS, tickets: ticketKeys(START_MS) };
+  const state = {
+    nowMs: START_MS,
+    tickets: ticketKeys(START_MS),
+    sessionCache: new SessionCache(),
+  };
   const { initial } = flags;
   const connections = 1 + (initial.number("-resume-count") ?? 0);
   for (let at = 0; at < connections; at++) {
