@@ -9,13 +9,7 @@ import type { AssociationState, DtlsEvent } from "./association_event.ts";
 import { AssociationFacts } from "./association_facts.ts";
 import { type AssociationStart, clientStart, serverStart } from "./association_start.ts";
 import { ClosingAlert } from "./closing_alert.ts";
-import {
-  AlertDescription,
-  AlertLevel,
-  ContentType,
-  HandshakeType,
-  ProtocolVersion,
-} from "./code_points.ts";
+import { AlertDescription, AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
 import { AmplificationLimit } from "./amplification_limit.ts";
 import { EarlyDataChannel } from "./early_data_channel.ts";
