@@ -4,17 +4,11 @@ import type { Core, Milliseconds } from "../base/core.ts";
 import { NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
+import type { AssociationState, DtlsEvent } from "./association_events.ts";
 import { clientHandshake } from "./client_handshake.ts";
 import { ClosingAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
-import {
-  alertFor,
-  asAssociationError,
-  type AssociationError,
-  DtlsAlertError,
-  DtlsError,
-  DtlsFault,
-} from "./errors.ts";
+import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
 import type { Handshake, HandshakeIo, HandshakeResult } from "./handshake.ts";
 import { handshakeIo, Secrets } from "./handshake_io.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
@@ -22,26 +16,11 @@ import { HandshakeReliability } from "./handshake_reliability.ts";
 import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions, DtlsVersion } from "./options.ts";
 import { mayCarryData } from "./key_update.ts";
-import { type MessageHandler, postHandshake } from "./post_handshake.ts";
-import { Rekeying } from "./rekeying.ts";
+import { PostHandshake } from "./post_handshake.ts";
 import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
 import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
 import { serverHandshake } from "./server_handshake.ts";
 import type { AcceptedHello } from "./server_hello.ts";
-
-/** What an association tells the layer above. */
-export type DtlsEvent =
-  /** Both ends have proved what they had to; application data can be sent. */
-  | { readonly kind: "connected" }
-  /** The content of one record of application data. */
-  | { readonly kind: "application-data"; readonly bytes: Uint8Array }
-  /** The peer closed the association in order. The last event. */
-  | { readonly kind: "closed" }
-  /** The association ended by a fault, an alert or a time-out. The last event. */
-  | { readonly kind: "failed"; readonly error: AssociationError };
-
-/** The phases of an association's life. */
-export type AssociationState = "handshaking" | "connected" | "closing" | "closed";
 
 /** What an association is made of, besides its options. */
 interface Start {
@@ -74,8 +53,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   #expectedEpoch = 0;
   #version: DtlsVersion | undefined;
   #result: HandshakeResult | undefined;
-  /** Once connected, in DTLS 1.3. */
-  #rekeying: Rekeying | undefined;
+  /** Once connected. */
+  #post: PostHandshake | undefined;
   #state: AssociationState = "handshaking";
   #handshakeDeadline: Milliseconds;
   #now: Milliseconds;
@@ -201,7 +180,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
    * the next one, which began long before.
    */
   get isWaitingForKeys(): boolean {
-    return this.#rekeying?.isUnderWay === true && !mayCarryData(this.#records.sealedUse);
+    return this.#post?.isUpdatingKeys === true && !mayCarryData(this.#records.sealedUse);
   }
 
   /**
@@ -209,17 +188,18 @@ export class DtlsAssociation implements Core<DtlsEvent> {
    * is not connected, the data does not fit a record, or the key is worn out (`key-exhausted`).
    */
   sealApplicationData(bytes: Uint8Array): Uint8Array {
-    this.#checkConnected();
+    const post = this.#connected;
     if (!mayCarryData(this.#records.sealedUse)) {
       throw new DtlsError("key-exhausted", "the sending key has reached its limit");
     }
     const datagram = this.#records.sealAlone(ContentType.APPLICATION_DATA, bytes);
-    this.#rekeying?.checkSealed();
+    post.checkSealed();
     return datagram;
   }
 
-  #checkConnected(): void {
-    if (this.#state === "connected") return;
+  get #connected(): PostHandshake {
+    // In every later state the secrets are zeros.
+    if (this.#state === "connected" && this.#post !== undefined) return this.#post;
     throw new DtlsError("not-connected", `the association is ${this.#state}`);
   }
 
@@ -230,11 +210,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
    * has changed its keys as often as it may.
    */
   updateKeys({ requestPeer = false }: { readonly requestPeer?: boolean } = {}): boolean {
-    this.#checkConnected();
-    if (this.#rekeying === undefined) {
-      throw new DtlsError("wrong-version", "DTLS 1.2 has no key updates");
-    }
-    return this.#rekeying.update(requestPeer);
+    return this.#connected.updateKeys(requestPeer);
   }
 
   /**
@@ -246,9 +222,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     context: Uint8Array | undefined,
     lengthBytes: number,
   ): Uint8Array {
-    // In every later state the secret is zeros.
-    this.#checkConnected();
-    return this.#result!.exportKeyingMaterial(label, context, lengthBytes);
+    return this.#connected.result.exportKeyingMaterial(label, context, lengthBytes);
   }
 
   /** Closes the association in order: close_notify is there to be polled. Harmless when it is closed. */
@@ -279,7 +253,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record));
       if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
       this.#reliability.onDatagramEnd(now);
-      this.#rekeying?.checkForged();
+      this.#post?.checkForged();
       this.#dropKeys(now);
     });
   }
@@ -397,28 +371,13 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient, this.#now);
     this.#pushEvent({ kind: "connected" });
-    const rest = postHandshake(this.#postHandshakeHandlers(step.value));
-    this.#handshake = rest;
-    this.#step(rest.next());
-  }
-
-  /** What takes each message after the handshake. */
-  #postHandshakeHandlers(result: HandshakeResult): ReadonlyMap<HandshakeType, MessageHandler> {
-    const handlers = new Map<HandshakeType, MessageHandler>();
-    const { suite, trafficSecrets } = result;
-    if (trafficSecrets === undefined) return handlers;
-    const rekeying = new Rekeying(
-      this.#io,
-      this.#records,
-      this.#reliability,
-      suite,
-      trafficSecrets,
+    this.#post = new PostHandshake(
+      { io: this.#io, records: this.#records, reliability: this.#reliability },
+      this.#isClient,
+      step.value,
     );
-    this.#rekeying = rekeying;
-    handlers.set(HandshakeType.KEY_UPDATE, (body) => rekeying.onKeyUpdate(body));
-    // A server's tickets may be ignored: RFC 8446 section 4.6.1 leaves their use to the client.
-    if (this.#isClient) handlers.set(HandshakeType.NEW_SESSION_TICKET, () => {});
-    return handlers;
+    this.#handshake = this.#post.messages();
+    this.#step(this.#handshake.next());
   }
 
   #onApplicationData(record: OpenedRecord): void {
@@ -489,7 +448,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#reliability.stop();
     this.#records.destroy();
     this.#handshake = undefined;
-    this.#rekeying = undefined;
+    this.#post = undefined;
     this.#secrets.erase();
   }
 

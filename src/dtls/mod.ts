@@ -5,7 +5,8 @@
  * @module
  */
 
-export { type AssociationState, DtlsAssociation, type DtlsEvent } from "./association.ts";
+export { DtlsAssociation } from "./association.ts";
+export type { AssociationState, DtlsEvent } from "./association_events.ts";
 export {
   DtlsEndpoint,
   ENDPOINT_CONNECTION_ID_BYTES,

@@ -12,9 +12,16 @@ import type { RecordLayer } from "./record_layer.ts";
 import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
 
 /** The application traffic secrets in use; each is replaced in its place, so that it is zeroed with the association. */
-export interface TrafficSecrets {
+interface TrafficSecrets {
   readonly send: Uint8Array;
   readonly receive: Uint8Array;
+}
+
+/** What of an association its life after the handshake works on. */
+export interface PostHandshakeParts {
+  readonly io: HandshakeIo;
+  readonly records: RecordLayer;
+  readonly reliability: HandshakeReliability;
 }
 
 /** Updates the keys of one association of DTLS 1.3 after its handshake. */
@@ -29,9 +36,7 @@ export class Rekeying {
   #forgedEpoch = 0;
 
   constructor(
-    io: HandshakeIo,
-    records: RecordLayer,
-    reliability: HandshakeReliability,
+    { io, records, reliability }: PostHandshakeParts,
     suite: SuiteParameters,
     secrets: TrafficSecrets,
   ) {

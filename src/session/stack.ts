@@ -1,7 +1,8 @@
 // The one place that joins security layer, transport and session into a core: datagrams below, requests above.
 
 import { type Core, type Milliseconds, NEVER } from "../base/core.ts";
-import { DtlsAssociation, type DtlsEvent } from "../dtls/association.ts";
+import { DtlsAssociation } from "../dtls/association.ts";
+import type { DtlsEvent } from "../dtls/association_events.ts";
 import { type AssociationError, DtlsError } from "../dtls/errors.ts";
 import type { DtlsClientOptions } from "../dtls/options.ts";
 import type { TransportLimits } from "../transport/limits.ts";

@@ -1,0 +1,17 @@
+// What an association tells the layer above, and the phases of its life.
+
+import type { AssociationError } from "./errors.ts";
+
+/** What an association tells the layer above. */
+export type DtlsEvent =
+  /** Both ends have proved what they had to; application data can be sent. */
+  | { readonly kind: "connected" }
+  /** The content of one record of application data. */
+  | { readonly kind: "application-data"; readonly bytes: Uint8Array }
+  /** The peer closed the association in order. The last event. */
+  | { readonly kind: "closed" }
+  /** The association ended by a fault, an alert or a time-out. The last event. */
+  | { readonly kind: "failed"; readonly error: AssociationError };
+
+/** The phases of an association's life. */
+export type AssociationState = "handshaking" | "connected" | "closing" | "closed";
