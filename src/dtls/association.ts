@@ -155,6 +155,16 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     return this.#result?.peerChain ?? [];
   }
 
+  /** Whether a session was resumed, once connected. */
+  get isResumed(): boolean {
+    return this.#result?.isResumed ?? false;
+  }
+
+  /** The identity of the external PSK that vouched for the peer, in this handshake or before a resumption. */
+  get pskIdentity(): Uint8Array | undefined {
+    return this.#result?.pskIdentity;
+  }
+
   /** The connection ID that the peer's records carry; empty for none. */
   get receiveConnectionId(): Uint8Array {
     return this.#records.receiveConnectionId;
@@ -373,11 +383,18 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#pushEvent({ kind: "connected" });
     this.#post = new PostHandshake(
       { io: this.#io, records: this.#records, reliability: this.#reliability },
-      this.#isClient,
       step.value,
+      this.#isClient ? (body) => this.#onTicket(body) : undefined,
     );
     this.#handshake = this.#post.messages();
     this.#step(this.#handshake.next());
+  }
+
+  #onTicket(body: Uint8Array): void {
+    const session = this.#result?.acceptTicket?.(body, this.#now);
+    if (session === undefined) return;
+    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
+    this.#pushEvent({ kind: "session", session });
   }
 
   #onApplicationData(record: OpenedRecord): void {

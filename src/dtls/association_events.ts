@@ -1,6 +1,7 @@
 // What an association tells the layer above, and the phases of its life.
 
 import type { AssociationError } from "./errors.ts";
+import type { DtlsSession } from "./session.ts";
 
 /** What an association tells the layer above. */
 export type DtlsEvent =
@@ -8,6 +9,8 @@ export type DtlsEvent =
   | { readonly kind: "connected" }
   /** The content of one record of application data. */
   | { readonly kind: "application-data"; readonly bytes: Uint8Array }
+  /** A session that a client may keep and offer later; each is for one use, so that nobody can link several. */
+  | { readonly kind: "session"; readonly session: DtlsSession }
   /** The peer closed the association in order. The last event. */
   | { readonly kind: "closed" }
   /** The association ended by a fault, an alert or a time-out. The last event. */

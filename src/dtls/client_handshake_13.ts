@@ -16,7 +16,7 @@ import {
   decodeEncryptedExtensions,
   encodeCertificate,
 } from "./certificate_messages.ts";
-import { suiteParameters } from "./cipher_suites.ts";
+import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
 import type { ClientOffer } from "./client_hello.ts";
 import { ExtensionType, HandshakeType, ProtocolVersion } from "./code_points.ts";
 import { chooseCredential } from "./credentials.ts";
@@ -33,13 +33,7 @@ import {
   readProtocolNames,
   requireExtension,
 } from "./extensions.ts";
-import {
-  exporter,
-  type Handshake,
-  type HandshakeIo,
-  type HandshakeResult,
-  scheduleParameters,
-} from "./handshake.ts";
+import { exporter, type Handshake, type HandshakeIo, scheduleParameters } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { decodeServerHello, isHelloRetryRequest, type ServerHello } from "./hello_messages.ts";
 import {
@@ -50,6 +44,10 @@ import {
 } from "./handshake_proofs.ts";
 import { EarlySecret } from "./key_schedule.ts";
 import type { DtlsClientOptions } from "./options.ts";
+import { verifyChain } from "./peer_trust.ts";
+import { readSelectedIdentity } from "./pre_shared_key.ts";
+import type { OfferedPsk } from "./psk_offer.ts";
+import { sessionOfTicket } from "./session_tickets.ts";
 import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
 import { selectedVersion } from "./versions.ts";
 
@@ -83,13 +81,15 @@ export function* clientHandshake13(
   }
   io.transcript.start(suite.hash);
   negotiateConnectionIds(io, options, hello.extensions);
+  const psk = acceptPsk(offer, options, hello, suite);
   const sharedSecret = exchange.sharedSecret(share.publicKey);
   offer.exchanges.clear();
   if (sharedSecret === undefined) {
     throw new DtlsFault("illegal-parameter", "the server's key share is not a valid public value");
   }
   const parameters = scheduleParameters(io.provider, suite);
-  const handshakeSecret = new EarlySecret(parameters).handshakeSecret(sharedSecret);
+  const handshakeSecret = new EarlySecret(parameters, psk?.key).handshakeSecret(sharedSecret);
+  offer.psks.destroy();
   sharedSecret.fill(0);
   const helloHash = io.transcript.digest();
   const clientSecret = handshakeSecret.clientHandshakeTrafficSecret(helloHash);
@@ -105,17 +105,9 @@ export function* clientHandshake13(
   io.transcript.add(encrypted);
   const alpn = acceptEncryptedExtensions(offer, options, decodeEncryptedExtensions(encrypted.body));
 
-  let next = yield [HandshakeType.CERTIFICATE_REQUEST, HandshakeType.CERTIFICATE];
-  let request: CertificateRequest | undefined;
-  if (next.type === HandshakeType.CERTIFICATE_REQUEST) {
-    request = acceptCertificateRequest(next);
-    io.transcript.add(next);
-    next = yield [HandshakeType.CERTIFICATE];
-  }
-  const peerChain = acceptServerCertificate(io, next);
-  const peer = options.verifyPeer(peerChain, io.now());
-  io.transcript.add(next);
-  yield* receiveCertificateVerify(io, "server", peer.publicKey, offer.signatureSchemes);
+  const { peerChain, request } = psk === undefined
+    ? yield* receiveServerCredential(io, options, offer)
+    : { peerChain: psk.session?.peerChain ?? [], request: undefined };
   yield* receiveFinished(io, parameters, serverSecret);
 
   const master = handshakeSecret.masterSecret();
@@ -125,17 +117,6 @@ export function* clientHandshake13(
     send: master.clientApplicationTrafficSecret(serverFinishedHash),
     receive: master.serverApplicationTrafficSecret(serverFinishedHash),
   };
-  const result: HandshakeResult = {
-    version: "1.3",
-    suite,
-    group: share.group,
-    alpn,
-    serverName: options.serverName,
-    peerChain,
-    exportKeyingMaterial: exporter(parameters, exporterSecret),
-    trafficSecrets,
-  };
-  master.destroy();
   io.eraseAtEnd(exporterSecret, trafficSecrets.send, trafficSecrets.receive);
   io.logSecret("CLIENT_TRAFFIC_SECRET_0", offer.random, trafficSecrets.send);
   io.logSecret("SERVER_TRAFFIC_SECRET_0", offer.random, trafficSecrets.receive);
@@ -147,7 +128,72 @@ export function* clientHandshake13(
   io.installOpener(trafficOpener(io, 3, suite, trafficSecrets.receive));
   io.expectEpoch(3);
   io.installSealer(trafficSealer(io, 3, suite, trafficSecrets.send));
-  return result;
+  const resumptionSecret = master.resumptionMasterSecret(io.transcript.digest());
+  master.destroy();
+  io.eraseAtEnd(resumptionSecret);
+  const { serverName } = options;
+  const pskIdentity = psk?.external?.identity ?? psk?.session?.pskIdentity;
+  const authenticatedAt = psk?.session?.authenticatedAt ?? io.now();
+  const resumable = {
+    suite,
+    resumptionSecret,
+    serverName,
+    alpn,
+    peerChain,
+    pskIdentity,
+    authenticatedAt,
+  };
+  return {
+    version: "1.3",
+    suite,
+    group: share.group,
+    alpn,
+    serverName,
+    peerChain,
+    isResumed: psk?.session !== undefined,
+    pskIdentity,
+    acceptTicket: (body, now) => sessionOfTicket(io.provider, resumable, body, now),
+    exportKeyingMaterial: exporter(parameters, exporterSecret),
+    trafficSecrets,
+  };
+}
+
+/** The PSK that the server took; `undefined` where it proves itself by certificate. */
+function acceptPsk(
+  offer: ClientOffer,
+  options: DtlsClientOptions,
+  { extensions }: ServerHello,
+  suite: SuiteParameters,
+): OfferedPsk | undefined {
+  const index = decodeExtension(extensions, ExtensionType.PRE_SHARED_KEY, readSelectedIdentity);
+  if (index !== undefined) return offer.psks.select(index, suite);
+  if (options.verifyPeer !== undefined) return undefined;
+  throw new DtlsFault("missing-extension", "the server took none of the PSKs");
+}
+
+interface ServerCredential {
+  readonly peerChain: readonly Uint8Array[];
+  readonly request: CertificateRequest | undefined;
+}
+
+/** CertificateRequest, where there is one, Certificate and CertificateVerify. */
+function* receiveServerCredential(
+  io: HandshakeIo,
+  options: DtlsClientOptions,
+  { signatureSchemes }: ClientOffer,
+): Generator<readonly HandshakeType[], ServerCredential, HandshakeMessage> {
+  let next = yield [HandshakeType.CERTIFICATE_REQUEST, HandshakeType.CERTIFICATE];
+  let request: CertificateRequest | undefined;
+  if (next.type === HandshakeType.CERTIFICATE_REQUEST) {
+    request = acceptCertificateRequest(next);
+    io.transcript.add(next);
+    next = yield [HandshakeType.CERTIFICATE];
+  }
+  const peerChain = acceptServerCertificate(io, next);
+  const peer = verifyChain(options.verifyPeer, peerChain, io.now());
+  io.transcript.add(next);
+  yield* receiveCertificateVerify(io, "server", peer.publicKey, signatureSchemes);
+  return { peerChain, request };
 }
 
 interface RetriedServerHello extends ReceivedHello {
@@ -181,7 +227,7 @@ function* receiveServerHello(
   io.transcript.start(suite.hash);
   io.transcript.replaceByHash(suite.hash);
   io.transcript.add(message);
-  offer.retry(group, cookie);
+  offer.retry(suite, group, cookie);
   io.beginFlight();
   io.send(HandshakeType.CLIENT_HELLO, offer.encode());
 
@@ -206,6 +252,7 @@ const SERVER_HELLO_EXTENSIONS: readonly number[] = [
   ExtensionType.SUPPORTED_VERSIONS,
   ExtensionType.KEY_SHARE,
   ExtensionType.CONNECTION_ID,
+  ExtensionType.PRE_SHARED_KEY,
 ];
 const HELLO_RETRY_EXTENSIONS: readonly number[] = [
   ExtensionType.SUPPORTED_VERSIONS,

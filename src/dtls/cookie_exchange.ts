@@ -98,7 +98,7 @@ export class CookieExchange {
     if (!this.#use(cookie, now)) return { kind: "used" };
     const body = helloRetryRequest(content.suite, content.group, cookie);
     const retry = { clientHelloHash: content.clientHelloHash, helloRetryRequest: body };
-    return { kind: "accepted", accepted: { hello, ...message, retry } };
+    return { kind: "accepted", accepted: { hello, ...message, address, retry } };
   }
 
   #retry(

@@ -3,6 +3,7 @@
 import { signatureScheme } from "./cipher_suites.ts";
 import type { SignatureScheme } from "./code_points.ts";
 import { DtlsFault } from "./errors.ts";
+import type { HelloNegotiation } from "./hello_negotiation.ts";
 import type { Credential, DtlsServerOptions, DtlsVersion } from "./options.ts";
 import { isChainOfAuthorities } from "./x509/authority_names.ts";
 
@@ -45,7 +46,7 @@ function isIssuerNamed({ chain }: Credential, authorities: readonly Uint8Array[]
 }
 
 /** A server's credentials for a name. Throws `DtlsFault` for a name that it does not serve. */
-export function credentialsFor(
+function credentialsFor(
   { credentials }: DtlsServerOptions,
   serverName: string | undefined,
 ): readonly Credential[] {
@@ -55,4 +56,15 @@ export function credentialsFor(
   // unrecognized_name(112) alert or continue the handshake."
   if (found.length > 0) return found;
   throw new DtlsFault("unrecognized-name", "no credential for the name that the client asks for");
+}
+
+/** The credential that a server presents to a client of these wishes; `undefined` where none will do. */
+export function serverCredential(
+  options: DtlsServerOptions,
+  { signatureSchemes, authorities, serverName }: HelloNegotiation,
+): ChosenCredential | undefined {
+  return chooseCredential(
+    credentialsFor(options, serverName),
+    { version: "1.3", schemes: signatureSchemes, authorities },
+  );
 }

@@ -3,8 +3,8 @@
 
 import { equalBytes } from "../base/bytes.ts";
 import type { Entropy, Milliseconds } from "../base/core.ts";
-import { clientTicketAge } from "./pre_shared_key.ts";
 import { ReplayWindow } from "./replay_window.ts";
+import { clientTicketAge } from "./ticket_age.ts";
 import type { EarlyDataTicket, TicketState } from "./ticket_keys.ts";
 
 /** RFC 8446 section 8.3: "For clients on the Internet, this implies windows on the order of ten seconds". */

@@ -16,6 +16,7 @@ import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
 import type { DtlsVersion } from "./options.ts";
 import type { RecordOpener, RecordSealer } from "./record_protection.ts";
+import type { DtlsSession } from "./session.ts";
 import type { Transcript } from "./transcript.ts";
 
 /** What both ends know after a handshake. */
@@ -30,6 +31,12 @@ export interface HandshakeResult {
   readonly serverName: string | undefined;
   /** The peer's chain in DER, leaf first, verified; empty where it presented none. */
   readonly peerChain: readonly Uint8Array[];
+  /** Whether a session was resumed. */
+  readonly isResumed: boolean;
+  /** The external PSK that vouched for the peer, in this handshake or in the one that is resumed. */
+  readonly pskIdentity: Uint8Array | undefined;
+  /** A client's session for a NewSessionTicket that came, unless the ticket is of no use. */
+  readonly acceptTicket?: (body: Uint8Array, now: Milliseconds) => DtlsSession | undefined;
   /** Keying material for the layers above; not to be asked for once the secrets of the association are zeroed. */
   readonly exportKeyingMaterial: Exporter;
   /** In DTLS 1.3 the application traffic secrets of epoch 3. */
@@ -69,6 +76,8 @@ export interface HandshakeIo {
   beginFlight(): void;
   /** Sends a message in the newest epoch and adds it to the transcript. */
   send(type: HandshakeType, body: Uint8Array): void;
+  /** Sends a message once the handshake is over, reliably. */
+  sendAfterHandshake(type: HandshakeType, body: Uint8Array): void;
   /** Sends a ChangeCipherSpec in its place of the flight, in the newest epoch. */
   sendChangeCipherSpec(): void;
   /** Starts to seal in a new epoch. */

@@ -68,6 +68,7 @@ export function handshakeIo(
     },
     beginFlight: () => reliability.beginFlight(),
     send: (type, body) => transcript.add(reliability.send(type, body, records.sealingEpoch)),
+    sendAfterHandshake: (type, body) => reliability.enqueue({ type, body }),
     sendChangeCipherSpec: () => reliability.sendChangeCipherSpec(records.sealingEpoch),
     installSealer: (sealer) => records.addSealer(sealer),
     installOpener: (opener) => records.addOpener(opener),

@@ -72,11 +72,16 @@ export function negotiateHello(hello: ClientHello, options: DtlsServerOptions): 
   const chosen = preferred.find((suite) => hello.cipherSuites.includes(suite));
   const suite = chosen === undefined ? undefined : suiteParameters(chosen);
   if (suite === undefined) throw new DtlsFault("no-common-parameters", "no cipher suite in common");
-  const signatureSchemes = requireExtension(
+  // RFC 8446 section 9.2: if a ClientHello does "not contain a "pre_shared_key" extension, it MUST contain both a
+  // "signature_algorithms" extension and a "supported_groups" extension."
+  const readSchemes = extensions.has(ExtensionType.PRE_SHARED_KEY)
+    ? decodeExtension
+    : requireExtension;
+  const signatureSchemes = readSchemes(
     extensions,
     ExtensionType.SIGNATURE_ALGORITHMS,
     (reader) => readCodePoints(reader, 2),
-  );
+  ) ?? [];
   return {
     suite,
     ...negotiateGroup(hello, options),

@@ -87,8 +87,8 @@ export interface DtlsOptions {
 
 /** Options of a client. */
 export interface DtlsClientOptions extends DtlsOptions {
-  /** Decides about the server's chain. */
-  readonly verifyPeer: PeerVerifier;
+  /** Decides about the server's chain. Without it only a server that has one of `externalPsks` is accepted. */
+  readonly verifyPeer?: PeerVerifier;
   /** Sent in server_name; not for IP addresses. */
   readonly serverName?: string;
   /** What the client presents where the server asks for it: the first that the server can verify. Default: none. */
@@ -115,6 +115,8 @@ export interface DtlsServerOptions extends DtlsOptions {
   readonly clientCertificate?: ClientCertificatePolicy;
   /** Needed unless `clientCertificate` is `none`. */
   readonly verifyPeer?: PeerVerifier;
+  /** Whether an external PSK is taken where a certificate would do as well. Default: yes. */
+  readonly isPskPreferred?: boolean;
   /** Seals and opens tickets. Default: none are sent, and nothing is resumed. */
   readonly tickets?: TicketKeys;
   /** Tickets that a client gets after each handshake. Default: 2. */

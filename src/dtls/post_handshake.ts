@@ -17,15 +17,19 @@ export class PostHandshake {
   /** What takes each type of message that may come; a type that is not in it is a fault. */
   readonly #handlers = new Map<HandshakeType, MessageHandler>();
 
-  constructor(parts: PostHandshakeParts, isClient: boolean, result: HandshakeResult) {
+  /** `onTicket` takes a server's tickets; a server has none. */
+  constructor(
+    parts: PostHandshakeParts,
+    result: HandshakeResult,
+    onTicket: MessageHandler | undefined,
+  ) {
     this.result = result;
     const { suite, trafficSecrets } = result;
     if (trafficSecrets === undefined) return;
     const rekeying = new Rekeying(parts, suite, trafficSecrets);
     this.#rekeying = rekeying;
     this.#handlers.set(HandshakeType.KEY_UPDATE, (body) => rekeying.onKeyUpdate(body));
-    // A server's tickets may be ignored: RFC 8446 section 4.6.1 leaves their use to the client.
-    if (isClient) this.#handlers.set(HandshakeType.NEW_SESSION_TICKET, () => {});
+    if (onTicket !== undefined) this.#handlers.set(HandshakeType.NEW_SESSION_TICKET, onTicket);
   }
 
   /** Takes messages, without end. */

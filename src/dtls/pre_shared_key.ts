@@ -3,7 +3,6 @@
 
 import type { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
-import type { Milliseconds } from "../base/core.ts";
 import { ExtensionType, HandshakeType, PskKeyExchangeMode } from "./code_points.ts";
 import { HASH_BYTES } from "./crypto/hkdf.ts";
 import type { Hash, HashName } from "./crypto/provider.ts";
@@ -21,7 +20,7 @@ import { transcriptMessage } from "./transcript.ts";
 /** One PSK of an offer. */
 export interface PskIdentity {
   readonly identity: Uint8Array;
-  /** See {@linkcode obfuscatedAge}; 0 for an external PSK. */
+  /** See `ticket_age.ts`; 0 for an external PSK. */
   readonly obfuscatedAge: number;
 }
 
@@ -160,16 +159,3 @@ export function readPskKeyExchangeModes(reader: ByteReader): Uint8Array {
  * dropped from a PSK handshake".
  */
 export const PSK_KEY_EXCHANGE_MODES: Uint8Array = Uint8Array.of(1, PskKeyExchangeMode.PSK_DHE_KE);
-
-/**
- * RFC 8446 section 4.2.11.1: the age in milliseconds, to which "the "ticket_age_add" value that was included with the
- * ticket" is added, modulo 2^32.
- */
-export function obfuscatedAge(ageMs: Milliseconds, ageAdd: number): number {
-  return (Math.max(0, Math.floor(ageMs)) + ageAdd) % 2 ** 32;
-}
-
-/** The age that {@linkcode obfuscatedAge} hides. */
-export function clientTicketAge(obfuscated: number, ageAdd: number): Milliseconds {
-  return (obfuscated - ageAdd + 2 ** 32) % 2 ** 32;
-}

@@ -6,16 +6,11 @@ import { ProtocolVersion } from "./code_points.ts";
 import type { CryptoProvider, Hash, HashName } from "./crypto/provider.ts";
 import { DtlsFault } from "./errors.ts";
 import type { DtlsClientOptions } from "./options.ts";
-import {
-  bindersBytesOf,
-  encodeOfferedPsks,
-  obfuscatedAge,
-  pskBinder,
-  setBinders,
-} from "./pre_shared_key.ts";
+import { bindersBytesOf, encodeOfferedPsks, pskBinder, setBinders } from "./pre_shared_key.ts";
 import { type ExternalPsk, type OfferablePsk, offerablePsk } from "./psk_importer.ts";
-import { isPeerIdentified, isPeerStillTrusted } from "./reverification.ts";
+import { isPeerIdentified, isPeerStillTrusted } from "./peer_trust.ts";
 import { type DtlsSession, isSessionUsable } from "./session.ts";
+import { obfuscatedAge } from "./ticket_age.ts";
 
 /** A PSK of an offer, and what it stands for. */
 export interface OfferedPsk extends OfferablePsk {
@@ -141,8 +136,8 @@ function resumableSession(
 }
 
 /**
- * Whether a session is of the server that is meant. RFC 8446 section 4.6.1: clients "SHOULD only resume if the SNI value
- * matches the one used in the original session"; pitfall "resumption not bound to server name and ALPN".
+ * Whether a session is of the server that is meant. RFC 8446 section 4.6.1: clients "SHOULD only resume if the SNI
+ * value matches the one used in the original session"; pitfall "resumption not bound to server name and ALPN".
  */
 function isSessionOf(session: DtlsSession, options: DtlsClientOptions): boolean {
   const { serverName, alpn = [], isAlpnRequired = false } = options;

@@ -3,12 +3,14 @@
 
 import { equalBytes } from "../base/bytes.ts";
 import type { Milliseconds } from "../base/core.ts";
-import type { SuiteParameters } from "./cipher_suites.ts";
 import { suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, ProtocolVersion, PskKeyExchangeMode } from "./code_points.ts";
 import type { CryptoProvider, Hash } from "./crypto/provider.ts";
+import { serverCredential } from "./credentials.ts";
+import { DtlsFault } from "./errors.ts";
 import { decodeExtension, requireExtension } from "./extensions.ts";
 import type { ClientHello } from "./hello_messages.ts";
+import type { HelloNegotiation } from "./hello_negotiation.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import {
   checkBinder,
@@ -23,7 +25,7 @@ import {
   offerablePsk,
   offeredIdentity,
 } from "./psk_importer.ts";
-import { isPeerIdentified, isPeerStillTrusted } from "./reverification.ts";
+import { isPeerIdentified, isPeerStillTrusted } from "./peer_trust.ts";
 import type { TicketState } from "./ticket_keys.ts";
 
 /** Identities of one offer that are tried as tickets: opening one costs the server more than sending one costs. */
@@ -41,40 +43,44 @@ export interface SelectedPsk extends OfferablePsk {
   readonly offered: OfferedPsks;
 }
 
-/** What of the negotiation a PSK has to fit. */
-export interface PskContext {
-  readonly suite: SuiteParameters;
-  readonly serverName: string | undefined;
-  readonly alpn: string | undefined;
-}
-
 /**
  * Reads the offer of a ClientHello and takes a PSK of it, whose binder is yet to be checked. `undefined` where there is
  * none that fits. Throws `DtlsFault` or `DecodeError` for an offer that is malformed.
  */
 export function selectPsk(
-  { extensions }: ClientHello,
-  context: PskContext,
+  hello: ClientHello,
+  negotiation: HelloNegotiation,
   options: DtlsServerOptions,
   now: Milliseconds,
 ): SelectedPsk | undefined {
+  const { extensions } = hello;
   requireLast(extensions);
   const offered = decodeExtension(extensions, ExtensionType.PRE_SHARED_KEY, readOfferedPsks);
   if (offered === undefined) return undefined;
   // RFC 8446 section 4.2.9: "If clients offer "pre_shared_key" without a "psk_key_exchange_modes" extension, servers
   // MUST abort the handshake."
-  const modes = requireExtension(
+  requireExtension(extensions, ExtensionType.PSK_KEY_EXCHANGE_MODES, readPskKeyExchangeModes);
+  if (!usesPskWithExchange(hello)) return undefined;
+  const ticket = selectTicket(offered, negotiation, options, now);
+  if (ticket !== undefined) return ticket;
+  const { isPskPreferred = true } = options;
+  if (!isPskPreferred && serverCredential(options, negotiation) !== undefined) return undefined;
+  return selectExternal(offered, negotiation, options);
+}
+
+/** Whether a client uses PSKs in the one way that is offered here, with (EC)DHE. */
+export function usesPskWithExchange({ extensions }: ClientHello): boolean {
+  const modes = decodeExtension(
     extensions,
     ExtensionType.PSK_KEY_EXCHANGE_MODES,
     readPskKeyExchangeModes,
   );
-  if (!modes.includes(PskKeyExchangeMode.PSK_DHE_KE)) return undefined;
-  return selectTicket(offered, context, options, now) ?? selectExternal(offered, context, options);
+  return modes?.includes(PskKeyExchangeMode.PSK_DHE_KE) ?? false;
 }
 
 function selectTicket(
   offered: OfferedPsks,
-  context: PskContext,
+  negotiation: HelloNegotiation,
   options: DtlsServerOptions,
   now: Milliseconds,
 ): SelectedPsk | undefined {
@@ -83,7 +89,7 @@ function selectTicket(
   for (const [index, entry] of offered.identities.slice(0, TICKETS_TRIED_MAX).entries()) {
     const ticket = tickets.open(entry.identity, now);
     if (ticket === undefined) continue;
-    if (!isResumable(ticket, context, options, now)) {
+    if (!isResumable(ticket, negotiation, options, now)) {
       ticket.secret.fill(0);
       continue;
     }
@@ -91,7 +97,7 @@ function selectTicket(
       ...entry,
       index,
       key: ticket.secret,
-      hash: context.suite.hash,
+      hash: negotiation.suite.hash,
       kind: "resumption",
       ticket,
       external: undefined,
@@ -107,7 +113,7 @@ function selectTicket(
  */
 function isResumable(
   ticket: TicketState,
-  { suite, serverName, alpn }: PskContext,
+  { suite, serverName, alpn }: HelloNegotiation,
   options: DtlsServerOptions,
   now: Milliseconds,
 ): boolean {
@@ -124,7 +130,7 @@ function isResumable(
 /** The first of the server's external PSKs that the client offers for the suite. */
 function selectExternal(
   offered: OfferedPsks,
-  { suite }: PskContext,
+  { suite }: HelloNegotiation,
   { provider, externalPsks = [] }: DtlsServerOptions,
 ): SelectedPsk | undefined {
   for (const external of externalPsks) {
@@ -151,4 +157,15 @@ export function checkSelectedPsk(
 ): void {
   const parameters = { provider, hash: psk.hash, kind: psk.kind, psk: psk.key };
   checkBinder(parameters, before, body, psk.offered, psk.index);
+}
+
+/**
+ * RFC 8446 section 4.1.2: what a client may change after a HelloRetryRequest leaves a PSK that the server took where it
+ * was, since it fits the suite.
+ */
+export function requireStillOffered({ identity }: SelectedPsk, { extensions }: ClientHello): void {
+  const offered = requireExtension(extensions, ExtensionType.PRE_SHARED_KEY, readOfferedPsks);
+  if (!offered.identities.some((entry) => equalBytes(entry.identity, identity))) {
+    throw new DtlsFault("illegal-parameter", "the PSK is gone after the HelloRetryRequest");
+  }
 }

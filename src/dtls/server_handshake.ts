@@ -11,6 +11,7 @@ import { negotiateHello, negotiateVersion } from "./hello_negotiation.ts";
 import { helloDigest, helloRetryRequest } from "./hello_retry.ts";
 import { equalSecrets } from "./key_schedule.ts";
 import type { DtlsServerOptions } from "./options.ts";
+import { checkSelectedPsk, requireStillOffered, selectPsk } from "./psk_selection.ts";
 import { serverHandshake13 } from "./server_handshake_13.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 
@@ -37,8 +38,14 @@ function* retryHello(
   options: DtlsServerOptions,
   first: AcceptedHello,
 ): Generator<readonly HandshakeType[], AcceptedHello, HandshakeMessage> {
-  const { suite, group, share } = negotiateHello(first.hello, options);
+  const negotiation = negotiateHello(first.hello, options);
+  const { suite, group, share } = negotiation;
   if (share !== undefined) return first;
+  const psk = selectPsk(first.hello, negotiation, options, io.now());
+  if (psk !== undefined) {
+    io.eraseAfterHandshake(psk.key);
+    checkSelectedPsk(io.provider, psk, io.transcript.before(suite.hash), first.body);
+  }
   io.transcript.start(suite.hash);
   io.transcript.add({
     type: HandshakeType.CLIENT_HELLO,
@@ -57,5 +64,6 @@ function* retryHello(
   if (!isSame || negotiateHello(second.hello, options).share?.group !== group) {
     throw new DtlsFault("illegal-parameter", "the ClientHello changed after the HelloRetryRequest");
   }
+  if (psk !== undefined) requireStillOffered(psk, second.hello);
   return { ...second, retry: { clientHelloHash, helloRetryRequest: body } };
 }

@@ -13,7 +13,7 @@ import {
 import { groupName, SIGNATURE_SCHEMES } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
 import { KEY_EXCHANGE_RANDOMNESS_BYTES } from "./crypto/provider.ts";
-import { chooseCredential, type ChosenCredential, credentialsFor } from "./credentials.ts";
+import { type ChosenCredential, serverCredential } from "./credentials.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
@@ -35,7 +35,16 @@ import { type HelloNegotiation, negotiateHello } from "./hello_negotiation.ts";
 import { EarlySecret } from "./key_schedule.ts";
 import { SELECTED_VERSION } from "./hello_retry.ts";
 import type { DtlsServerOptions } from "./options.ts";
+import { verifyChain } from "./peer_trust.ts";
+import { encodeSelectedIdentity } from "./pre_shared_key.ts";
+import {
+  checkSelectedPsk,
+  type SelectedPsk,
+  selectPsk,
+  usesPskWithExchange,
+} from "./psk_selection.ts";
 import type { AcceptedHello } from "./server_hello.ts";
+import { sendTickets } from "./session_tickets.ts";
 import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
 
 /** Runs the handshake of a server from the ClientHello that it goes on with. */
@@ -52,8 +61,6 @@ export function* serverHandshake13(
     // key_share after HelloRetryRequest".
     throw new DtlsFault("illegal-parameter", "the ClientHello has no key share for a common group");
   }
-  // Whatever may fail for the client's wishes fails before there are keys that it does not have.
-  const chosen = chooseServerCredential(options, negotiation);
   if (accepted.retry !== undefined) {
     io.transcript.replaceByHash(suite.hash, accepted.retry.clientHelloHash);
     io.transcript.add({
@@ -64,6 +71,16 @@ export function* serverHandshake13(
   }
   io.transcript.start(suite.hash);
   const { messageSeq, body } = accepted;
+  const psk = selectPsk(hello, negotiation, options, io.now());
+  if (psk !== undefined) {
+    checkSelectedPsk(io.provider, psk, io.transcript.before(suite.hash), body);
+    io.eraseAfterHandshake(psk.key);
+  }
+  // Whatever may fail for the client's wishes fails before there are keys that it does not have.
+  const chosen = psk === undefined ? serverCredential(options, negotiation) : undefined;
+  if (psk === undefined && chosen === undefined) {
+    throw new DtlsFault("no-common-parameters", "no credential that the client can verify");
+  }
   io.transcript.add({ type: HandshakeType.CLIENT_HELLO, messageSeq, body });
 
   const group = groupName(share.group);
@@ -78,11 +95,11 @@ export function* serverHandshake13(
   io.beginFlight();
   io.send(
     HandshakeType.SERVER_HELLO,
-    serverHello(io, options, negotiation, exchange.publicKey),
+    serverHello(io, options, negotiation, exchange.publicKey, psk),
   );
 
   const parameters = scheduleParameters(io.provider, suite);
-  const handshakeSecret = new EarlySecret(parameters).handshakeSecret(sharedSecret);
+  const handshakeSecret = new EarlySecret(parameters, psk?.key).handshakeSecret(sharedSecret);
   sharedSecret.fill(0);
   const helloHash = io.transcript.digest();
   const clientSecret = handshakeSecret.clientHandshakeTrafficSecret(helloHash);
@@ -94,8 +111,11 @@ export function* serverHandshake13(
   io.expectEpoch(2);
   io.installSealer(trafficSealer(io, 2, suite, serverSecret));
 
-  const policy = options.clientCertificate ?? "none";
-  sendCredential(io, options, negotiation, chosen, policy !== "none");
+  sendEncryptedExtensions(io, negotiation);
+  // RFC 8446 section 4.3.2: "Servers which are authenticating with a PSK MUST NOT send the CertificateRequest message
+  // in the main handshake".
+  const isClientAsked = chosen !== undefined && (options.clientCertificate ?? "none") !== "none";
+  if (chosen !== undefined) sendCredential(io, options, chosen, isClientAsked);
   sendFinished(io, parameters, serverSecret);
 
   const master = handshakeSecret.masterSecret();
@@ -105,26 +125,47 @@ export function* serverHandshake13(
     receive: master.clientApplicationTrafficSecret(serverFinishedHash),
   };
   const exporterSecret = master.exporterMasterSecret(serverFinishedHash);
-  master.destroy();
+  io.eraseAfterHandshake(master);
   io.eraseAtEnd(trafficSecrets.send, trafficSecrets.receive, exporterSecret);
   io.logSecret("CLIENT_TRAFFIC_SECRET_0", hello.random, trafficSecrets.receive);
   io.logSecret("SERVER_TRAFFIC_SECRET_0", hello.random, trafficSecrets.send);
   io.logSecret("EXPORTER_SECRET", hello.random, exporterSecret);
   io.installSealer(trafficSealer(io, 3, suite, trafficSecrets.send));
 
-  const peerChain = policy === "none" ? [] : yield* receiveClientCertificate(io, options);
+  const peerChain = isClientAsked
+    ? yield* receiveClientCertificate(io, options)
+    : psk?.ticket?.peerChain ?? [];
   yield* receiveFinished(io, parameters, clientSecret);
   // RFC 9147 section 5.8.1: "Implementations MUST either discard or buffer all application data records for epoch
   // 3 and above until they have received the Finished message from the peer": until here there is no key for them.
   io.installOpener(trafficOpener(io, 3, suite, trafficSecrets.receive));
   io.expectEpoch(3);
+  const { alpn, serverName } = negotiation;
+  const pskIdentity = psk?.external?.identity ?? psk?.ticket?.pskIdentity;
+  if (usesPskWithExchange(hello)) {
+    const resumptionSecret = master.resumptionMasterSecret(io.transcript.digest());
+    io.eraseAfterHandshake(resumptionSecret);
+    const authenticatedAt = psk?.ticket?.authenticatedAt ?? io.now();
+    const resumable = {
+      suite,
+      resumptionSecret,
+      serverName,
+      alpn,
+      peerChain,
+      pskIdentity,
+      authenticatedAt,
+    };
+    sendTickets(io, options, resumable, accepted.address);
+  }
   return {
     version: "1.3",
     suite,
     group: share.group,
-    alpn: negotiation.alpn,
-    serverName: negotiation.serverName,
+    alpn,
+    serverName,
     peerChain,
+    isResumed: psk?.ticket !== undefined,
+    pskIdentity,
     exportKeyingMaterial: exporter(parameters, exporterSecret),
     trafficSecrets,
   };
@@ -135,6 +176,7 @@ function serverHello(
   options: DtlsServerOptions,
   { suite, group, connectionId }: HelloNegotiation,
   publicKey: Uint8Array,
+  psk: SelectedPsk | undefined,
 ): Uint8Array {
   const extensions = new Map<number, Uint8Array>();
   extensions.set(ExtensionType.SUPPORTED_VERSIONS, SELECTED_VERSION);
@@ -143,41 +185,32 @@ function serverHello(
     extensions.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId));
     io.setConnectionIds(options.connectionId, connectionId);
   }
+  if (psk !== undefined) {
+    extensions.set(ExtensionType.PRE_SHARED_KEY, encodeSelectedIdentity(psk.index));
+  }
   // RFC 9147 section 5: "DTLS servers MUST NOT echo the "legacy_session_id" value from the client".
   const random = io.entropy(RANDOM_BYTES);
   return encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
 }
 
-function chooseServerCredential(
-  options: DtlsServerOptions,
-  { signatureSchemes, authorities, serverName }: HelloNegotiation,
-): ChosenCredential {
-  const chosen = chooseCredential(
-    credentialsFor(options, serverName),
-    { version: "1.3", schemes: signatureSchemes, authorities },
-  );
-  if (chosen === undefined) {
-    throw new DtlsFault("no-common-parameters", "no credential that the client can verify");
-  }
-  return chosen;
-}
-
-/** EncryptedExtensions, CertificateRequest, Certificate, CertificateVerify. */
-function sendCredential(
-  io: HandshakeIo,
-  options: DtlsServerOptions,
-  negotiation: HelloNegotiation,
-  chosen: ChosenCredential,
-  isClientAsked: boolean,
-): void {
+function sendEncryptedExtensions(io: HandshakeIo, { alpn }: HelloNegotiation): void {
   const encrypted = new Map<number, Uint8Array>();
-  if (negotiation.alpn !== undefined) {
+  if (alpn !== undefined) {
     encrypted.set(
       ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
-      encodeProtocolNames([negotiation.alpn]),
+      encodeProtocolNames([alpn]),
     );
   }
   io.send(HandshakeType.ENCRYPTED_EXTENSIONS, encodeEncryptedExtensions(encrypted));
+}
+
+/** CertificateRequest, Certificate, CertificateVerify. */
+function sendCredential(
+  io: HandshakeIo,
+  options: DtlsServerOptions,
+  chosen: ChosenCredential,
+  isClientAsked: boolean,
+): void {
   if (isClientAsked) {
     const { signatureSchemes = SIGNATURE_SCHEMES, certificateAuthorities = [] } = options;
     const wishes = new Map<number, Uint8Array>();
@@ -210,10 +243,7 @@ function* receiveClientCertificate(
     io.transcript.add(message);
     return chain;
   }
-  if (options.verifyPeer === undefined) {
-    throw new DtlsError("bad-option", "clients are asked for certificates without a verifier");
-  }
-  const peer = options.verifyPeer(chain, io.now());
+  const peer = verifyChain(options.verifyPeer, chain, io.now());
   io.transcript.add(message);
   yield* receiveCertificateVerify(io, "client", peer.publicKey, options.signatureSchemes);
   return chain;

@@ -12,6 +12,8 @@ export interface AcceptedHello {
   readonly messageSeq: number;
   /** The record that it came in, whose number this side's own records begin at. */
   readonly recordNumber: number;
+  /** The address that it came from, which its tickets are good for to skip the cookie. */
+  readonly address?: string;
   /** The exchange before it, where there was one. */
   readonly retry?: {
     readonly clientHelloHash: Uint8Array;

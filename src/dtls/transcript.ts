@@ -21,6 +21,11 @@ export class Transcript {
   #waiting: HandshakeMessage[] = [];
   #version: DtlsVersion = "1.3";
   #hash: Hash | undefined;
+  /** The hash that a binder goes on with: of all messages so far, of none where the hash function is not known yet. */
+  before(hash: HashName): Hash {
+    return this.#hash?.copy() ?? this.#provider.hash(hash);
+  }
+
   /** In DTLS 1.2 all messages so far, for a signature over them; `undefined` once none is wanted. */
   #signed: Uint8Array[] | undefined = [];
 

@@ -40,7 +40,7 @@ export interface SocketOptions extends TrustOptions {
 export interface ConnectDtlsOptions
   extends
     SocketOptions,
-    Omit<DtlsClientOptions, ReplacedOption | "credential" | "verifyPeer" | "serverName"> {
+    Omit<DtlsClientOptions, ReplacedOption | "credentials" | "verifyPeer" | "serverName"> {
   /** The server: a name or an IP address. */
   readonly hostname: string;
   /** The server's port. */
@@ -104,7 +104,7 @@ export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsCl
     verifyPeer: verifyPeer ?? serverVerifier(() => store!, serverName),
     // RFC 6066 section 3: "Literal IPv4 and IPv6 addresses are not permitted in "HostName"."
     ...(parseIpAddress(serverName) === undefined && { serverName }),
-    ...(credential !== undefined && { credential: readCredential(credential, core.provider) }),
+    ...(credential !== undefined && { credentials: [readCredential(credential, core.provider)] }),
   };
 }
 

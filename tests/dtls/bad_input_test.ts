@@ -1,7 +1,7 @@
 // Bad input never throws, changes nothing, is counted, and draws no more than three times its bytes.
 
 import { assert, assertEquals } from "@std/assert";
-import { DtlsAssociation, DtlsEndpoint } from "../../src/dtls/mod.ts";
+import { DtlsAssociation, DtlsEndpoint, type DtlsServerOptions } from "../../src/dtls/mod.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
 import { CLIENT_CREDENTIAL, credential } from "../harness/credentials.ts";
 import {
@@ -80,7 +80,11 @@ for (const [name, options] of Object.entries(SHAPES)) {
       if (from === "server") continue;
       const random = new Random(3);
       const endpoint = new DtlsEndpoint(
-        { ...SERVER_DEFAULTS, ...options.server, entropy: random.entropy() },
+        {
+          ...SERVER_DEFAULTS,
+          ...options.server,
+          entropy: random.entropy(),
+        } as DtlsServerOptions,
         EPOCH_MS,
       );
       for (const bad of damaged(bytes)) {

@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { ProtocolVersion } from "../../src/dtls/code_points.ts";
 import { EARLY_DATA_WINDOW_MS, isFresh, SingleUseTickets } from "../../src/dtls/early_data.ts";
-import { obfuscatedAge } from "../../src/dtls/pre_shared_key.ts";
+import { obfuscatedAge } from "../../src/dtls/ticket_age.ts";
 import type { TicketState } from "../../src/dtls/ticket_keys.ts";
 import { Random } from "../harness/random.ts";
 

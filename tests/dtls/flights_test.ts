@@ -7,7 +7,7 @@ import { DtlsError } from "../../src/dtls/mod.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
 import { CLIENT_CREDENTIAL, credential, SERVER_CREDENTIAL } from "../harness/credentials.ts";
 import { DtlsPair, type PairOptions } from "../harness/dtls_pair.ts";
-import { handshakeMessage, plaintextRecord } from "../harness/dtls_records.ts";
+import { handshakeMessage, plaintextRecord, TICKET_BODY } from "../harness/dtls_records.ts";
 import { delay, type LinkNode, lossOf, mtu, rate } from "../harness/link.ts";
 
 const SECOND = { initialTimeoutMs: 1_000, timeoutMsMin: 1_000 };
@@ -307,7 +307,7 @@ Deno.test("a NewSessionTicket is acknowledged, each time that it comes", () => {
   const pair = new DtlsPair().handshake();
   pair.simulation.advance(100);
   const before = pair.sent.length;
-  const ticket = handshakeMessage(HandshakeType.NEW_SESSION_TICKET, 6, new Uint8Array(40));
+  const ticket = handshakeMessage(HandshakeType.NEW_SESSION_TICKET, 6, TICKET_BODY);
   const kit = pair.kit("server", 3);
   for (const number of [20, 21, 22]) {
     const form = { epoch: 3, number, type: ContentType.HANDSHAKE, content: ticket };

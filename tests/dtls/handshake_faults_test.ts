@@ -21,7 +21,7 @@ import { DtlsEndpoint, NamedGroup } from "../../src/dtls/mod.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
 import { CLIENT_CREDENTIAL, SERVER_CREDENTIAL } from "../harness/credentials.ts";
 import { DtlsPair, type PairOptions, SERVER_DEFAULTS } from "../harness/dtls_pair.ts";
-import { handshakeMessage, plaintextRecord } from "../harness/dtls_records.ts";
+import { handshakeMessage, plaintextRecord, TICKET_BODY } from "../harness/dtls_records.ts";
 import { editedHello, MUTUAL, Scripted } from "../harness/dtls_scripted.ts";
 import { delay, type LinkNode } from "../harness/link.ts";
 import { Random } from "../harness/random.ts";
@@ -331,7 +331,7 @@ Deno.test("ClientHellos that break the rules draw the alert that the RFC names, 
 });
 
 Deno.test("a handshake message after the handshake is under the newest keys, from its first piece to its last", () => {
-  const ticket = new Uint8Array(40);
+  const ticket = TICKET_BODY;
   const type = HandshakeType.NEW_SESSION_TICKET;
   const whole = handshakeMessage(type, 6, ticket);
   const halves = [

@@ -11,10 +11,8 @@ import { DtlsFault } from "../../src/dtls/errors.ts";
 import {
   bindersBytesOf,
   checkBinder,
-  clientTicketAge,
   encodeOfferedPsks,
   encodeSelectedIdentity,
-  obfuscatedAge,
   PSK_KEY_EXCHANGE_MODES,
   pskBinder,
   readOfferedPsks,
@@ -23,6 +21,7 @@ import {
   requireLast,
   setBinders,
 } from "../../src/dtls/pre_shared_key.ts";
+import { clientTicketAge, obfuscatedAge } from "../../src/dtls/ticket_age.ts";
 import { testEach } from "./crypto/providers.ts";
 import { RESUMED_TRACE, SIMPLE_TRACE } from "./crypto/rfc8448.ts";
 

@@ -38,11 +38,16 @@ export const SERVER_DEFAULTS: Omit<DtlsServerOptions, "entropy"> = {
   verifyPeer: trusting(CA_CREDENTIAL),
 };
 
+/** Options that are different; `undefined` takes one away that the defaults have. */
+export type Change<Options> = { readonly [Name in keyof Options]?: Options[Name] | undefined };
+
 /** Options of a pair. */
 export interface PairOptions {
   readonly seed?: number;
-  readonly client?: Partial<DtlsClientOptions>;
-  readonly server?: Partial<DtlsServerOptions>;
+  /** When it begins. Default: when every simulation does. */
+  readonly beginMs?: Milliseconds;
+  readonly client?: Change<DtlsClientOptions>;
+  readonly server?: Change<DtlsServerOptions>;
   readonly endpoint?: Partial<EndpointLimits>;
   /** The network towards the server and back. Default: 10 ms each way. */
   readonly toServer?: readonly LinkNode[];
@@ -159,23 +164,26 @@ export class DtlsPair {
   readonly clientKeyLog: string[] = [];
   readonly serverKeyLog: string[] = [];
 
+  readonly #beginMs: Milliseconds;
+
   constructor(options: PairOptions = {}) {
+    this.#beginMs = options.beginMs ?? EPOCH_MS;
     const random = new Random(options.seed ?? 1);
-    const clientOptions: DtlsClientOptions = {
+    const clientOptions = {
       ...CLIENT_DEFAULTS,
       entropy: random.fork().entropy(),
       keyLog: (...line) => this.clientKeyLog.push(keyLogLine(...line)),
       ...options.client,
-    };
-    const serverOptions: DtlsServerOptions = {
+    } as DtlsClientOptions;
+    const serverOptions = {
       ...SERVER_DEFAULTS,
       entropy: random.fork().entropy(),
       keyLog: (...line) => this.serverKeyLog.push(keyLogLine(...line)),
       ...options.server,
-    };
-    this.client = closeAfterTest(DtlsAssociation.client(clientOptions, EPOCH_MS));
+    } as DtlsServerOptions;
+    this.client = closeAfterTest(DtlsAssociation.client(clientOptions, this.#beginMs));
     this.server = closeAfterTest(
-      new ServerCore(new DtlsEndpoint(serverOptions, EPOCH_MS, options.endpoint)),
+      new ServerCore(new DtlsEndpoint(serverOptions, this.#beginMs, options.endpoint)),
     );
     this.simulation = new Simulation<DtlsEvent>(
       { core: this.client, onEvent: (event) => this.clientEvents.push(event) },
@@ -191,6 +199,7 @@ export class DtlsPair {
         ]),
       },
     );
+    this.simulation.now = this.#beginMs;
   }
 
   #seenFrom(from: "client" | "server"): LinkNode {
@@ -202,7 +211,7 @@ export class DtlsPair {
 
   /** Milliseconds of virtual time since the beginning. */
   get elapsedMs(): Milliseconds {
-    return this.simulation.now - EPOCH_MS;
+    return this.simulation.now - this.#beginMs;
   }
 
   /** The datagrams that one end sent. */

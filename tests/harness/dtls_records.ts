@@ -14,6 +14,7 @@ import {
 } from "../../src/dtls/handshake_fragment.ts";
 import type { KeyLogLabel } from "../../src/dtls/key_log.ts";
 import { nextTrafficSecret, trafficKeys } from "../../src/dtls/key_schedule.ts";
+import { encodeNewSessionTicket } from "../../src/dtls/new_session_ticket.ts";
 import { PLAINTEXT_HEADER_BYTES, writePlaintextRecord } from "../../src/dtls/record.ts";
 
 /** The form of a record: everything that a sender is free to choose. */
@@ -221,3 +222,12 @@ export function handshakeMessage(
 ): Uint8Array {
   return encodeHandshakeFragment({ type, messageSeq, body }, offset, lengthBytes);
 }
+
+/** The body of a NewSessionTicket that a client has no use for: 40 bytes, of no lifetime. */
+export const TICKET_BODY: Uint8Array = encodeNewSessionTicket({
+  lifetimeSeconds: 0,
+  ageAdd: 0,
+  nonce: new Uint8Array(0),
+  ticket: new Uint8Array(27),
+  earlyDataBytesMax: 0,
+});

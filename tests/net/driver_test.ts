@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type AddressedDatagram, NEVER } from "../../src/base/core.ts";
 import { UdpDriver } from "../../src/net/driver.ts";
-import { DenoDatagramSocket } from "../../src/net/udp.ts";
+import { DenoDatagramSocket } from "../../src/net/deno_socket.ts";
 
 const PEER: Deno.NetAddr = { transport: "udp", hostname: "192.0.2.1", port: 50_000 };
 

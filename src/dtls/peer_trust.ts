@@ -1,10 +1,10 @@
-// Whether a resumption may rest on what authenticated the peer before: chains expire, are revoked and lose their roots,
-// and external PSKs are taken away.
+// What a peer is trusted for: the chain that it presents, and on resumption what authenticated it before. Chains
+// expire, are revoked and lose their roots, and external PSKs are taken away.
 
 import { equalBytes } from "../base/bytes.ts";
 import type { Milliseconds } from "../base/core.ts";
-import { DtlsFault } from "./errors.ts";
-import type { DtlsOptions, PeerVerifier } from "./options.ts";
+import { DtlsError, DtlsFault } from "./errors.ts";
+import type { DtlsOptions, PeerVerifier, VerifiedPeer } from "./options.ts";
 import type { ResumableState } from "./session.ts";
 
 /** Whether anything at all authenticated the peer. */
@@ -33,4 +33,16 @@ export function isPeerStillTrusted(
     if (!(error instanceof DtlsFault)) throw error;
     return false;
   }
+}
+
+/** Verifies the chain that a peer has just presented. Throws `DtlsFault` for one that is refused. */
+export function verifyChain(
+  verifyPeer: PeerVerifier | undefined,
+  chain: readonly Uint8Array[],
+  now: Milliseconds,
+): VerifiedPeer {
+  if (verifyPeer === undefined) {
+    throw new DtlsError("bad-option", "certificates are asked for without a verifier of them");
+  }
+  return verifyPeer(chain, now);
 }
