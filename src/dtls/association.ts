@@ -165,9 +165,14 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     return this.#result?.pskIdentity;
   }
 
-  /** The connection ID that the peer's records carry; empty for none. */
+  /** The connection IDs that the peer's records may carry, in the order in which it got them; empty ones for none. */
+  get receiveConnectionIds(): readonly Uint8Array[] {
+    return this.#records.receiveIds.all;
+  }
+
+  /** The first of these. */
   get receiveConnectionId(): Uint8Array {
-    return this.#records.receiveConnectionId;
+    return this.receiveConnectionIds[0]!;
   }
 
   /** Whether any protected record of the peer was opened. */
@@ -205,6 +210,25 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     const datagram = this.#records.sealAlone(ContentType.APPLICATION_DATA, bytes);
     post.checkSealed();
     return datagram;
+  }
+
+  /**
+   * Asks the peer for spare connection IDs, so that it has up to `count` (RFC 9147 section 9). Returns false where it has,
+   * or was asked before. Throws {@linkcode DtlsError} when the association is not connected, or without connection IDs.
+   */
+  requestConnectionIds(count: number): boolean {
+    return this.#connected.requestConnectionIds(count);
+  }
+
+  /**
+   * Gives the peer up to `count` more connection IDs for records to this side, and returns how many it were. `isImmediate`
+   * has it use one of them from now on. Throws as {@linkcode DtlsAssociation.requestConnectionIds} does.
+   */
+  provideConnectionIds(
+    count: number,
+    { isImmediate = false }: { readonly isImmediate?: boolean } = {},
+  ): number {
+    return this.#connected.provideConnectionIds(count, isImmediate);
   }
 
   get #connected(): PostHandshake {
@@ -382,7 +406,13 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#reliability.onHandshakeOver(!this.#isClient, this.#now);
     this.#pushEvent({ kind: "connected" });
     this.#post = new PostHandshake(
-      { io: this.#io, records: this.#records, reliability: this.#reliability },
+      {
+        io: this.#io,
+        limits: this.#limits,
+        spareConnectionIds: this.#options.spareConnectionIds ?? 0,
+        records: this.#records,
+        reliability: this.#reliability,
+      },
       step.value,
       this.#isClient ? (body) => this.#onTicket(body) : undefined,
     );

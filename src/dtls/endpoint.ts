@@ -7,6 +7,7 @@ import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import { DtlsAssociation } from "./association.ts";
 import { AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
+import type { ConnectionIdSource } from "./connection_ids.ts";
 import { CookieExchange } from "./cookie_exchange.ts";
 import { alertFor, DtlsFault } from "./errors.ts";
 import {
@@ -19,6 +20,7 @@ import { decodeClientHello } from "./hello_messages.ts";
 import { HelloReassembly } from "./hello_reassembly.ts";
 import { AMPLIFICATION_MAX } from "./limits.ts";
 import type { DtlsServerOptions } from "./options.ts";
+import type { AcceptedHello } from "./server_hello.ts";
 import {
   datagramConnectionId,
   isUnifiedHeader,
@@ -238,13 +240,23 @@ export class DtlsEndpoint {
       this.drops.add("association-limit");
       return undefined;
     }
+    return this.#admit(this.#accept(outcome.accepted, address, now));
+  }
+
+  #accept(accepted: AcceptedHello, address: string, now: Milliseconds): EndpointAssociation {
     const connectionId = this.#makeConnectionId();
-    const association = DtlsAssociation.server(
-      { ...this.#options, connectionId },
-      outcome.accepted,
-      now,
-    );
-    return this.#admit({ association, address });
+    // It is asked for other IDs only once the association is there.
+    const connectionIds: ConnectionIdSource = {
+      issue: () => {
+        const id = this.#makeConnectionId();
+        this.#byConnectionId.set(connectionIdKey(id), entry);
+        return id;
+      },
+      retire: (id) => this.#byConnectionId.delete(connectionIdKey(id)),
+    };
+    const options = { ...this.#options, connectionId, connectionIds };
+    const entry = { association: DtlsAssociation.server(options, accepted, now), address };
+    return entry;
   }
 
   #makeConnectionId(): Uint8Array {
@@ -265,8 +277,9 @@ export class DtlsEndpoint {
     if (slot.current === undefined) slot.current = entry;
     else slot.pending = entry;
     if (replaced !== undefined) this.#abandon(replaced);
-    const id = entry.association.receiveConnectionId;
-    if (id.length > 0) this.#byConnectionId.set(connectionIdKey(id), entry);
+    for (const id of entry.association.receiveConnectionIds) {
+      if (id.length > 0) this.#byConnectionId.set(connectionIdKey(id), entry);
+    }
     this.#halfOpen.add(entry);
     this.#entries.add(entry);
     return entry;
@@ -314,9 +327,10 @@ export class DtlsEndpoint {
   }
 
   #forget(entry: EndpointAssociation): void {
-    const id = entry.association.receiveConnectionId;
-    const key = id.length > 0 ? connectionIdKey(id) : -1;
-    if (this.#byConnectionId.get(key) === entry) this.#byConnectionId.delete(key);
+    for (const id of entry.association.receiveConnectionIds) {
+      const key = id.length > 0 ? connectionIdKey(id) : -1;
+      if (this.#byConnectionId.get(key) === entry) this.#byConnectionId.delete(key);
+    }
     this.#halfOpen.delete(entry);
     this.#entries.delete(entry);
   }

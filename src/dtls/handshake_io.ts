@@ -1,6 +1,7 @@
 // What an association gives its handshake to work with.
 
 import type { Milliseconds } from "../base/core.ts";
+import { ownConnectionIds, ReceiveConnectionIds } from "./connection_ids.ts";
 import { type Erasable, erase, type HandshakeIo } from "./handshake.ts";
 import type { HandshakeReliability } from "./handshake_reliability.ts";
 import type { DtlsLimits } from "./limits.ts";
@@ -60,7 +61,7 @@ export function handshakeIo(
     transcript,
     now,
     get sendConnectionId() {
-      return records.sendConnectionId;
+      return records.sendIds.current;
     },
     setVersion: (version) => {
       reliability.version = version;
@@ -77,8 +78,9 @@ export function handshakeIo(
       reliability.onNewEpoch(epoch);
     },
     setConnectionIds: (receive, send) => {
-      records.receiveConnectionId = receive;
-      records.sendConnectionId = send;
+      const source = options.connectionIds ?? ownConnectionIds(options.entropy, receive.length);
+      const ids = new ReceiveConnectionIds(receive, source, limits.connectionIdsMax);
+      records.beginConnectionIds(ids, send);
     },
     eraseAfterHandshake: (...added) => secrets.addOfHandshake(added),
     eraseAtEnd: (...added) => secrets.add(added),

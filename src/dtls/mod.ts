@@ -38,6 +38,7 @@ export {
   type PeerVerifier,
   type VerifiedPeer,
 } from "./options.ts";
+export type { ConnectionIdSource } from "./connection_ids.ts";
 export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";
 export { ProtocolVersion } from "./code_points.ts";
 export { decodeSession, type DtlsSession, encodeSession, eraseSession } from "./session.ts";

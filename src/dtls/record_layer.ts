@@ -2,8 +2,9 @@
 
 import { Counters } from "../base/counters.ts";
 import type { Milliseconds } from "../base/core.ts";
-import { EMPTY_BYTES, equalBytes } from "../base/bytes.ts";
+import { EMPTY_BYTES } from "../base/bytes.ts";
 import type { RecordNumber } from "./ack.ts";
+import { ReceiveConnectionIds, SendConnectionIds } from "./connection_ids.ts";
 import { DtlsError } from "./errors.ts";
 import type { RecordSink } from "./flight.ts";
 import type { KeyUse } from "./key_update.ts";
@@ -51,14 +52,14 @@ export class RecordLayer {
   #nextPlaintextNumber: number;
   #isAnyOpened = false;
   #hasUnreadable = false;
-  /** The ID that this side wants in records to it; empty for none. */
-  receiveConnectionId: Uint8Array = EMPTY_BYTES;
-  /** The ID that the peer wants in records to it; empty for none. */
-  sendConnectionId: Uint8Array = EMPTY_BYTES;
+  #receiveIds: ReceiveConnectionIds;
+  readonly #sendIds: SendConnectionIds;
 
   constructor(limits: DtlsLimits, drops: Counters<DtlsDropReason>, nextPlaintextNumber = 0) {
     this.#drops = drops;
     this.#openers = new OpeningEpochs(limits.oldEpochMs, limits.forgedRecordsMax);
+    this.#receiveIds = new ReceiveConnectionIds(EMPTY_BYTES, undefined, 1);
+    this.#sendIds = new SendConnectionIds(limits.connectionIdsMax);
     this.#nextPlaintextNumber = nextPlaintextNumber;
   }
 
@@ -75,6 +76,27 @@ export class RecordLayer {
   /** Whether any protected record of the peer was opened: from then on nothing unprotected ends the association. */
   get isAnyOpened(): boolean {
     return this.#isAnyOpened;
+  }
+
+  /** The IDs that records to this side carry. */
+  get receiveIds(): ReceiveConnectionIds {
+    return this.#receiveIds;
+  }
+
+  /** The IDs for records to the peer. */
+  get sendIds(): SendConnectionIds {
+    return this.#sendIds;
+  }
+
+  /** The handshake has settled on connection IDs. */
+  beginConnectionIds(receiveIds: ReceiveConnectionIds, sendId: Uint8Array): void {
+    this.#receiveIds = receiveIds;
+    this.#sendIds.begin(sendId);
+  }
+
+  /** Puts the present ID into all records from here on. */
+  applySendId(): void {
+    for (const sealer of this.#sealers) sealer.connectionId = this.#sendIds.current;
   }
 
   /** Whether protected records came, since the last call, before there were keys for any. */
@@ -146,7 +168,7 @@ export class RecordLayer {
   ): void {
     let at = 0;
     do {
-      const record = readRecord(datagram, at, this.receiveConnectionId.length);
+      const record = readRecord(datagram, at, this.#receiveIds.lengthBytes);
       if (record === undefined) return this.#drops.add("malformed-record");
       at = record.end;
       if (record.kind === "plaintext" && record.epoch === 0) {
@@ -155,12 +177,14 @@ export class RecordLayer {
       }
       // RFC 9147 section 4: "If the second or later record has a connection ID which does not correspond to the
       // same association used for previous records, the rest of the datagram MUST be discarded."
-      const id = record.kind === "ciphertext" ? record.connectionId ?? EMPTY_BYTES : undefined;
-      if (id !== undefined && !equalBytes(id, this.receiveConnectionId)) {
+      const id = record.kind === "ciphertext" ? record.connectionId : undefined;
+      if (record.kind === "ciphertext" && !this.#receiveIds.accepts(id)) {
         return this.#drops.add("connection-id");
       }
       const opened = this.#open(record, now);
-      if (opened !== undefined) onRecord(opened);
+      if (opened === undefined) continue;
+      if (id !== undefined) this.#receiveIds.onUsed(id);
+      onRecord(opened);
     } while (at < datagram.length);
   }
 

@@ -17,8 +17,8 @@ interface TrafficSecrets {
   readonly receive: Uint8Array;
 }
 
-/** What of an association its life after the handshake works on. */
-export interface PostHandshakeParts {
+/** What of an association new keys are made with. */
+export interface RekeyingParts {
   readonly io: HandshakeIo;
   readonly records: RecordLayer;
   readonly reliability: HandshakeReliability;
@@ -36,7 +36,7 @@ export class Rekeying {
   #forgedEpoch = 0;
 
   constructor(
-    { io, records, reliability }: PostHandshakeParts,
+    { io, records, reliability }: RekeyingParts,
     suite: SuiteParameters,
     secrets: TrafficSecrets,
   ) {
