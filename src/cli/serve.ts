@@ -6,6 +6,8 @@ import {
   DEFAULT_PORT,
   type LogFormat,
   parseListenAddress,
+  PROVIDER_NAMES,
+  type ProviderName,
   type Server,
   startServer,
 } from "../server/mod.ts";
@@ -47,6 +49,12 @@ const serve = defineCommand({
       default: "text",
       help: "the form of log lines: json or text",
     },
+    crypto: {
+      value: "PROVIDER",
+      choices: PROVIDER_NAMES,
+      default: "fastest",
+      help: "where cryptography comes from",
+    },
     drain: { value: "TIME", default: "5s", help: "how long running requests may take at the end" },
     keylog: {
       value: "FILE",
@@ -68,11 +76,16 @@ const serve = defineCommand({
     policy: options.auth as AuthenticationPolicy,
     log,
     drainMs: parseTimeSpan("drain", options.drain),
+    cryptography: options.crypto as ProviderName,
     ...(options.issuer !== undefined && { tokenIssuer: options.issuer }),
     ...(options.audience !== undefined && { tokenAudience: options.audience }),
     ...(options.keylog !== undefined && { keyLogFile: options.keylog }),
   });
   for (const file of certificates.made) log.info("made", { file });
+  for (const line of server.cryptography.split("\n")) {
+    const [provider, primitives] = line.split(": ");
+    log.info("cryptography", { provider: provider!, for: primitives! });
+  }
   log.info("listening", {
     address: server.address,
     database: options.database,

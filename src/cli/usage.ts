@@ -2,7 +2,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { SqpError } from "../client/mod.ts";
-import { AddressError } from "../server/mod.ts";
+import { AddressError, ProviderAbsentError } from "../server/mod.ts";
 import { CertificateFileError, PemError, TrustStoreError } from "../server/certificate_files.ts";
 
 /** The command line is wrong: one line, exit code 2. */
@@ -310,6 +310,7 @@ const EXPLAINED = [
   PemError,
   TrustStoreError,
   AddressError,
+  ProviderAbsentError,
   SqpError,
 ] as const;
 

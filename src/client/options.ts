@@ -3,7 +3,7 @@
 
 import type { DtlsClientOptions } from "../dtls/options.ts";
 import { serverVerifier } from "../dtls/peer_verifier.ts";
-import { fastestProvider } from "../dtls/crypto/composed.ts";
+import { systemProvider } from "../dtls_runtime/system_provider.ts";
 import {
   CertificateFault,
   certificatesFromPem,
@@ -81,7 +81,7 @@ export function clientDtlsOptions(
   host: string,
   entropy: Entropy,
 ): Omit<DtlsClientOptions, "keyLog"> {
-  const provider = fastestProvider();
+  const provider = systemProvider();
   const serverName = options.serverName ?? host;
   const store = checked("ca", () =>
     new TrustStore({

@@ -115,7 +115,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       handshake,
       isClient: false,
       received: { type: HandshakeType.CLIENT_HELLO, messageSeq, body },
-      nextSendSeq: accepted.retry === undefined ? 0 : 1,
+      // What was sent without state had the numbers before the client's.
+      nextSendSeq: messageSeq,
       nextPlaintextNumber: accepted.recordNumber,
     }, now);
   }
@@ -172,7 +173,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
 
   /** The first of these. */
   get receiveConnectionId(): Uint8Array {
-    return this.receiveConnectionIds[0]!;
+    return this.#records.receiveIds.first;
   }
 
   /** Whether any protected record of the peer was opened. */
@@ -443,7 +444,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     // RFC 8446 section 5.4, see there for handshake records.
     if (content.length === 0) throw new DtlsFault("unexpected-message", "an alert without content");
     if (content.length !== 2) throw new DtlsFault("decode-error", "an alert has two bytes");
-    const description = content[1]!;
+    const [level, description] = [content[0]!, content[1]!];
     if (description === AlertDescription.CLOSE_NOTIFY) {
       this.#pushEvent({ kind: "closed" });
       // RFC 8446 section 6.1: "Each party MUST send a "close_notify" alert before closing its write side". It is said
@@ -451,6 +452,9 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       return this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING, 0);
     }
     if (description === AlertDescription.USER_CANCELED) return;
+    // RFC 5246 section 7.2.2, of DTLS 1.2: "If an alert with a level of warning is sent and received, generally the
+    // connection can continue normally." A server may send one before it has said which version it speaks.
+    if (this.#version !== "1.3" && level === AlertLevel.WARNING) return;
     // RFC 8446 section 6.2: whatever its level says, every other alert is an error alert and fatal.
     this.#pushEvent({ kind: "failed", error: new DtlsAlertError(description) });
     this.#release();
@@ -466,7 +470,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       if (this.#state === "closing" || this.#state === "closed") return;
       const error = asAssociationError(thrown);
       this.#pushEvent({ kind: "failed", error });
-      this.#end(alertFor(error), AlertLevel.FATAL);
+      this.#end(alertFor(error, this.#version), AlertLevel.FATAL);
     }
   }
 

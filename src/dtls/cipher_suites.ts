@@ -6,6 +6,9 @@ import type { AeadName, GroupName, HashName, SignatureName } from "./crypto/prov
 /** The parameters of a cipher suite. */
 export interface SuiteParameters {
   readonly suite: CipherSuite;
+  readonly version: "1.3" | "1.2";
+  /** In 1.2, the kind of certificate that the suite is for; RFC 8422 section 5.4 has Ed25519 with ECDSA. */
+  readonly certificate: "any" | "ecdsa" | "rsa";
   readonly aead: AeadName;
   readonly hash: HashName;
   readonly hashBytes: number;
@@ -20,32 +23,60 @@ export const FORGED_RECORDS_MAX: number = 2 ** 36;
 /** Bytes of the nonce of every AEAD here. */
 export const NONCE_BYTES = 12;
 
+/**
+ * RFC 8446 section 5.5: "For AES-GCM, up to 2^24.5 full-size records"; RFC 9325 section 4.4: "it is RECOMMENDED that
+ * the same limit of 2^24.5 records is used for both versions."
+ */
+const GCM_RECORDS_MAX = Math.floor(2 ** 24.5);
+
+/** Of ChaCha20-Poly1305 the number of a record would wrap first; 2^48 - 1 is the largest. */
+const CHACHA_RECORDS_MAX = 2 ** 48 - 1;
+
+const AES_128_GCM = {
+  aead: "aes-128-gcm",
+  hash: "sha256",
+  hashBytes: 32,
+  keyBytes: 16,
+  sealedRecordsMax: GCM_RECORDS_MAX,
+} as const;
+
+const AES_256_GCM = {
+  aead: "aes-256-gcm",
+  hash: "sha384",
+  hashBytes: 48,
+  keyBytes: 32,
+  sealedRecordsMax: GCM_RECORDS_MAX,
+} as const;
+
+const CHACHA20_POLY1305 = {
+  aead: "chacha20-poly1305",
+  hash: "sha256",
+  hashBytes: 32,
+  keyBytes: 32,
+  sealedRecordsMax: CHACHA_RECORDS_MAX,
+} as const;
+
+const OF_1_3 = { version: "1.3", certificate: "any" } as const;
+const ECDHE_ECDSA = { version: "1.2", certificate: "ecdsa" } as const;
+const ECDHE_RSA = { version: "1.2", certificate: "rsa" } as const;
+
 const SUITES: readonly SuiteParameters[] = [
+  { suite: CipherSuite.TLS_AES_128_GCM_SHA256, ...OF_1_3, ...AES_128_GCM },
+  { suite: CipherSuite.TLS_AES_256_GCM_SHA384, ...OF_1_3, ...AES_256_GCM },
+  { suite: CipherSuite.TLS_CHACHA20_POLY1305_SHA256, ...OF_1_3, ...CHACHA20_POLY1305 },
+  { suite: CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, ...ECDHE_ECDSA, ...AES_128_GCM },
+  { suite: CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, ...ECDHE_ECDSA, ...AES_256_GCM },
+  { suite: CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, ...ECDHE_RSA, ...AES_128_GCM },
+  { suite: CipherSuite.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, ...ECDHE_RSA, ...AES_256_GCM },
   {
-    suite: CipherSuite.TLS_AES_128_GCM_SHA256,
-    aead: "aes-128-gcm",
-    hash: "sha256",
-    hashBytes: 32,
-    keyBytes: 16,
-    // RFC 8446 section 5.5: "For AES-GCM, up to 2^24.5 full-size records".
-    sealedRecordsMax: Math.floor(2 ** 24.5),
+    suite: CipherSuite.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    ...ECDHE_RSA,
+    ...CHACHA20_POLY1305,
   },
   {
-    suite: CipherSuite.TLS_AES_256_GCM_SHA384,
-    aead: "aes-256-gcm",
-    hash: "sha384",
-    hashBytes: 48,
-    keyBytes: 32,
-    sealedRecordsMax: Math.floor(2 ** 24.5),
-  },
-  {
-    suite: CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
-    aead: "chacha20-poly1305",
-    hash: "sha256",
-    hashBytes: 32,
-    keyBytes: 32,
-    // RFC 8446 section 5.5: the record sequence number would wrap first; 2^48 - 1 is the largest here.
-    sealedRecordsMax: 2 ** 48 - 1,
+    suite: CipherSuite.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    ...ECDHE_ECDSA,
+    ...CHACHA20_POLY1305,
   },
 ];
 
@@ -63,6 +94,11 @@ const GROUPS: readonly (readonly [NamedGroup, GroupName])[] = [
 /** The provider's name of a group, or `undefined` for one that is not implemented. */
 export function groupName(group: number): GroupName | undefined {
   return GROUPS.find(([codePoint]) => codePoint === group)?.[1];
+}
+
+/** The group of a provider's name, `undefined` where it names none. */
+export function groupNumber(name: string): NamedGroup | undefined {
+  return GROUPS.find(([, groupName]) => groupName === name)?.[0];
 }
 
 type SchemeTable = readonly (readonly [SignatureScheme, SignatureName])[];

@@ -1,13 +1,19 @@
 // The client's side of the handshake: the ClientHello, and the version that the server answers with. What follows is in
 // the version's own file.
 
+import { clientHandshake12 } from "./client_handshake_12.ts";
 import { clientHandshake13 } from "./client_handshake_13.ts";
 import { ClientOffer } from "./client_hello.ts";
 import { HandshakeType } from "./code_points.ts";
 import type { Handshake, HandshakeIo } from "./handshake.ts";
+import type { HandshakeMessage } from "./handshake_fragment.ts";
+import { decodeHelloVerifyRequest } from "./handshake_messages_12.ts";
 import { decodeServerHello } from "./hello_messages.ts";
 import type { DtlsClientOptions } from "./options.ts";
 import { selectedVersion } from "./versions.ts";
+
+/** A server whose keys change asks again, hardly ever a third time. */
+const VERIFY_REQUESTS_MAX = 3;
 
 /** Runs the handshake of a client. */
 export function* clientHandshake(io: HandshakeIo, options: DtlsClientOptions): Handshake {
@@ -15,9 +21,34 @@ export function* clientHandshake(io: HandshakeIo, options: DtlsClientOptions): H
   io.beginFlight();
   io.send(HandshakeType.CLIENT_HELLO, offer.encode());
 
-  const message = yield [HandshakeType.SERVER_HELLO];
+  const message = yield* receiveServerHello(io, offer);
   const hello = decodeServerHello(message.body);
   const version = selectedVersion(hello, offer);
   io.setVersion(version);
-  return yield* clientHandshake13(io, options, offer, { message, hello });
+  const first = { message, hello };
+  return yield* version === "1.3"
+    ? clientHandshake13(io, options, offer, first)
+    : clientHandshake12(io, options, offer, first);
+}
+
+/** Waits for a ServerHello, and gives back the cookies of servers that ask for them with HelloVerifyRequest. */
+function* receiveServerHello(
+  io: HandshakeIo,
+  offer: ClientOffer,
+): Generator<readonly HandshakeType[], HandshakeMessage, HandshakeMessage> {
+  // RFC 9147 section 5.1: "A dual-stack DTLS 1.2/DTLS 1.3 client MUST, however, be prepared to interact with a DTLS 1.2
+  // server."
+  const verifyRequests = offer.versions.includes("1.2") ? VERIFY_REQUESTS_MAX : 0;
+  for (let left = verifyRequests; left > 0; left--) {
+    const message = yield [HandshakeType.SERVER_HELLO, HandshakeType.HELLO_VERIFY_REQUEST];
+    if (message.type === HandshakeType.SERVER_HELLO) return message;
+    // RFC 6347 section 4.2.1: "the client MUST use the same parameter values (version, random, session_id,
+    // cipher_suites, compression_method) as it did in the original ClientHello." And section 4.2.6: "the initial
+    // ClientHello and HelloVerifyRequest are not included in the CertificateVerify or Finished MAC computations."
+    offer.legacyCookie = decodeHelloVerifyRequest(message.body);
+    io.transcript.forget();
+    io.beginFlight();
+    io.send(HandshakeType.CLIENT_HELLO, offer.encode());
+  }
+  return yield [HandshakeType.SERVER_HELLO];
 }

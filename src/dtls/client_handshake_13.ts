@@ -8,7 +8,6 @@
 //   5. [Certificate, CertificateVerify], Finished ->
 //   6.                         <- ACK
 
-import { EMPTY_BYTES } from "../base/bytes.ts";
 import {
   type CertificateRequest,
   decodeCertificate,
@@ -16,21 +15,24 @@ import {
   decodeEncryptedExtensions,
   encodeCertificate,
 } from "./certificate_messages.ts";
-import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
+import type { SuiteParameters } from "./cipher_suites.ts";
+import {
+  acceptProtocol,
+  acceptSuite,
+  allowOnly,
+  negotiateConnectionIds,
+} from "./client_answers.ts";
 import type { ClientOffer } from "./client_hello.ts";
 import { ExtensionType, HandshakeType, ProtocolVersion } from "./code_points.ts";
 import { chooseCredential } from "./credentials.ts";
 import { DtlsFault } from "./errors.ts";
 import {
   decodeExtension,
-  extensionName,
   type Extensions,
   readAuthorities,
   readCodePoints,
-  readConnectionId,
   readCookie,
   readKeyShare,
-  readProtocolNames,
   requireExtension,
 } from "./extensions.ts";
 import { exporter, type Handshake, type HandshakeIo, scheduleParameters } from "./handshake.ts";
@@ -66,7 +68,7 @@ export function* clientHandshake13(
 ): Handshake {
   const { message, hello, retrySuite } = yield* receiveServerHello(io, offer, first);
   io.transcript.add(message);
-  const suite = acceptSuite(offer, hello);
+  const suite = acceptSuite(offer, hello, "1.3");
   // RFC 8446 section 4.1.4: "the value of ... cipher_suite in the HelloRetryRequest" is kept in the ServerHello.
   if (retrySuite !== undefined && retrySuite !== suite.suite) {
     throw new DtlsFault(
@@ -211,7 +213,7 @@ function* receiveServerHello(
     allowOnly(hello.extensions, SERVER_HELLO_EXTENSIONS, offer.extensions);
     return { message, hello, retrySuite: undefined };
   }
-  const suite = acceptSuite(offer, hello);
+  const suite = acceptSuite(offer, hello, "1.3");
   allowOnly(hello.extensions, [...HELLO_RETRY_EXTENSIONS], undefined);
   const group = decodeExtension(
     hello.extensions,
@@ -265,28 +267,6 @@ const ENCRYPTED_EXTENSIONS: readonly number[] = [
   ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
 ];
 
-/** The code points that this library knows, and so those that can stand in a wrong message. */
-const KNOWN_EXTENSIONS: readonly number[] = Object.values(ExtensionType);
-
-/**
- * RFC 8446 section 4.2: an extension that was not offered is answered with "unsupported_extension", one that is
- * known but not specified for the message with "illegal_parameter".
- */
-function allowOnly(
-  extensions: Extensions,
-  allowed: readonly number[],
-  offered: Extensions | undefined,
-): void {
-  for (const type of extensions.keys()) {
-    if (allowed.includes(type) && (offered === undefined || offered.has(type))) continue;
-    const isMisplaced = KNOWN_EXTENSIONS.includes(type) && (offered?.has(type) ?? false);
-    throw new DtlsFault(
-      isMisplaced ? "illegal-parameter" : "unsupported-extension",
-      `extension ${extensionName(type)} has no place here`,
-    );
-  }
-}
-
 function checkHello(hello: ServerHello): void {
   if (hello.legacyVersion !== ProtocolVersion.DTLS_1_2) {
     throw new DtlsFault("illegal-parameter", "the server chose a version that was not offered");
@@ -296,26 +276,6 @@ function checkHello(hello: ServerHello): void {
   }
 }
 
-function acceptSuite(offer: ClientOffer, hello: ServerHello) {
-  const suite = suiteParameters(hello.cipherSuite);
-  if (suite === undefined || !offer.cipherSuites.includes(hello.cipherSuite)) {
-    throw new DtlsFault(
-      "illegal-parameter",
-      "the server chose a cipher suite that was not offered",
-    );
-  }
-  return suite;
-}
-
-function negotiateConnectionIds(
-  io: HandshakeIo,
-  options: DtlsClientOptions,
-  extensions: Extensions,
-): void {
-  const send = decodeExtension(extensions, ExtensionType.CONNECTION_ID, readConnectionId);
-  if (send !== undefined) io.setConnectionIds(options.connectionId ?? EMPTY_BYTES, send);
-}
-
 /** Returns the protocol that ALPN chose. */
 function acceptEncryptedExtensions(
   offer: ClientOffer,
@@ -323,26 +283,13 @@ function acceptEncryptedExtensions(
   extensions: Extensions,
 ): string | undefined {
   allowOnly(extensions, ENCRYPTED_EXTENSIONS, offer.extensions);
-  const names = decodeExtension(
-    extensions,
-    ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
-    readProtocolNames,
-  );
   decodeExtension(
     extensions,
     ExtensionType.SUPPORTED_GROUPS,
     (reader) => readCodePoints(reader, 2),
   );
   decodeExtension(extensions, ExtensionType.SERVER_NAME, (reader) => reader.expectEnd());
-  if (names === undefined) {
-    if (options.isAlpnRequired !== true) return undefined;
-    throw new DtlsFault("no-application-protocol", "the server chose no application protocol");
-  }
-  const [alpn] = names;
-  if (names.length !== 1 || alpn === undefined || !options.alpn?.includes(alpn)) {
-    throw new DtlsFault("illegal-parameter", "the server chose a protocol that was not offered");
-  }
-  return alpn;
+  return acceptProtocol(options, extensions);
 }
 
 function acceptCertificateRequest(message: HandshakeMessage): CertificateRequest {

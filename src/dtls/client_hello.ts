@@ -1,11 +1,15 @@
 // What a client offers: its ClientHello, and what a HelloRetryRequest changes in it (RFC 8446 section 4.1.2).
 
 import { EMPTY_BYTES } from "../base/bytes.ts";
-import { codePointName } from "../base/code_points.ts";
-import { groupName, SIGNATURE_SCHEMES, type SuiteParameters } from "./cipher_suites.ts";
-import { ExtensionType, NamedGroup } from "./code_points.ts";
-import { KEY_EXCHANGE_RANDOMNESS_BYTES, type KeyExchange } from "./crypto/provider.ts";
-import { DtlsError, DtlsFault } from "./errors.ts";
+import {
+  SIGNATURE_SCHEMES,
+  SIGNATURE_SCHEMES_12,
+  type SuiteParameters,
+  suiteParameters,
+} from "./cipher_suites.ts";
+import { ExtensionType } from "./code_points.ts";
+import type { KeyExchange } from "./crypto/provider.ts";
+import { DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
   encodeCodePoints,
@@ -16,7 +20,9 @@ import {
   encodeServerName,
 } from "./extensions.ts";
 import type { HandshakeIo } from "./handshake.ts";
+import { EC_POINT_FORMATS, RENEGOTIATION_INFO } from "./handshake_messages_12.ts";
 import { encodeClientHello, RANDOM_BYTES } from "./hello_messages.ts";
+import { startKeyExchange } from "./key_share.ts";
 import {
   DEFAULT_CIPHER_SUITES,
   DEFAULT_GROUPS,
@@ -46,19 +52,19 @@ export class ClientOffer {
   constructor(io: HandshakeIo, options: DtlsClientOptions) {
     this.#io = io;
     this.versions = offeredVersions(options);
-    this.signatureSchemes = options.signatureSchemes ?? SIGNATURE_SCHEMES;
+    const is12Offered = this.versions.includes("1.2");
+    this.signatureSchemes = options.signatureSchemes ??
+      (is12Offered ? SIGNATURE_SCHEMES_12 : SIGNATURE_SCHEMES);
     this.random = io.entropy(RANDOM_BYTES);
-    this.cipherSuites = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
+    this.cipherSuites = (options.cipherSuites ?? DEFAULT_CIPHER_SUITES).filter((suite) => {
+      const version = suiteParameters(suite)?.version;
+      return version !== undefined && this.versions.includes(version);
+    });
     this.groups = options.groups ?? DEFAULT_GROUPS;
-    for (const group of options.keyShareGroups ?? this.groups.slice(0, 1)) {
-      this.#startExchange(group);
-    }
     const set = this.extensions;
     if (options.serverName !== undefined) {
       set.set(ExtensionType.SERVER_NAME, encodeServerName(options.serverName));
     }
-    const versions = this.versions.map((version) => VERSION_NUMBERS[version]);
-    set.set(ExtensionType.SUPPORTED_VERSIONS, encodeCodePoints(versions, 1));
     set.set(ExtensionType.SUPPORTED_GROUPS, encodeCodePoints(this.groups, 2));
     // RFC 8446 section 4.2.3: "Clients which desire the server to authenticate itself via a certificate MUST send the
     // "signature_algorithms" extension."
@@ -80,28 +86,26 @@ export class ClientOffer {
       // "connection_id" extension".
       set.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId ?? EMPTY_BYTES));
     }
-    this.#setKeyShares();
-    this.psks = offerPsks(
-      options,
-      this.versions.includes("1.3") ? this.cipherSuites : [],
-      io.now(),
-    );
-    if (this.versions.includes("1.3")) {
-      set.set(ExtensionType.PSK_KEY_EXCHANGE_MODES, PSK_KEY_EXCHANGE_MODES);
+    if (is12Offered) {
+      set.set(ExtensionType.EXTENDED_MASTER_SECRET, EMPTY_BYTES);
+      set.set(ExtensionType.RENEGOTIATION_INFO, RENEGOTIATION_INFO);
+      set.set(ExtensionType.EC_POINT_FORMATS, EC_POINT_FORMATS);
     }
+    const is13Offered = this.versions.includes("1.3");
+    if (is13Offered) this.#offer13(options.keyShareGroups);
+    this.psks = offerPsks(options, is13Offered ? this.cipherSuites : [], io.now());
+  }
+
+  #offer13(keyShareGroups: readonly number[] = this.groups.slice(0, 1)): void {
+    const versions = this.versions.map((version) => VERSION_NUMBERS[version]);
+    this.extensions.set(ExtensionType.SUPPORTED_VERSIONS, encodeCodePoints(versions, 1));
+    for (const group of keyShareGroups) this.#startExchange(group);
+    this.#setKeyShares();
+    this.extensions.set(ExtensionType.PSK_KEY_EXCHANGE_MODES, PSK_KEY_EXCHANGE_MODES);
   }
 
   #startExchange(group: number): void {
-    const name = groupName(group);
-    if (name === undefined) {
-      throw new DtlsError(
-        "bad-option",
-        `the group ${codePointName(NamedGroup, group)} is not implemented`,
-      );
-    }
-    const randomness = this.#io.entropy(KEY_EXCHANGE_RANDOMNESS_BYTES);
-    this.exchanges.set(group, this.#io.provider.keyExchange(name, randomness));
-    randomness.fill(0);
+    this.exchanges.set(group, startKeyExchange(this.#io, group));
   }
 
   #setKeyShares(): void {

@@ -24,18 +24,23 @@ export const ContentType = {
 /** A value of {@linkcode ContentType}. */
 export type ContentType = CodePoint<typeof ContentType>;
 
-/** Handshake message types (RFC 9147 section 5.2). */
+/** Handshake message types (RFC 9147 section 5.2, RFC 6347 section 4.3.2). */
 export const HandshakeType = {
+  HELLO_REQUEST: 0,
   CLIENT_HELLO: 1,
   SERVER_HELLO: 2,
+  HELLO_VERIFY_REQUEST: 3,
   NEW_SESSION_TICKET: 4,
   END_OF_EARLY_DATA: 5,
   ENCRYPTED_EXTENSIONS: 8,
   REQUEST_CONNECTION_ID: 9,
   NEW_CONNECTION_ID: 10,
   CERTIFICATE: 11,
+  SERVER_KEY_EXCHANGE: 12,
   CERTIFICATE_REQUEST: 13,
+  SERVER_HELLO_DONE: 14,
   CERTIFICATE_VERIFY: 15,
+  CLIENT_KEY_EXCHANGE: 16,
   FINISHED: 20,
   KEY_UPDATE: 24,
   MESSAGE_HASH: 254,
@@ -43,13 +48,16 @@ export const HandshakeType = {
 /** A value of {@linkcode HandshakeType}. */
 export type HandshakeType = CodePoint<typeof HandshakeType>;
 
-/** Extension types (RFC 8446 section 4.2, RFC 9146). */
+/** Extension types (RFC 8446 section 4.2, RFC 8422, RFC 7627, RFC 5077, RFC 9146, RFC 5746). */
 export const ExtensionType = {
   SERVER_NAME: 0,
   SUPPORTED_GROUPS: 10,
+  EC_POINT_FORMATS: 11,
   SIGNATURE_ALGORITHMS: 13,
   APPLICATION_LAYER_PROTOCOL_NEGOTIATION: 16,
   PADDING: 21,
+  EXTENDED_MASTER_SECRET: 23,
+  SESSION_TICKET: 35,
   PRE_SHARED_KEY: 41,
   EARLY_DATA: 42,
   SUPPORTED_VERSIONS: 43,
@@ -60,6 +68,7 @@ export const ExtensionType = {
   SIGNATURE_ALGORITHMS_CERT: 50,
   KEY_SHARE: 51,
   CONNECTION_ID: 54,
+  RENEGOTIATION_INFO: 0xff01,
 } as const;
 /** A value of {@linkcode ExtensionType}. */
 export type ExtensionType = CodePoint<typeof ExtensionType>;
@@ -72,14 +81,33 @@ export const PskKeyExchangeMode = {
 /** A value of {@linkcode PskKeyExchangeMode}. */
 export type PskKeyExchangeMode = CodePoint<typeof PskKeyExchangeMode>;
 
-/** Cipher suites of TLS 1.3 (RFC 8446 appendix B.4). */
+/** Cipher suites of DTLS 1.3 (RFC 8446 appendix B.4), and of DTLS 1.2 (RFC 5289, RFC 7905). */
 export const CipherSuite = {
   TLS_AES_128_GCM_SHA256: 0x1301,
   TLS_AES_256_GCM_SHA384: 0x1302,
   TLS_CHACHA20_POLY1305_SHA256: 0x1303,
+  TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: 0xc02b,
+  TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: 0xc02c,
+  TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: 0xc02f,
+  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384: 0xc030,
+  TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: 0xcca8,
+  TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: 0xcca9,
 } as const;
 /** A value of {@linkcode CipherSuite}. */
 export type CipherSuite = CodePoint<typeof CipherSuite>;
+
+/** What stands among cipher suites and is none (RFC 5746 section 3.3, RFC 7507 section 2). */
+export const SignallingSuite = {
+  TLS_EMPTY_RENEGOTIATION_INFO_SCSV: 0x00ff,
+  TLS_FALLBACK_SCSV: 0x5600,
+} as const;
+/** A value of {@linkcode SignallingSuite}. */
+export type SignallingSuite = CodePoint<typeof SignallingSuite>;
+
+/** Kinds of client certificates in DTLS 1.2 (RFC 5246 section 7.4.4, RFC 8422 section 5.5). */
+export const ClientCertificateType = { RSA_SIGN: 1, ECDSA_SIGN: 64 } as const;
+/** A value of {@linkcode ClientCertificateType}. */
+export type ClientCertificateType = CodePoint<typeof ClientCertificateType>;
 
 /** Groups for key exchange (RFC 8446 section 4.2.7). */
 export const NamedGroup = {
@@ -110,7 +138,7 @@ export const AlertLevel = { WARNING: 1, FATAL: 2 } as const;
 /** A value of {@linkcode AlertLevel}. */
 export type AlertLevel = CodePoint<typeof AlertLevel>;
 
-/** Alert descriptions (RFC 8446 section 6, RFC 7301, RFC 9147 section 9). */
+/** Alert descriptions (RFC 8446 section 6, RFC 5246 section 7.2, RFC 7507, RFC 7301, RFC 9147 section 9). */
 export const AlertDescription = {
   CLOSE_NOTIFY: 0,
   UNEXPECTED_MESSAGE: 10,
@@ -131,7 +159,9 @@ export const AlertDescription = {
   PROTOCOL_VERSION: 70,
   INSUFFICIENT_SECURITY: 71,
   INTERNAL_ERROR: 80,
+  INAPPROPRIATE_FALLBACK: 86,
   USER_CANCELED: 90,
+  NO_RENEGOTIATION: 100,
   MISSING_EXTENSION: 109,
   UNSUPPORTED_EXTENSION: 110,
   UNRECOGNIZED_NAME: 112,

@@ -90,12 +90,17 @@ export class ReceiveConnectionIds {
 
   /** Bytes of each ID; 0 where records carry none. */
   get lengthBytes(): number {
-    return this.#ids[0]?.length ?? 0;
+    return this.first.length;
   }
 
   /** The IDs that are valid, in the order in which they were given; one that is empty where records carry none. */
   get all(): readonly Uint8Array[] {
     return this.#ids;
+  }
+
+  /** The first of them. */
+  get first(): Uint8Array {
+    return this.#ids[0] ?? EMPTY_BYTES;
   }
 
   /** Whether a record with an ID, `undefined` for none, is for this side. */

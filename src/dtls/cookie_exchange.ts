@@ -1,17 +1,20 @@
-// The stateless HelloRetryRequest: nothing is kept for an address until it has shown that it receives (RFC 9147
-// section 5.1).
+// The stateless HelloRetryRequest, and HelloVerifyRequest in DTLS 1.2: nothing is kept for an address until it has
+// shown that it receives (RFC 9147 section 5.1, RFC 6347 section 4.2.1).
 
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
-import { utf8Bytes } from "../base/bytes.ts";
+import { concatBytes, utf8Bytes } from "../base/bytes.ts";
 import { suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
 import type { CryptoProvider } from "./crypto/provider.ts";
 import { DtlsFault } from "./errors.ts";
 import { decodeExtension, readCookie } from "./extensions.ts";
+import type { HandshakeMessage } from "./handshake_fragment.ts";
+import { encodeHelloVerifyRequest } from "./handshake_messages_12.ts";
 import type { ClientHello } from "./hello_messages.ts";
 import { type HelloNegotiation, negotiateHello, negotiateVersion } from "./hello_negotiation.ts";
+import { negotiateHello12 } from "./hello_negotiation_12.ts";
 import { equalSecrets } from "./key_schedule.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import { HELLO_DIGEST_BYTES, helloDigest, helloRetryRequest } from "./hello_retry.ts";
@@ -30,10 +33,20 @@ const USED_COOKIES_MAX = 16_384;
 const COOKIE_KEY_BYTES = 32;
 const COOKIE_MAC_BYTES = 32;
 
+/**
+ * RFC 6347 section 4.2.1: "the cookie size limit has been raised to 255 bytes", from 32 in DTLS 1.0, which is still the
+ * limit of GnuTLS: a time, and the beginning of a MAC.
+ */
+const COOKIE_12_BYTES = 32;
+const COOKIE_TIME_BYTES = 6;
+
+/** What keeps the MACs of the two versions apart. */
+const COOKIE_12_LABEL = utf8Bytes("DTLS 1.2");
+
 /** What a ClientHello leads to. */
 export type HelloOutcome =
-  /** A HelloRetryRequest's body is to be sent, and nothing kept. */
-  | { readonly kind: "retry"; readonly helloRetryRequest: Uint8Array }
+  /** A HelloRetryRequest or HelloVerifyRequest is to be sent, and nothing kept. */
+  | { readonly kind: "retry"; readonly answer: HandshakeMessage }
   /** The handshake goes on, with an association. */
   | { readonly kind: "accepted"; readonly accepted: AcceptedHello }
   /** A ClientHello whose cookie was used before: a retransmission, or a replay. */
@@ -72,12 +85,17 @@ export class CookieExchange {
     now: Milliseconds,
   ): HelloOutcome {
     this.#rotate(now);
-    negotiateVersion(hello, this.#options);
+    if (negotiateVersion(hello, this.#options) === "1.2") {
+      return this.#handle12(hello, message, address, now);
+    }
     const negotiation = negotiateHello(hello, this.#options);
     const cookie = decodeExtension(hello.extensions, ExtensionType.COOKIE, readCookie);
     if (cookie === undefined) {
       const body = this.#retry(hello, message.body, negotiation, address, now);
-      return { kind: "retry", helloRetryRequest: body };
+      return {
+        kind: "retry",
+        answer: { type: HandshakeType.SERVER_HELLO, messageSeq: 0, body },
+      };
     }
     const content = this.#openCookie(cookie, address, now);
     // RFC 9147 section 5.1: "If a server receives a ClientHello with an invalid cookie, it MUST terminate the
@@ -99,6 +117,50 @@ export class CookieExchange {
     const body = helloRetryRequest(content.suite, content.group, cookie);
     const retry = { clientHelloHash: content.clientHelloHash, helloRetryRequest: body };
     return { kind: "accepted", accepted: { hello, ...message, address, retry } };
+  }
+
+  /** Of DTLS 1.2 a cookie holds the time; its MAC covers what the ClientHello must not change as well. */
+  #handle12(
+    hello: ClientHello,
+    message: Pick<AcceptedHello, "body" | "messageSeq" | "recordNumber">,
+    address: string,
+    now: Milliseconds,
+  ): HelloOutcome {
+    negotiateHello12(hello, this.#options);
+    const { legacyCookie } = hello;
+    const digest = helloDigest(this.#provider, hello);
+    if (this.#isCookie12(legacyCookie, digest, address, now)) {
+      if (!this.#use(legacyCookie, now)) return { kind: "used" };
+      return { kind: "accepted", accepted: { hello, ...message } };
+    }
+    // RFC 6347 section 4.2.1: "if the server receives a ClientHello with an invalid cookie, it SHOULD be treated the
+    // same as a ClientHello with no cookie."
+    const madeAt = new ByteWriter(COOKIE_TIME_BYTES).u48(Math.floor(now)).finish();
+    const body = encodeHelloVerifyRequest(this.#cookie12(this.#key, madeAt, digest, address));
+    const { messageSeq } = message;
+    return {
+      kind: "retry",
+      answer: { type: HandshakeType.HELLO_VERIFY_REQUEST, messageSeq, body },
+    };
+  }
+
+  #cookie12(
+    key: Uint8Array,
+    madeAt: Uint8Array,
+    digest: Uint8Array,
+    address: string,
+  ): Uint8Array {
+    const mac = this.#mac(key, concatBytes(COOKIE_12_LABEL, madeAt, digest), address);
+    return concatBytes(madeAt, mac).subarray(0, COOKIE_12_BYTES);
+  }
+
+  #isCookie12(cookie: Uint8Array, digest: Uint8Array, address: string, now: Milliseconds): boolean {
+    if (cookie.length !== COOKIE_12_BYTES) return false;
+    const madeAt = cookie.subarray(0, COOKIE_TIME_BYTES);
+    const isOurs = [this.#key, this.#previousKey].some((key) =>
+      equalSecrets(cookie, this.#cookie12(key, madeAt, digest, address))
+    );
+    return isOurs && now - new ByteReader(madeAt).u48() <= COOKIE_LIFE_MS;
   }
 
   #retry(

@@ -46,7 +46,7 @@ function isIssuerNamed({ chain }: Credential, authorities: readonly Uint8Array[]
 }
 
 /** A server's credentials for a name. Throws `DtlsFault` for a name that it does not serve. */
-function credentialsFor(
+export function credentialsFor(
   { credentials }: DtlsServerOptions,
   serverName: string | undefined,
 ): readonly Credential[] {

@@ -132,7 +132,8 @@ export class DtlsEndpoint {
       this.drops.add("empty");
       return undefined;
     }
-    if (!isUnifiedHeader(first)) return this.#onPlaintext(bytes, address, now);
+    const isProtected = isUnifiedHeader(first) || first === ContentType.TLS12_CID;
+    if (!isProtected) return this.#onPlaintext(bytes, address, now);
     const found = this.#find(bytes, first, address);
     found?.association.handleDatagram(bytes, now);
     return found;
@@ -140,7 +141,7 @@ export class DtlsEndpoint {
 
   /** The association of a protected record: by its connection ID, else by its address. */
   #find(bytes: Uint8Array, first: number, address: string): EndpointAssociation | undefined {
-    if ((first & UnifiedHeader.CONNECTION_ID) !== 0) {
+    if (first === ContentType.TLS12_CID || (first & UnifiedHeader.CONNECTION_ID) !== 0) {
       const id = datagramConnectionId(bytes, ENDPOINT_CONNECTION_ID_BYTES);
       const found = id === undefined ? undefined : this.#byConnectionId.get(connectionIdKey(id));
       if (found === undefined) this.drops.add("unknown-connection-id");
@@ -157,7 +158,7 @@ export class DtlsEndpoint {
     return isHandshake ? pending ?? current : current ?? pending;
   }
 
-  /** A record of epoch 0: a ClientHello, or something for a handshake in progress. */
+  /** A record of epoch 0: a ClientHello, or something for a handshake in progress; in DTLS 1.2 of any epoch. */
   #onPlaintext(
     bytes: Uint8Array,
     address: string,
@@ -166,10 +167,9 @@ export class DtlsEndpoint {
     const slot = this.#byAddress.get(address);
     const piece = this.#helloFragment(bytes);
     if (piece === undefined) {
-      const found = slot?.pending ?? slot?.current;
-      if (found === undefined) this.drops.add("not-a-client-hello");
-      found?.association.handleDatagram(bytes, now);
-      return found;
+      if (slot !== undefined) return deliver(slot, bytes, now);
+      this.drops.add("not-a-client-hello");
+      return undefined;
     }
     const { recordNumber } = piece;
     const hello = this.#hellos.add(piece.fragment, bytes.length, address, now);
@@ -216,12 +216,8 @@ export class DtlsEndpoint {
     const hello = decodeClientHello(body);
     const outcome = this.#cookies.handle(hello, { body, messageSeq, recordNumber }, address, now);
     if (outcome.kind === "retry") {
-      const retry = {
-        type: HandshakeType.SERVER_HELLO,
-        messageSeq: 0,
-        body: outcome.helloRetryRequest,
-      };
-      reply(ContentType.HANDSHAKE, encodeHandshakeFragment(retry, 0, retry.body.length));
+      const { answer } = outcome;
+      reply(ContentType.HANDSHAKE, encodeHandshakeFragment(answer, 0, answer.body.length));
       return undefined;
     }
     const slot = this.#byAddress.get(address);
@@ -364,6 +360,29 @@ export class DtlsEndpoint {
     this.#replaced.clear();
     this.#entries.clear();
   }
+}
+
+/**
+ * Delivers a datagram whose first record says only its epoch: to the association that is in a handshake, and where that
+ * one has no key for it to the other.
+ */
+function deliver(
+  { current, pending }: AddressSlot,
+  bytes: Uint8Array,
+  now: Milliseconds,
+): EndpointAssociation | undefined {
+  const first = pending ?? current;
+  first?.association.handleDatagram(bytes, now);
+  const isOpened = pending?.association.hasOpenedRecord ?? true;
+  if (current === undefined || isOpened || !isLaterEpoch(bytes)) return first;
+  current.association.handleDatagram(bytes, now);
+  return current;
+}
+
+/** Whether a datagram begins with a protected record of DTLS 1.2. */
+function isLaterEpoch(bytes: Uint8Array): boolean {
+  const record = readRecord(bytes, 0, 0);
+  return record?.kind === "plaintext" && record.epoch > 0;
 }
 
 /** A connection ID's first six bytes as a number; the association itself compares all of them. */

@@ -26,6 +26,7 @@ const ALERTS = {
   "bad-binder": AlertDescription.DECRYPT_ERROR,
   "too-many-cids-requested": AlertDescription.TOO_MANY_CIDS_REQUESTED,
   "unsupported-version": AlertDescription.PROTOCOL_VERSION,
+  "inappropriate-fallback": AlertDescription.INAPPROPRIATE_FALLBACK,
   "missing-extension": AlertDescription.MISSING_EXTENSION,
   "unsupported-extension": AlertDescription.UNSUPPORTED_EXTENSION,
   "unrecognized-name": AlertDescription.UNRECOGNIZED_NAME,
@@ -52,6 +53,7 @@ export type FaultReason =
   | "bad-binder"
   | "too-many-cids-requested"
   | "unsupported-version"
+  | "inappropriate-fallback"
   | "missing-extension"
   | "unsupported-extension"
   | "unrecognized-name"
@@ -130,9 +132,19 @@ export function errorReason(error: AssociationError): string {
     : error.reason;
 }
 
+/** Alerts that DTLS 1.2 does not have: RFC 5246 section 7.2.2 leaves it with handshake_failure. */
+const NEWER_ALERTS: readonly AlertDescription[] = [
+  AlertDescription.MISSING_EXTENSION,
+  AlertDescription.CERTIFICATE_REQUIRED,
+];
+
 /** The alert that tells the peer of an error: the one place that chooses it. */
-export function alertFor(error: unknown): AlertDescription {
-  if (error instanceof DtlsFault) return ALERTS[error.reason];
+export function alertFor(error: unknown, version?: "1.3" | "1.2"): AlertDescription {
+  if (error instanceof DtlsFault) {
+    const alert = ALERTS[error.reason];
+    const isNewer = version === "1.2" && NEWER_ALERTS.includes(alert);
+    return isNewer ? AlertDescription.HANDSHAKE_FAILURE : alert;
+  }
   // RFC 8446 section 6.2: "decode_error: A message could not be decoded because some field was out of the
   // specified range or the length of the message was incorrect."
   if (error instanceof DecodeError) return AlertDescription.DECODE_ERROR;

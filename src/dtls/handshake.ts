@@ -88,6 +88,8 @@ export interface HandshakeIo {
   expectEpoch(epoch: number): void;
   /** Both connection IDs, once they are negotiated: what this side wants in records, and what the peer wants. */
   setConnectionIds(receive: Uint8Array, send: Uint8Array): void;
+  /** The connection ID that this side wants in records to it. */
+  readonly receiveConnectionId: Uint8Array;
   /** The connection ID that the peer wants in records to it. */
   readonly sendConnectionId: Uint8Array;
   /** Zeroes secrets when the handshake ends, however it does. */

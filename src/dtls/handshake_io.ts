@@ -60,6 +60,9 @@ export function handshakeIo(
     entropy: options.entropy,
     transcript,
     now,
+    get receiveConnectionId() {
+      return records.receiveIds.first;
+    },
     get sendConnectionId() {
       return records.sendIds.current;
     },

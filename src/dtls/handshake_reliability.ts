@@ -77,6 +77,8 @@ export class HandshakeReliability {
   /** The version, once both ends are known to speak it. */
   #version: DtlsVersion | undefined;
   #isEmptyAckAnswered = false;
+  /** A whole message came since the flight was begun. */
+  #isAnswered = false;
   /** Larger datagrams seem not to get through. */
   #isPathSmall = false;
   /** When the first datagram of the flight was sent. */
@@ -136,9 +138,7 @@ export class HandshakeReliability {
 
   /** Begins a flight, which answers the one before it and all that was received. */
   beginFlight(): void {
-    this.#flight = new Flight(this.#limits);
-    this.#transmittedAt = undefined;
-    this.#isEmptyAckAnswered = false;
+    this.#openFlight();
     this.#deadlines.clear("retransmit");
     this.#clearAcks();
   }
@@ -146,16 +146,24 @@ export class HandshakeReliability {
   /** Adds a message to the flight that was begun, and returns it with its number. */
   send(type: number, body: Uint8Array, epoch: number): HandshakeMessage {
     const message = { type, messageSeq: this.#nextSendSeq++, body };
-    this.#openFlight.add(message, epoch);
+    this.#begunFlight.add(message, epoch);
     return message;
   }
 
   /** Adds a ChangeCipherSpec to the flight that was begun. */
   sendChangeCipherSpec(epoch: number): void {
-    this.#openFlight.addChangeCipherSpec(epoch);
+    this.#begunFlight.addChangeCipherSpec(epoch);
   }
 
-  get #openFlight(): Flight {
+  #openFlight(): void {
+    this.#flight = new Flight(this.#limits);
+    this.#transmittedAt = undefined;
+    this.#isEmptyAckAnswered = false;
+    this.#isAnswered = false;
+    this.#timeoutMs = this.#firstTimeoutMs;
+  }
+
+  get #begunFlight(): Flight {
     if (this.#flight === undefined) throw new DtlsError("internal", "a message outside a flight");
     return this.#flight;
   }
@@ -186,9 +194,7 @@ export class HandshakeReliability {
   /** Begins a flight of the messages that wait, where no other one is open. */
   #beginQueued(epoch: number): void {
     if (!this.#hasQueuedTurn) return;
-    this.#flight = new Flight(this.#limits);
-    this.#transmittedAt = undefined;
-    this.#isEmptyAckAnswered = false;
+    this.#openFlight();
     for (let message; (message = this.#queue.shift()) !== undefined;) {
       this.send(message.type, message.body, epoch);
       if (message.onAcked !== undefined) this.#onAcked.push(message.onAcked);
@@ -233,7 +239,7 @@ export class HandshakeReliability {
         if (outcome === "out-of-order") this.#askForAck();
         // RFC 9147 section 7.2: "the receipt of any record responding to a given flight MUST be taken as an implicit
         // acknowledgement for the entire flight". In epoch 0 anybody may have sent it; there a whole message counts.
-        if (record.epoch > 0 && !this.#isHandshakeOver) this.#endFlight(now);
+        if (record.epoch > 0 && !this.#isHandshakeOver) this.#onAnswer(now);
       }
     }
     // RFC 9147 section 7: "Implementations MUST NOT acknowledge records containing handshake messages or fragments
@@ -289,8 +295,19 @@ export class HandshakeReliability {
     const message = this.#assembler.take();
     if (message === undefined) return undefined;
     if (this.#isHandshakeOver) this.#askForAck();
-    else this.#endFlight(now);
+    else this.#onAnswer(now);
     return message;
+  }
+
+  /**
+   * Some of the next flight came. RFC 6347 section 4.2.4, of DTLS 1.2: "Partial reads (whether partial messages or only
+   * some of the messages in the flight) do not cause state transitions or timer resets": the flight is over when the
+   * next one is begun, or the handshake is.
+   */
+  #onAnswer(now: Milliseconds): void {
+    if (this.#version !== "1.2") return this.#endFlight(now);
+    if (!this.#isAnswered) this.#measureRoundTrip(now);
+    this.#isAnswered = true;
   }
 
   /**
@@ -321,10 +338,12 @@ export class HandshakeReliability {
   onHandshakeOver(isPeerWaiting: boolean, now: Milliseconds): void {
     this.#isHandshakeOver = true;
     if (isPeerWaiting) this.#askForAck();
-    if (this.#version !== "1.2" || this.#flight === undefined) return;
-    this.#lastFlight = this.#flight;
-    this.#endFlight(now);
-    this.#deadlines.set("forget-last-flight", now + LAST_FLIGHT_LIFE_MS);
+    if (this.#version !== "1.2") return;
+    const isLast = !this.#isAnswered;
+    if (isLast) this.#lastFlight = this.#flight;
+    this.#flight = undefined;
+    this.#deadlines.clear("retransmit");
+    if (isLast) this.#deadlines.set("forget-last-flight", now + LAST_FLIGHT_LIFE_MS);
   }
 
   /** A datagram was handled: what is there of an unfinished flight is acknowledged in a while. */
@@ -397,22 +416,26 @@ export class HandshakeReliability {
 
   /** The flight is answered. What is known of the network is kept for the next one. */
   #endFlight(now: Milliseconds): void {
-    const flight = this.#flight;
-    if (flight === undefined) return;
+    if (this.#flight === undefined) return;
+    this.#measureRoundTrip(now);
+    this.#timeoutMs = this.#firstTimeoutMs;
     this.#flight = undefined;
     this.#deadlines.clear("retransmit");
-    // RFC 9147 section 5.8.2: a message that is "acknowledged without having to be retransmitted" shows the round trip:
-    // "the value SHOULD be adjusted to 1.5 times the measured round trip time for that message". Until one does, each
-    // flight begins with the first value again, not with the doubled one that the RFC would retain: with random loss
-    // that would make the next flight wait for the misfortune of the last.
-    if (!flight.wasSentAgain && this.#transmittedAt !== undefined) {
-      const { timeoutMsMin, initialTimeoutMs, timeoutMsMax } = this.#limits;
-      const measuredMs = TIMEOUT_ROUND_TRIPS * (now - this.#transmittedAt);
-      const leastMs = Math.min(timeoutMsMin, initialTimeoutMs);
-      this.#firstTimeoutMs = Math.min(Math.max(measuredMs, leastMs), timeoutMsMax);
-    }
-    this.#timeoutMs = this.#firstTimeoutMs;
     for (const onAcked of this.#onAcked.splice(0)) onAcked();
+  }
+
+  /**
+   * RFC 9147 section 5.8.2: a message that is "acknowledged without having to be retransmitted" shows the round trip:
+   * "the value SHOULD be adjusted to 1.5 times the measured round trip time for that message". Until one does, each
+   * flight begins with the first value again, not with the doubled one that the RFC would retain: with random loss
+   * that would make the next flight wait for the misfortune of the last.
+   */
+  #measureRoundTrip(now: Milliseconds): void {
+    if (this.#flight?.wasSentAgain !== false || this.#transmittedAt === undefined) return;
+    const { timeoutMsMin, initialTimeoutMs, timeoutMsMax } = this.#limits;
+    const measuredMs = TIMEOUT_ROUND_TRIPS * (now - this.#transmittedAt);
+    const leastMs = Math.min(timeoutMsMin, initialTimeoutMs);
+    this.#firstTimeoutMs = Math.min(Math.max(measuredMs, leastMs), timeoutMsMax);
   }
 
   #clearAcks(): void {

@@ -48,11 +48,25 @@ export function negotiateVersion(hello: ClientHello, options: DtlsServerOptions)
     (reader) => readCodePoints(reader, 1),
   );
   const accepted = options.versions ?? DEFAULT_VERSIONS;
-  const version = accepted.find((one) => offered?.includes(VERSION_NUMBERS[one]));
+  const version = offered === undefined
+    ? legacyVersion(hello, accepted)
+    : accepted.find((one) => offered.includes(VERSION_NUMBERS[one]));
   if (version === undefined) {
     throw new DtlsFault("unsupported-version", "the client offers no version that is accepted");
   }
   return version;
+}
+
+/**
+ * RFC 8446 section 4.2.1: "If this extension is not present, servers [...] MUST negotiate TLS 1.2 or prior", by the
+ * client's highest version, whose number is the lower the later it is.
+ */
+function legacyVersion(
+  { legacyVersion }: ClientHello,
+  accepted: readonly DtlsVersion[],
+): DtlsVersion | undefined {
+  const isLateEnough = legacyVersion >>> 8 === 0xfe && legacyVersion <= VERSION_NUMBERS["1.2"];
+  return isLateEnough && accepted.includes("1.2") ? "1.2" : undefined;
 }
 
 /**
@@ -69,8 +83,8 @@ export function negotiateHello(hello: ClientHello, options: DtlsServerOptions): 
     throw new DtlsFault("illegal-parameter", "a compression method is offered");
   }
   const preferred = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
-  const chosen = preferred.find((suite) => hello.cipherSuites.includes(suite));
-  const suite = chosen === undefined ? undefined : suiteParameters(chosen);
+  const suite = preferred.filter((one) => hello.cipherSuites.includes(one)).map(suiteParameters)
+    .find((parameters) => parameters?.version === "1.3");
   if (suite === undefined) throw new DtlsFault("no-common-parameters", "no cipher suite in common");
   // RFC 8446 section 9.2: if a ClientHello does "not contain a "pre_shared_key" extension, it MUST contain both a
   // "signature_algorithms" extension and a "supported_groups" extension."
@@ -122,7 +136,8 @@ function negotiateGroup(
   return { group, share: undefined };
 }
 
-function negotiateProtocol(
+/** The protocol that ALPN chooses, the server's best. Throws `DtlsFault` where there is none in common. */
+export function negotiateProtocol(
   { extensions }: ClientHello,
   options: DtlsServerOptions,
 ): string | undefined {

@@ -8,7 +8,8 @@ export type KeyLogLabel =
   | "SERVER_HANDSHAKE_TRAFFIC_SECRET"
   | "CLIENT_TRAFFIC_SECRET_0"
   | "SERVER_TRAFFIC_SECRET_0"
-  | "EXPORTER_SECRET";
+  | "EXPORTER_SECRET"
+  | "CLIENT_RANDOM";
 
 /** The line of one secret, without its end. */
 export function keyLogLine(

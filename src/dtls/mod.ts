@@ -71,6 +71,7 @@ export {
   fastestProvider,
   type PrimitiveName,
   PROVIDER_NAMES,
+  ProviderAbsentError,
   providerByName,
   type ProviderName,
 } from "./crypto/composed.ts";

@@ -48,7 +48,7 @@ export type KeyLog = (label: KeyLogLabel, clientRandom: Uint8Array, secret: Uint
 export type DtlsVersion = "1.3" | "1.2";
 
 /** The versions that are offered and accepted by default. */
-export const DEFAULT_VERSIONS: readonly DtlsVersion[] = ["1.3"];
+export const DEFAULT_VERSIONS: readonly DtlsVersion[] = ["1.3", "1.2"];
 
 /** Options of both ends. */
 export interface DtlsOptions {
@@ -143,6 +143,12 @@ export const DEFAULT_CIPHER_SUITES: readonly CipherSuite[] = [
   CipherSuite.TLS_AES_128_GCM_SHA256,
   CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
   CipherSuite.TLS_AES_256_GCM_SHA384,
+  CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+  CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+  CipherSuite.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+  CipherSuite.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+  CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+  CipherSuite.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 ];
 
 /** The groups that are offered and accepted by default. */

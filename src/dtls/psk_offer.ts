@@ -102,7 +102,7 @@ export function offerPsks(
   now: Milliseconds,
 ): PskOffer {
   const suites = cipherSuites.map(suiteParameters);
-  const hashes = new Set(suites.flatMap((suite) => suite === undefined ? [] : [suite.hash]));
+  const hashes = new Set(suites.flatMap((suite) => suite?.version === "1.3" ? [suite.hash] : []));
   const psks: OfferedPsk[] = [];
   const session = resumableSession(options, hashes, now);
   if (session !== undefined) psks.push(session);

@@ -1,12 +1,18 @@
 // How records lie in a datagram: the plaintext header and the unified header of DTLS 1.3 (RFC 9147 section 4).
 
-import { ProtocolVersion } from "./code_points.ts";
+import { ContentType, ProtocolVersion } from "./code_points.ts";
 
 /** Bytes of a DTLSPlaintext header. */
 export const PLAINTEXT_HEADER_BYTES = 13;
 
+/** RFC 9146 section 4: where the connection ID is in a record of type tls12_cid. */
+const LEGACY_ID_OFFSET = 11;
+
 /** RFC 8446 section 5.1: "The length MUST NOT exceed 2^14 bytes." */
 export const RECORD_CONTENT_BYTES_MAX: number = 2 ** 14;
+
+/** RFC 5246 section 6.2.3, of DTLS 1.2: "The length MUST NOT exceed 2^14 + 2048." */
+const CIPHERTEXT_EXPANSION_BYTES_MAX = 2_048;
 
 /** RFC 9147 section 4.2.3: "This procedure requires the ciphertext length to be at least 16 bytes." */
 const CIPHERTEXT_BYTES_MIN = 16;
@@ -21,10 +27,13 @@ export const UnifiedHeader = {
   EPOCH_MASK: 0x03,
 } as const;
 
-/** A DTLSPlaintext record. */
+/** A record with the header of DTLSPlaintext: unprotected in epoch 0, DTLS 1.2's DTLSCiphertext in those after. */
 export interface PlaintextRecord {
   readonly kind: "plaintext";
   readonly type: number;
+  readonly version: number;
+  /** Only with the type tls12_cid (RFC 9146 section 4). */
+  readonly connectionId: Uint8Array | undefined;
   readonly epoch: number;
   readonly recordNumber: number;
   readonly content: Uint8Array;
@@ -61,10 +70,12 @@ export function datagramConnectionId(
   connectionIdBytes: number,
 ): Uint8Array | undefined {
   const first = datagram[0];
-  if (first === undefined || !isUnifiedHeader(first)) return undefined;
-  if ((first & UnifiedHeader.CONNECTION_ID) === 0) return undefined;
-  if (datagram.length < 1 + connectionIdBytes) return undefined;
-  return datagram.subarray(1, 1 + connectionIdBytes);
+  const isLegacy = first === ContentType.TLS12_CID;
+  if (first === undefined || !(isLegacy || isUnifiedHeader(first))) return undefined;
+  if (!isLegacy && (first & UnifiedHeader.CONNECTION_ID) === 0) return undefined;
+  const start = isLegacy ? LEGACY_ID_OFFSET : 1;
+  if (datagram.length < start + connectionIdBytes) return undefined;
+  return datagram.subarray(start, start + connectionIdBytes);
 }
 
 /**
@@ -80,20 +91,31 @@ export function readRecord(
   if (first === undefined) return undefined;
   return isUnifiedHeader(first)
     ? readCiphertext(datagram, start, first, connectionIdBytes)
-    : readPlaintext(datagram, start);
+    : readPlaintext(datagram, start, connectionIdBytes);
 }
 
-function readPlaintext(datagram: Uint8Array, start: number): PlaintextRecord | undefined {
-  if (datagram.length - start < PLAINTEXT_HEADER_BYTES) return undefined;
-  const view = new DataView(datagram.buffer, datagram.byteOffset + start, PLAINTEXT_HEADER_BYTES);
-  const lengthBytes = view.getUint16(11);
-  const contentStart = start + PLAINTEXT_HEADER_BYTES;
+function readPlaintext(
+  datagram: Uint8Array,
+  start: number,
+  connectionIdBytes: number,
+): PlaintextRecord | undefined {
+  const hasId = datagram[start] === ContentType.TLS12_CID;
+  const idBytes = hasId ? connectionIdBytes : 0;
+  const headerBytes = PLAINTEXT_HEADER_BYTES + idBytes;
+  if (datagram.length - start < headerBytes) return undefined;
+  const view = new DataView(datagram.buffer, datagram.byteOffset + start, headerBytes);
+  const lengthBytes = view.getUint16(LEGACY_ID_OFFSET + idBytes);
+  const contentStart = start + headerBytes;
   const end = contentStart + lengthBytes;
-  if (lengthBytes > RECORD_CONTENT_BYTES_MAX || end > datagram.length) return undefined;
+  const epoch = view.getUint16(3);
+  const lengthMax = RECORD_CONTENT_BYTES_MAX + (epoch === 0 ? 0 : CIPHERTEXT_EXPANSION_BYTES_MAX);
+  if (lengthBytes > lengthMax || end > datagram.length) return undefined;
   return {
     kind: "plaintext",
     type: view.getUint8(0),
-    epoch: view.getUint16(3),
+    version: view.getUint16(1),
+    connectionId: hasId ? datagram.subarray(start + LEGACY_ID_OFFSET, contentStart - 2) : undefined,
+    epoch,
     recordNumber: view.getUint16(5) * 0x1_0000_0000 + view.getUint32(7),
     content: datagram.subarray(contentStart, end),
     end,

@@ -177,8 +177,8 @@ export class RecordLayer {
       }
       // RFC 9147 section 4: "If the second or later record has a connection ID which does not correspond to the
       // same association used for previous records, the rest of the datagram MUST be discarded."
-      const id = record.kind === "ciphertext" ? record.connectionId : undefined;
-      if (record.kind === "ciphertext" && !this.#receiveIds.accepts(id)) {
+      const id = record.connectionId;
+      if (!this.#receiveIds.accepts(id)) {
         return this.#drops.add("connection-id");
       }
       const opened = this.#open(record, now);

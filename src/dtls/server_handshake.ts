@@ -12,6 +12,7 @@ import { helloDigest, helloRetryRequest } from "./hello_retry.ts";
 import { equalSecrets } from "./key_schedule.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import { checkSelectedPsk, requireStillOffered, selectPsk } from "./psk_selection.ts";
+import { serverHandshake12 } from "./server_handshake_12.ts";
 import { serverHandshake13 } from "./server_handshake_13.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 
@@ -23,7 +24,9 @@ export function* serverHandshake(
 ): Handshake {
   let received = accepted;
   if (received === undefined) received = acceptHello(yield [HandshakeType.CLIENT_HELLO]);
-  io.setVersion(negotiateVersion(received.hello, options));
+  const version = negotiateVersion(received.hello, options);
+  io.setVersion(version);
+  if (version === "1.2") return yield* serverHandshake12(io, options, received);
   if (accepted === undefined) received = yield* retryHello(io, options, received);
   return yield* serverHandshake13(io, options, received);
 }

@@ -10,11 +10,10 @@ import {
   encodeCertificateRequest,
   encodeEncryptedExtensions,
 } from "./certificate_messages.ts";
-import { groupName, SIGNATURE_SCHEMES } from "./cipher_suites.ts";
+import { SIGNATURE_SCHEMES } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
-import { KEY_EXCHANGE_RANDOMNESS_BYTES } from "./crypto/provider.ts";
 import { type ChosenCredential, serverCredential } from "./credentials.ts";
-import { DtlsError, DtlsFault } from "./errors.ts";
+import { DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
   encodeCodePoints,
@@ -34,6 +33,7 @@ import { encodeServerHello, RANDOM_BYTES } from "./hello_messages.ts";
 import { type HelloNegotiation, negotiateHello } from "./hello_negotiation.ts";
 import { EarlySecret } from "./key_schedule.ts";
 import { SELECTED_VERSION } from "./hello_retry.ts";
+import { startKeyExchange } from "./key_share.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
 import { encodeSelectedIdentity } from "./pre_shared_key.ts";
@@ -83,11 +83,7 @@ export function* serverHandshake13(
   }
   io.transcript.add({ type: HandshakeType.CLIENT_HELLO, messageSeq, body });
 
-  const group = groupName(share.group);
-  if (group === undefined) throw new DtlsError("bad-option", "a group that is not implemented");
-  const randomness = io.entropy(KEY_EXCHANGE_RANDOMNESS_BYTES);
-  const exchange = io.provider.keyExchange(group, randomness);
-  randomness.fill(0);
+  const exchange = startKeyExchange(io, share.group);
   const sharedSecret = exchange.sharedSecret(share.publicKey);
   if (sharedSecret === undefined) {
     throw new DtlsFault("illegal-parameter", "the client's key share is not a valid public value");

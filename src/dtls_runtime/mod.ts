@@ -35,6 +35,9 @@
  */
 
 export * from "../dtls/mod.ts";
+export { OPENSSL_LIBRARY_PATHS } from "./openssl_library.ts";
+export { openOpensslProvider } from "./openssl.ts";
+export { systemProvider } from "./system_provider.ts";
 export { connectDtls } from "./connect.ts";
 export { listenDtls, type ListeningEndpoint, type ListeningEndpointCounters } from "./listen.ts";
 export type {

@@ -1,7 +1,6 @@
 // What people say to have an association or an endpoint on a socket, and what becomes of it for the core.
 
 import type { Entropy } from "../base/core.ts";
-import { fastestProvider } from "../dtls/crypto/composed.ts";
 import type { CryptoProvider } from "../dtls/crypto/provider.ts";
 import type { EndpointLimits } from "../dtls/endpoint.ts";
 import { type AssociationError, DtlsError } from "../dtls/errors.ts";
@@ -18,13 +17,14 @@ import {
   type TrustOptions,
 } from "./credentials.ts";
 import type { RuntimeLimits } from "./limits.ts";
+import { systemProvider } from "./system_provider.ts";
 
 /** Options of the core that have a default here, or another form. */
 export type ReplacedOption = "provider" | "entropy" | "keyLog" | "limits";
 
 /** Options of both sides that the core does not have. */
 export interface SocketOptions extends TrustOptions {
-  /** Where the cryptographic primitives come from. Default: the fastest of those that need no permission. */
+  /** Where the cryptographic primitives come from. Default: `systemProvider()`. */
   readonly provider?: CryptoProvider;
   /** Unpredictable bytes. Default: the system's. */
   readonly entropy?: Entropy;
@@ -84,7 +84,7 @@ function coreOptions(
   { provider, entropy, onKeyLogLine }: SocketOptions,
 ): Pick<DtlsOptions, "provider" | "entropy" | "keyLog"> {
   return {
-    provider: provider ?? fastestProvider(),
+    provider: provider ?? systemProvider(),
     entropy: entropy ?? systemEntropy,
     ...(onKeyLogLine !== undefined && {
       keyLog: (label, random, secret) => onKeyLogLine(keyLogLine(label, random, secret)),

@@ -1,10 +1,12 @@
 // A whole server: socket, endpoint, engine and certificates, from its start to its drained end.
 
 import type { Entropy } from "../base/core.ts";
-import { describeProvider, fastestProvider } from "../dtls/crypto/composed.ts";
+import { describeProvider, type ProviderName } from "../dtls/crypto/composed.ts";
+import type { CryptoProvider } from "../dtls/crypto/provider.ts";
 import { keyLogLine } from "../dtls/key_log.ts";
 import type { DtlsServerOptions } from "../dtls/options.ts";
 import { clientVerifier } from "../dtls/peer_verifier.ts";
+import { systemProvider } from "../dtls_runtime/system_provider.ts";
 import { monotonicNow, UdpDriver } from "../net/driver.ts";
 import { addressText, type DatagramSocket } from "../net/socket.ts";
 import { listenUdp } from "../net/udp.ts";
@@ -43,11 +45,14 @@ export interface ServerConfig {
   /** Takes lines of an SSLKEYLOGFILE: whoever has them can read everything. */
   readonly onKeyLogLine?: (line: string) => void;
   readonly limits?: Partial<ServerLimits>;
+  /** Where cryptographic primitives come from. Default: the fastest that is present for each. */
+  readonly cryptography?: ProviderName;
 }
 
 /** A running server. */
 export class Server implements AsyncDisposable {
   readonly #config: ServerConfig;
+  readonly #provider: CryptoProvider;
   readonly #socket: DatagramSocket;
   readonly #endpoint: ServerEndpoint;
   readonly #service: Service;
@@ -56,14 +61,20 @@ export class Server implements AsyncDisposable {
   #refreshing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(config: ServerConfig, files: TrustFiles, socket: DatagramSocket) {
+  private constructor(
+    config: ServerConfig,
+    provider: CryptoProvider,
+    files: TrustFiles,
+    socket: DatagramSocket,
+  ) {
     this.#config = config;
+    this.#provider = provider;
     this.#socket = socket;
     const now = monotonicNow;
     const wake = () => this.#driver.wake();
     const { engine, log } = config;
     this.#endpoint = new ServerEndpoint({
-      dtls: dtlsOptions(config, files),
+      dtls: dtlsOptions(config, provider, files),
       session: {
         entropy: systemEntropy,
         limits: DEFAULT_SESSION_LIMITS,
@@ -97,11 +108,12 @@ export class Server implements AsyncDisposable {
 
   /**
    * Starts a server. Throws `AddressError` where its address cannot be used, `CertificateFileError` where its
-   * certificates cannot.
+   * certificates cannot, `ProviderAbsentError` where the crypto provider is not there.
    */
   static async start(config: ServerConfig): Promise<Server> {
-    const files = await TrustFiles.open(config.trust, fastestProvider());
-    return new Server(config, files, listenUdp(config.hostname, config.port));
+    const provider = systemProvider(config.cryptography);
+    const files = await TrustFiles.open(config.trust, provider);
+    return new Server(config, provider, files, listenUdp(config.hostname, config.port));
   }
 
   /** Where it listens, as `host:port`. */
@@ -111,7 +123,7 @@ export class Server implements AsyncDisposable {
 
   /** Which provider each cryptographic primitive comes from, as lines for a person. */
   get cryptography(): string {
-    return describeProvider(fastestProvider());
+    return describeProvider(this.#provider);
   }
 
   /** Counts of what was dropped and what happened, for operators and tests. */
@@ -182,10 +194,14 @@ export class Server implements AsyncDisposable {
 
 const systemEntropy: Entropy = (lengthBytes) => crypto.getRandomValues(new Uint8Array(lengthBytes));
 
-function dtlsOptions(config: ServerConfig, files: TrustFiles): DtlsServerOptions {
+function dtlsOptions(
+  config: ServerConfig,
+  provider: CryptoProvider,
+  files: TrustFiles,
+): DtlsServerOptions {
   const { policy, onKeyLogLine } = config;
   return {
-    provider: fastestProvider(),
+    provider,
     entropy: systemEntropy,
     alpn: [ALPN_PROTOCOL],
     isAlpnRequired: true,

@@ -1,5 +1,6 @@
 // Starts a server from what an operator says: addresses, folders and files, with everything made that is missing.
 
+import type { ProviderName } from "../dtls/crypto/composed.ts";
 import { AddressError } from "../net/socket.ts";
 import type { Engine } from "../query/engine.ts";
 import { openSqliteEngine } from "../query/mod.ts";
@@ -35,6 +36,8 @@ export interface ServerSettings {
   /** The file that TLS secrets are appended to: whoever has it can read everything. */
   readonly keyLogFile?: string;
   readonly drainMs?: number;
+  /** Where cryptographic primitives come from. Default: the fastest that is present for each. */
+  readonly cryptography?: ProviderName;
   /** What `iss` of tokens has to be. Default: what `deno task token` writes. */
   readonly tokenIssuer?: string;
   /** What `aud` of tokens has to be. Default: what `deno task token` writes. */
@@ -48,8 +51,8 @@ export interface StartedServer {
 }
 
 /**
- * Starts a server. Throws `CertificateFileError`, {@linkcode AddressError}, or `SqpError` for a database that cannot be
- * opened; nothing is left running then.
+ * Starts a server. Throws `CertificateFileError`, {@linkcode AddressError}, `ProviderAbsentError`, or `SqpError` for a
+ * database that cannot be opened; nothing is left running then.
  */
 export async function startServer(settings: ServerSettings): Promise<StartedServer> {
   const certificates = await ensureDevelopmentCertificates(settings.certificates);
@@ -86,6 +89,7 @@ export async function startServer(settings: ServerSettings): Promise<StartedServ
       log: settings.log,
       ...(onKeyLogLine !== undefined && { onKeyLogLine }),
       ...(settings.drainMs !== undefined && { limits: { drainMs: settings.drainMs } }),
+      ...(settings.cryptography !== undefined && { cryptography: settings.cryptography }),
     });
     return { server, certificates: { ...certificates, made } };
   } catch (error) {

@@ -1,9 +1,10 @@
 // The commands of the project: every promised task is there, and runs with the least permissions.
 
 import { assertEquals } from "@std/assert";
+import { OPENSSL_LIBRARY_PATHS } from "../../src/dtls_runtime/openssl_library.ts";
 import { readText, testOnFiles } from "./repository.ts";
 
-const TASKS = ["serve", "certgen", "token", "query", "test", "ok", "bench"];
+const TASKS = ["serve", "serve:fast", "certgen", "token", "query", "test", "ok", "bench"];
 
 /** Permissions that a task must narrow to what it names. */
 const NARROWED = ["run", "ffi", "env", "sys", "import"];
@@ -34,6 +35,18 @@ testOnFiles("each task has the least permissions, spelled out", () => {
     .flatMap(([name, command]) => tooWide(command).map((flag) => `${name}: ${flag}`));
   assertEquals(wide, []);
 });
+
+testOnFiles(
+  "foreign functions are those of libcrypto's known paths, and serve:fast is serve with them",
+  () => {
+    const { tasks } = configuration();
+    const flag = `--allow-ffi=${OPENSSL_LIBRARY_PATHS.join(",")}`;
+    const withFlag = Object.keys(tasks).filter((name) => tasks[name]!.includes("ffi"));
+    assertEquals(withFlag, ["serve:fast", "test", "bench"]);
+    for (const name of withFlag) assertEquals(tasks[name]!.split(" ").includes(flag), true, name);
+    assertEquals(tasks["serve:fast"]!.replace(`${flag} `, ""), tasks["serve"]);
+  },
+);
 
 testOnFiles("plain deno test runs, with the sanitizers on", () => {
   const { test } = configuration();

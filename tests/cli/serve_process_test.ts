@@ -9,6 +9,7 @@ import {
   TemporaryFolder,
   until,
 } from "../harness/live_server.ts";
+import { OPENSSL } from "../dtls/crypto/providers.ts";
 import { UdpRelay } from "../harness/udp_relay.ts";
 import { seeRecords } from "../harness/dtls_records.ts";
 import { ContentType } from "../../src/dtls/code_points.ts";
@@ -90,11 +91,50 @@ liveTest("a server that accepts tokens alone prints a question with one", async 
   assertEquals((await client.execute("select 1")).rows, [[1]]);
 });
 
+/** The providers that a server says it uses, each with what it is used for. */
+function cryptography({ stderr }: ServerProcess): Map<string, string> {
+  const lines = stderr.matchAll(/ cryptography provider=(\w+) for=(?:"([^"]*)"|(\w+))$/mg);
+  return new Map([...lines].map(([, provider, quoted, word]) => [provider!, (quoted ?? word)!]));
+}
+
+liveTest("serve says where its cryptography comes from, and one option forces it", async () => {
+  await using folder = new TemporaryFolder();
+  {
+    await using server = await ServerProcess.start([...inside(folder), "--crypto", "noble"]);
+    assertEquals([...cryptography(server)], [["noble", "everything"]]);
+    await using client = await connectTo(server, folder);
+    assertEquals((await client.execute("select 1")).rows, [[1]]);
+  }
+  await using server = await ServerProcess.start(inside(folder));
+  assertEquals([...cryptography(server).keys()].sort(), ["noble", "node"]);
+  const { code, stderr } = await runTask("serve", [...inside(folder), "--crypto", "openssl"]);
+  assertEquals(code, 1);
+  assertOneLine(stderr, /^serve: the crypto provider openssl is not present/);
+});
+
+const withLibcrypto = { permissions: LIVE_PERMISSIONS, unless: () => OPENSSL === undefined };
+testWith(withLibcrypto, "serve:fast uses libcrypto, and clients without it connect", async () => {
+  await using folder = new TemporaryFolder();
+  for (const args of [[], ["--crypto", "openssl"]]) {
+    await using server = await ServerProcess.start([...inside(folder), ...args], {
+      task: "serve:fast",
+    });
+    const uses = cryptography(server).get("openssl")!;
+    assertMatch(uses, args.length > 0 ? /^everything$/ : /hmac, aes-128-gcm, .*secp256r1 sign/);
+    await using client = await connectTo(server, folder);
+    assertEquals((await client.execute("select 1")).rows, [[1]]);
+  }
+});
+
 liveTest("serve explains bad usage in one line, with exit code 2", async () => {
   const wrong: readonly (readonly [string[], RegExp])[] = [
     [["--nonsense"], /^serve: unknown option --nonsense; --help says more\n$/],
     [["operand"], /^serve: unexpected argument "operand"/],
     [["--listen", "nonsense:port"], /^serve: --listen is HOST:PORT, not "nonsense:port"/],
+    [
+      ["--crypto", "rot13"],
+      /^serve: --crypto is one of fastest, node, noble, openssl, not "rot13"/,
+    ],
     [["--auth", "password"], /^serve: --auth is one of certificate, token, any, not "password"/],
     [["--drain", "soon"], /^serve: --drain is a time such as/],
     [["--log"], /^serve: --log needs a value/],

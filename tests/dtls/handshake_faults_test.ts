@@ -176,7 +176,8 @@ function clientOn(
     bytes[34 + 1 + legacySessionIdEcho.length + 2] = hello.compressionMethod;
     return bytes;
   });
-  const pair = new DtlsPair({ ...options, toClient: [edit, delay(10)] });
+  const client = { versions: ["1.3"], ...options.client } as const;
+  const pair = new DtlsPair({ ...options, client, toClient: [edit, delay(10)] });
   pair.simulation.advance(100);
   const alert = pair.sentBy("client").findLast((bytes) => bytes[0] === ALERT);
   return alert?.[14] ?? pair.client.state;
@@ -263,11 +264,11 @@ Deno.test(
 
 /** What an endpoint answers to a ClientHello with changes, as an alert's number; 0 for anything else. */
 function endpointOn(change: (body: Uint8Array) => Uint8Array): number {
-  const pair = new DtlsPair();
+  const pair = new DtlsPair({ client: { versions: ["1.3"] } });
   pair.simulation.settle();
   const body = pair.sentBy("client")[0]!.slice(25);
   const entropy = new Random(1).entropy();
-  const endpoint = new DtlsEndpoint({ ...SERVER_DEFAULTS, entropy }, EPOCH_MS);
+  const endpoint = new DtlsEndpoint({ ...SERVER_DEFAULTS, entropy, versions: ["1.3"] }, EPOCH_MS);
   const message = handshakeMessage(HandshakeType.CLIENT_HELLO, 0, change(body));
   endpoint.handleDatagram(plaintextRecord(HANDSHAKE, message), "a", EPOCH_MS);
   assertEquals(endpoint.associationCount, 0);

@@ -17,6 +17,8 @@ export interface CommandOptions {
   readonly cwd?: string;
   /** Text for its standard input; without it there is none. */
   readonly stdin?: string;
+  /** The task that starts a server. Default: `serve`. */
+  readonly task?: string;
 }
 
 /** The arguments of Deno for one of the project's commands, as its task says them. */
@@ -89,9 +91,9 @@ export class ServerProcess implements AsyncDisposable {
     ]);
   }
 
-  /** Starts `serve` on a port of the system's choice, as its task does, and waits until it listens. */
+  /** Starts a server on a port of the system's choice, as its task does, and waits until it listens. */
   static start(args: readonly string[], options: CommandOptions = {}): Promise<ServerProcess> {
-    return ServerProcess.#start([...taskArguments("serve"), ...args], options);
+    return ServerProcess.#start([...taskArguments(options.task ?? "serve"), ...args], options);
   }
 
   /** The same by `deno task serve`: a process that starts another. */

@@ -31,25 +31,25 @@ export type Preferences = Readonly<Record<PrimitiveName, readonly string[]>>;
 
 /** As measured by tests/dtls/crypto/bench_crypto.ts. */
 export const MEASURED_PREFERENCES: Preferences = {
-  "hash": ["node", "noble"],
-  "hmac": ["noble", "node"],
-  "aes-128-gcm": ["node", "noble"],
-  "aes-256-gcm": ["node", "noble"],
-  "chacha20-poly1305": ["node", "noble"],
-  "aes-128-gcm mask": ["noble", "node"],
-  "aes-256-gcm mask": ["noble", "node"],
-  "chacha20-poly1305 mask": ["noble", "node"],
-  "x25519": ["node", "noble"],
-  "secp256r1": ["node", "noble"],
-  "secp384r1": ["node", "noble"],
-  "secp256r1 sign": ["noble", "node"],
-  "secp256r1 verify": ["node", "noble"],
-  "secp384r1 sign": ["noble", "node"],
-  "secp384r1 verify": ["node", "noble"],
+  "hash": ["openssl", "node", "noble"],
+  "hmac": ["openssl", "noble", "node"],
+  "aes-128-gcm": ["openssl", "node", "noble"],
+  "aes-256-gcm": ["openssl", "node", "noble"],
+  "chacha20-poly1305": ["openssl", "node", "noble"],
+  "aes-128-gcm mask": ["openssl", "noble", "node"],
+  "aes-256-gcm mask": ["openssl", "noble", "node"],
+  "chacha20-poly1305 mask": ["openssl", "noble", "node"],
+  "x25519": ["openssl", "node", "noble"],
+  "secp256r1": ["openssl", "node", "noble"],
+  "secp384r1": ["openssl", "node", "noble"],
+  "secp256r1 sign": ["openssl", "noble", "node"],
+  "secp256r1 verify": ["openssl", "node", "noble"],
+  "secp384r1 sign": ["noble", "openssl", "node"],
+  "secp384r1 verify": ["openssl", "node", "noble"],
   "ed25519 sign": ["node", "noble"],
   "ed25519 verify": ["node", "noble"],
-  "rsa sign": ["node"],
-  "rsa verify": ["node"],
+  "rsa sign": ["openssl", "node"],
+  "rsa verify": ["openssl", "node"],
 };
 
 /** The kind of key that a scheme belongs to; `undefined` where it takes keys of several kinds. */
@@ -178,15 +178,34 @@ export function fastestProvider(...others: readonly CryptoProvider[]): ComposedP
 }
 
 /** Names that {@linkcode providerByName} knows. */
-export const PROVIDER_NAMES = ["fastest", "node", "noble"] as const;
+export const PROVIDER_NAMES = ["fastest", "node", "noble", "openssl"] as const;
 
 /** One of the names of {@linkcode PROVIDER_NAMES}. */
 export type ProviderName = typeof PROVIDER_NAMES[number];
 
-/** The provider of a name: `fastest` for {@linkcode fastestProvider}, else that one for every primitive. */
-export function providerByName(name: ProviderName): CryptoProvider {
-  if (name === "fastest") return fastestProvider();
-  return name === "node" ? nodeProvider : nobleProvider;
+/** A provider that was asked for by its name is not present. */
+export class ProviderAbsentError extends Error {
+  /** The name of this class. */
+  override readonly name = "ProviderAbsentError";
+
+  /** Says which it is. */
+  constructor(provider: ProviderName) {
+    super(`the crypto provider ${provider} is not present, or this program may not use it`);
+  }
+}
+
+/**
+ * The provider of a name, of the built-in ones and `others`: `fastest` for {@linkcode fastestProvider}, else that one
+ * for every primitive. Throws {@linkcode ProviderAbsentError}.
+ */
+export function providerByName(
+  name: ProviderName,
+  ...others: readonly CryptoProvider[]
+): CryptoProvider {
+  if (name === "fastest") return fastestProvider(...others);
+  const found = [...BUILT_IN, ...others].find((provider) => provider.name === name);
+  if (found === undefined) throw new ProviderAbsentError(name);
+  return found;
 }
 
 /**

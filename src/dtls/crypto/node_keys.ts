@@ -15,6 +15,7 @@ import {
 import { concatBytes, fromHex } from "../../base/bytes.ts";
 import { readPublicKey } from "./der.ts";
 import { HASH_BYTES } from "./hkdf.ts";
+import { KeyCache } from "./key_cache.ts";
 import type { GroupName, KeyExchange, SignatureName, SigningKey } from "./provider.ts";
 import { isAllZero, isPublicKeyShape, privateScalar } from "./scalar.ts";
 import { KeyConsumedError, UnsupportedKeyError } from "./key_errors.ts";
@@ -176,19 +177,13 @@ interface ParsedPublicKey {
   readonly schemes: readonly SignatureName[];
 }
 
-/** Parsed public keys that are kept: a server sees its clients' few issuers again and again. */
-export const PARSED_KEY_COUNT_MAX = 64;
-
-/** Bytes of the longest SubjectPublicKeyInfo that is parsed: RSA of 8,192 bits has 1,062. */
-const PUBLIC_KEY_BYTES_MAX = 2_048;
-
-/** Checks signatures, and keeps the keys that it parsed, the least recently used out first. */
+/** Checks signatures, and keeps the keys that it parsed. */
 export class NodeVerifier {
-  readonly #parsed = new Map<string, ParsedPublicKey>();
+  readonly #parsed = new KeyCache<ParsedPublicKey>(parsePublicKey);
 
   /** Keys that are kept now. */
   get keptCount(): number {
-    return this.#parsed.size;
+    return this.#parsed.keptCount;
   }
 
   /** {@linkcode CryptoProvider.verify} on node:crypto. */
@@ -199,7 +194,7 @@ export class NodeVerifier {
     signature: Uint8Array,
   ): boolean {
     try {
-      const parsed = this.#parse(publicKey);
+      const parsed = this.#parsed.get(publicKey);
       if (!parsed.schemes.includes(scheme)) return false;
       const { hash, key } = signatureParameters(scheme, parsed.key);
       return verifyWithKey(hash, message, key, signature);
@@ -208,27 +203,11 @@ export class NodeVerifier {
       return false;
     }
   }
+}
 
-  #parse(spki: Uint8Array): ParsedPublicKey {
-    if (spki.length > PUBLIC_KEY_BYTES_MAX) throw new UnsupportedKeyError("a public key too long");
-    const bytes = Buffer.from(spki);
-    const name = bytes.toString("latin1");
-    let parsed = this.#parsed.get(name);
-    if (parsed === undefined) {
-      // Whatever node:crypto may take beyond it, this is what a key looks like here.
-      readPublicKey(spki);
-      const key = createPublicKey({ key: bytes, format: "der", type: "spki" });
-      parsed = { key, schemes: schemesOf(key) };
-      if (this.#parsed.size >= PARSED_KEY_COUNT_MAX) {
-        for (const oldest of this.#parsed.keys()) {
-          this.#parsed.delete(oldest);
-          break;
-        }
-      }
-    } else {
-      this.#parsed.delete(name);
-    }
-    this.#parsed.set(name, parsed);
-    return parsed;
-  }
+function parsePublicKey(spki: Uint8Array): ParsedPublicKey {
+  // Whatever node:crypto may take beyond it, this is what a key looks like here.
+  readPublicKey(spki);
+  const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+  return { key, schemes: schemesOf(key) };
 }

@@ -59,5 +59,7 @@ const RSA_SCHEMES: readonly (readonly [SignatureName, number])[] = [
  */
 export function rsaSchemes(modulusBits: number, publicExponent: bigint): SignatureName[] {
   if (modulusBits > RSA_MODULUS_BITS_MAX || publicExponent > RSA_EXPONENT_MAX) return [];
+  // With an exponent of 1 every message is its own signature; an even one is no exponent.
+  if (publicExponent < 3n || publicExponent % 2n === 0n) return [];
   return RSA_SCHEMES.filter(([, bitsMin]) => modulusBits >= bitsMin).map(([scheme]) => scheme);
 }

@@ -8,6 +8,7 @@ import {
   fastestProvider,
   MEASURED_PREFERENCES,
   PROVIDER_NAMES,
+  ProviderAbsentError,
   providerByName,
 } from "../../../src/dtls/crypto/composed.ts";
 import { nobleProvider } from "../../../src/dtls/crypto/noble.ts";
@@ -87,22 +88,31 @@ Deno.test("an unknown provider that preferences do not name is used for nothing"
   assertEquals(calls, []);
 });
 
-Deno.test("the fastest provider has RSA from node:crypto, and every primitive from one that has it", () => {
-  const composed = fastestProvider();
-  assertEquals(composed.uses.get("rsa sign"), "node");
-  assertEquals(composed.uses.get("rsa verify"), "node");
-  assertEquals(composed.uses.size, Object.keys(MEASURED_PREFERENCES).length);
-  for (const bytes of PRIVATE_KEYS.values()) assert(composed.signingKey(bytes).schemes.length > 0);
+Deno.test("the fastest provider has every primitive from one that has it, and libcrypto's where it is", () => {
+  for (const [others, rsa] of [[[], "node"], [[recording("openssl", [])], "openssl"]] as const) {
+    const composed = fastestProvider(...others);
+    assertEquals(composed.uses.get("rsa sign"), rsa);
+    assertEquals(composed.uses.get("rsa verify"), rsa);
+    assertEquals(composed.uses.get("ed25519 sign"), "node");
+    assertEquals(composed.uses.size, Object.keys(MEASURED_PREFERENCES).length);
+  }
+  for (const bytes of PRIVATE_KEYS.values()) {
+    assert(fastestProvider().signingKey(bytes).schemes.length > 0);
+  }
 });
 
 Deno.test("without any provider there is nothing to compose", () => {
   assertThrows(() => composeProviders("none", []), RangeError);
 });
 
-Deno.test("a name forces one provider for everything", () => {
+Deno.test("a name forces one provider for everything, or says that it is absent", () => {
   assertEquals(providerByName("node"), nodeProvider);
   assertEquals(providerByName("noble"), nobleProvider);
-  for (const name of PROVIDER_NAMES) assertEquals(providerByName(name).name, name);
+  assertEquals(providerByName("fastest").name, "fastest");
+  assertThrows(() => providerByName("openssl"), ProviderAbsentError, "openssl");
+  const openssl = recording("openssl", []);
+  assertEquals(providerByName("openssl", openssl), openssl);
+  for (const name of PROVIDER_NAMES) assertEquals(providerByName(name, openssl).name, name);
 });
 
 Deno.test("the description says what each provider is used for", () => {

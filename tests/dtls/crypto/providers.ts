@@ -9,17 +9,25 @@ import {
   KEY_EXCHANGE_RANDOMNESS_BYTES,
   type KeyExchange,
 } from "../../../src/dtls/crypto/provider.ts";
+import { openOpensslProvider } from "../../../src/dtls_runtime/openssl.ts";
 
-/** Every provider there is. */
+/** The provider of the system's libcrypto, where this run may open it. */
+export const OPENSSL: CryptoProvider | undefined = openOpensslProvider();
+
+const others = OPENSSL === undefined ? [] : [OPENSSL];
+
+/** Every provider that is present. */
 export const PROVIDERS: readonly CryptoProvider[] = [
   nodeProvider,
   nobleProvider,
-  fastestProvider(),
+  fastestProvider(...others),
+  ...others,
 ];
 
-/** One test for each provider, with its name before the requirement's. */
+/** One test for each provider, with its name before the requirement's. That of an absent one is ignored, by name. */
 export function testEach(name: string, body: (provider: CryptoProvider) => void): void {
   for (const provider of PROVIDERS) Deno.test(`${provider.name}: ${name}`, () => body(provider));
+  if (OPENSSL === undefined) Deno.test.ignore(`openssl: ${name}`, () => {});
 }
 
 /** The key exchange whose private key is this one: what `randomness` has to be is what the reduction undoes. */

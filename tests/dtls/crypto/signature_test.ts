@@ -8,7 +8,8 @@ import { concatBytes, EMPTY_BYTES, fromHex, toHex, utf8Bytes } from "../../../sr
 import { UnsupportedKeyError } from "../../../src/dtls/crypto/key_errors.ts";
 import { nobleProvider } from "../../../src/dtls/crypto/noble.ts";
 import { nodeProvider } from "../../../src/dtls/crypto/node.ts";
-import { NodeVerifier, PARSED_KEY_COUNT_MAX } from "../../../src/dtls/crypto/node_keys.ts";
+import { PARSED_KEY_COUNT_MAX } from "../../../src/dtls/crypto/key_cache.ts";
+import { NodeVerifier } from "../../../src/dtls/crypto/node_keys.ts";
 import type { SignatureName } from "../../../src/dtls/crypto/provider.ts";
 import { GROUP_SHAPES } from "../../../src/dtls/crypto/scalar.ts";
 import { rsaSchemes, SIGNATURE_SHAPES } from "../../../src/dtls/crypto/signature_shape.ts";
@@ -414,6 +415,8 @@ Deno.test("RSA keys are used with the hashes that they have room for, and not be
   assertEquals(rsaSchemes(488, 65_537n), []);
   assertEquals(rsaSchemes(8_193, 65_537n), []);
   assertEquals(rsaSchemes(2_048, 2n ** 32n + 1n), []);
+  for (const exponent of [0n, 1n, 2n, 4n, 65_536n]) assertEquals(rsaSchemes(2_048, exponent), []);
+  assertEquals(rsaSchemes(2_048, 3n), [...pss, ...pkcs1]);
   const key = nodeProvider.signingKey(rfc8448RsaPkcs8());
   assertEquals(key.schemes, rsaSchemes(1_024, 65_537n));
 });

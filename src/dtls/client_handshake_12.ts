@@ -1,0 +1,200 @@
+// The client's side of the handshake of DTLS 1.2 from the ServerHello on, in the order of its flights (RFC 6347 section
+// 4.2.4, RFC 8422 section 2):
+//   4.                         <- ServerHello, Certificate, ServerKeyExchange, [CertificateRequest], ServerHelloDone
+//   5. [Certificate], ClientKeyExchange, [CertificateVerify], ChangeCipherSpec, Finished ->
+//   6.                         <- ChangeCipherSpec, Finished
+
+import {
+  acceptProtocol,
+  acceptSuite,
+  allowOnly,
+  negotiateConnectionIds,
+} from "./client_answers.ts";
+import type { ClientOffer } from "./client_hello.ts";
+import { signatureName, type SuiteParameters } from "./cipher_suites.ts";
+import { ClientCertificateType, ExtensionType, HandshakeType } from "./code_points.ts";
+import { chooseClientCredential } from "./credential_choice_12.ts";
+import type { ChosenCredential } from "./credentials.ts";
+import { DtlsFault } from "./errors.ts";
+import { decodeExtension } from "./extensions.ts";
+import {
+  certificateKind,
+  deriveMasterSecret,
+  exporter12,
+  installMasterSecret,
+  receiveFinished12,
+  sendFinished12,
+  verifyProof12,
+} from "./handshake_12.ts";
+import type { Handshake, HandshakeIo } from "./handshake.ts";
+import type { HandshakeMessage } from "./handshake_fragment.ts";
+import {
+  type CertificateRequest12,
+  decodeCertificate12,
+  decodeCertificateRequest12,
+  decodeServerKeyExchange,
+  encodeCertificate12,
+  encodeClientKeyExchange,
+  hasDowngradeSentinel,
+  readPointFormats,
+  readRenegotiationInfo,
+  signedKeyExchange,
+} from "./handshake_messages_12.ts";
+import { encodeCertificateVerify } from "./certificate_messages.ts";
+import type { ServerHello } from "./hello_messages.ts";
+import { startKeyExchange } from "./key_share.ts";
+import type { DtlsClientOptions } from "./options.ts";
+import { verifyChain } from "./peer_trust.ts";
+
+type Received<Value> = Generator<readonly HandshakeType[], Value, HandshakeMessage>;
+
+const SERVER_HELLO_EXTENSIONS: readonly number[] = [
+  ExtensionType.SERVER_NAME,
+  ExtensionType.EC_POINT_FORMATS,
+  ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+  ExtensionType.EXTENDED_MASTER_SECRET,
+  ExtensionType.CONNECTION_ID,
+  ExtensionType.RENEGOTIATION_INFO,
+];
+
+/** Runs the handshake of a client from the ServerHello on. */
+export function* clientHandshake12(
+  io: HandshakeIo,
+  options: DtlsClientOptions,
+  offer: ClientOffer,
+  { message, hello }: { readonly message: HandshakeMessage; readonly hello: ServerHello },
+): Handshake {
+  const suite = acceptServerHello(offer, hello);
+  io.transcript.start(suite.hash, "1.2");
+  io.transcript.add(message);
+  negotiateConnectionIds(io, options, hello.extensions);
+  const alpn = acceptProtocol(options, hello.extensions);
+
+  const { peerChain, publicKey } = yield* receiveServerCertificate(io, options, offer, suite);
+  const share = yield* receiveKeyExchange(io, offer, publicKey, hello.random);
+  const request = yield* receiveHelloDone(io);
+
+  io.beginFlight();
+  const credential = request === undefined
+    ? undefined
+    : chooseClientCredential(options.credentials ?? [], request);
+  if (request !== undefined) {
+    io.send(HandshakeType.CERTIFICATE, encodeCertificate12(credential?.credential.chain ?? []));
+  }
+  const exchange = offer.exchanges.get(share.group) ?? startKeyExchange(io, share.group);
+  offer.exchanges.clear();
+  const premasterSecret = exchange.sharedSecret(share.publicKey);
+  if (premasterSecret === undefined) {
+    throw new DtlsFault("illegal-parameter", "the server's key share is not a valid public value");
+  }
+  io.send(HandshakeType.CLIENT_KEY_EXCHANGE, encodeClientKeyExchange(exchange.publicKey));
+  const randoms = { clientRandom: offer.random, serverRandom: hello.random };
+  const master = deriveMasterSecret(io, suite, premasterSecret, randoms);
+  installMasterSecret(io, "server", master);
+  if (credential !== undefined) sendProof(io, credential);
+  io.transcript.forgetMessages();
+  sendFinished12(io, "client", master);
+
+  yield* receiveFinished12(io, "server", master);
+  return {
+    version: "1.2",
+    suite,
+    group: share.group,
+    alpn,
+    serverName: options.serverName,
+    peerChain,
+    isResumed: false,
+    pskIdentity: undefined,
+    exportKeyingMaterial: exporter12(io, master),
+  };
+}
+
+/** Checks all that a ServerHello says besides what is negotiated with it, and returns the suite. */
+function acceptServerHello(offer: ClientOffer, hello: ServerHello): SuiteParameters {
+  // RFC 8446 section 4.1.3: "If a match is found, the client MUST abort the handshake with an "illegal_parameter"
+  // alert."
+  if (offer.versions.includes("1.3") && hasDowngradeSentinel(hello.random)) {
+    throw new DtlsFault("illegal-parameter", "somebody made the server speak an older version");
+  }
+  if (hello.compressionMethod !== 0) {
+    throw new DtlsFault("illegal-parameter", "the server chose a compression method");
+  }
+  const { extensions } = hello;
+  allowOnly(extensions, SERVER_HELLO_EXTENSIONS, offer.extensions);
+  const read = (type: ExtensionType) =>
+    decodeExtension(extensions, type, (reader) => reader.expectEnd());
+  read(ExtensionType.SERVER_NAME);
+  read(ExtensionType.EXTENDED_MASTER_SECRET);
+  // RFC 7627 section 5.2: a client that wants no legacy server "MUST abort the handshake" without the extension.
+  if (!extensions.has(ExtensionType.EXTENDED_MASTER_SECRET)) {
+    throw new DtlsFault("no-common-parameters", "the server has no extended master secret");
+  }
+  decodeExtension(extensions, ExtensionType.RENEGOTIATION_INFO, readRenegotiationInfo);
+  decodeExtension(extensions, ExtensionType.EC_POINT_FORMATS, readPointFormats);
+  return acceptSuite(offer, hello, "1.2");
+}
+
+function* receiveServerCertificate(
+  io: HandshakeIo,
+  options: DtlsClientOptions,
+  offer: ClientOffer,
+  suite: SuiteParameters,
+): Received<{ readonly peerChain: readonly Uint8Array[]; readonly publicKey: Uint8Array }> {
+  const message = yield [HandshakeType.CERTIFICATE];
+  const peerChain = decodeCertificate12(message.body, io.limits.certificateChainMax);
+  // RFC 5246 section 7.4.2: a server's certificate is always there where the key exchange is not anonymous.
+  if (peerChain.length === 0) throw new DtlsFault("decode-error", "the server sent no certificate");
+  const { publicKey } = verifyChain(options.verifyPeer, peerChain, io.now());
+  const { type, group } = certificateKind(publicKey);
+  // RFC 5246 section 7.4.2: "The end entity certificate's public key (and associated restrictions) MUST be compatible
+  // with the selected key exchange algorithm."
+  if ((suite.certificate === "rsa") !== (type === ClientCertificateType.RSA_SIGN)) {
+    throw new DtlsFault("illegal-parameter", "the certificate is not of the cipher suite's kind");
+  }
+  // RFC 8422 section 5.3: "its public key MUST be ECDSA-capable" and "use a curve and point format from those offered".
+  if (group !== undefined && !offer.groups.includes(group)) {
+    throw new DtlsFault("illegal-parameter", "the certificate's curve was not offered");
+  }
+  io.transcript.add(message);
+  return { peerChain, publicKey };
+}
+
+function* receiveKeyExchange(
+  io: HandshakeIo,
+  offer: ClientOffer,
+  publicKey: Uint8Array,
+  serverRandom: Uint8Array,
+) {
+  const message: HandshakeMessage = yield [HandshakeType.SERVER_KEY_EXCHANGE];
+  const { share, parameters, proof } = decodeServerKeyExchange(message.body);
+  if (!offer.groups.includes(share.group)) {
+    throw new DtlsFault("illegal-parameter", "the server chose a group that was not offered");
+  }
+  const content = signedKeyExchange(offer.random, serverRandom, parameters);
+  verifyProof12(io, offer.signatureSchemes, publicKey, content, proof);
+  io.transcript.add(message);
+  return share;
+}
+
+/** The rest of the server's flight: whether and how it asks for a certificate. */
+function* receiveHelloDone(io: HandshakeIo): Received<CertificateRequest12 | undefined> {
+  let message = yield [HandshakeType.CERTIFICATE_REQUEST, HandshakeType.SERVER_HELLO_DONE];
+  let request: CertificateRequest12 | undefined;
+  if (message.type === HandshakeType.CERTIFICATE_REQUEST) {
+    request = decodeCertificateRequest12(message.body);
+    io.transcript.add(message);
+    message = yield [HandshakeType.SERVER_HELLO_DONE];
+  }
+  if (message.body.length > 0) {
+    throw new DtlsFault("decode-error", "a ServerHelloDone has no content");
+  }
+  io.transcript.add(message);
+  return request;
+}
+
+/** RFC 5246 section 7.4.8: the signature is over "all handshake messages sent or received" so far. */
+function sendProof(io: HandshakeIo, { credential, scheme }: ChosenCredential): void {
+  const content = io.transcript.messages();
+  const signature = credential.key.sign(signatureName(scheme, "1.2")!, content);
+  io.send(HandshakeType.CERTIFICATE_VERIFY, encodeCertificateVerify({ scheme, signature }));
+}
