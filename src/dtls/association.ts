@@ -1,42 +1,33 @@
 // One DTLS association: records, handshake and alerts joined into a core without socket, timer or clock.
 
-import type { Core, Milliseconds } from "../base/core.ts";
+import type { AddressedDatagram, Core, Milliseconds } from "../base/core.ts";
 import { NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import type { AssociationState, DtlsEvent } from "./association_events.ts";
-import { clientHandshake } from "./client_handshake.ts";
-import { ClosingAlert } from "./closing_alert.ts";
-import { AlertDescription, AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
+import { AssociationPath } from "./association_path.ts";
+import { type AssociationStart, clientStart, serverStart } from "./association_start.ts";
+import { ClosingAlert, sealAlert } from "./closing_alert.ts";
+import { AlertDescription, AlertLevel, ContentType } from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
-import type { Handshake, HandshakeIo, HandshakeResult } from "./handshake.ts";
+import type { HandshakeIo, HandshakeResult } from "./handshake.ts";
 import { handshakeIo, Secrets } from "./handshake_io.ts";
-import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
+import { HandshakeTurns } from "./handshake_turns.ts";
 import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions, DtlsVersion } from "./options.ts";
 import { mayCarryData } from "./key_update.ts";
 import { PostHandshake } from "./post_handshake.ts";
-import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
 import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
-import { serverHandshake } from "./server_handshake.ts";
+import type { RoutabilityCount } from "./return_routability.ts";
 import type { AcceptedHello } from "./server_hello.ts";
-
-/** What an association is made of, besides its options. */
-interface Start {
-  readonly handshake: (io: HandshakeIo) => Handshake;
-  readonly isClient: boolean;
-  /** What a server has received; a client nothing. */
-  readonly received?: HandshakeMessage;
-  readonly nextSendSeq: number;
-  readonly nextPlaintextNumber: number;
-}
+import { SettledHandshake } from "./settled_handshake.ts";
 
 /**
  * A DTLS association (RFC 9147, RFC 6347), of a client or of a server. The caller feeds datagrams and time and drains
  * datagrams and events; nothing that arrives makes a method throw.
  */
-export class DtlsAssociation implements Core<DtlsEvent> {
+export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent> {
   /** What was dropped, by reason. */
   readonly drops: Counters<DtlsDropReason> = new Counters();
   readonly #options: DtlsOptions;
@@ -46,13 +37,10 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   readonly #reliability: HandshakeReliability;
   readonly #events = new Queue<DtlsEvent>();
   readonly #secrets = new Secrets();
+  readonly #path: AssociationPath;
   readonly #io: HandshakeIo;
-  #handshake: Handshake | undefined;
-  #expected: readonly HandshakeType[] = [];
-  /** The epoch that the next message is to come in. */
-  #expectedEpoch = 0;
+  readonly #turns: HandshakeTurns;
   #version: DtlsVersion | undefined;
-  #result: HandshakeResult | undefined;
   /** Once connected. */
   #post: PostHandshake | undefined;
   #state: AssociationState = "handshaking";
@@ -61,7 +49,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   /** In the state `closing`. */
   #closing: ClosingAlert | undefined;
 
-  private constructor(options: DtlsOptions, start: Start, now: Milliseconds) {
+  private constructor(options: DtlsOptions, start: AssociationStart, now: Milliseconds) {
+    super();
     this.#options = options;
     this.#limits = { ...DTLS_LIMITS, ...options.limits };
     this.#isClient = start.isClient;
@@ -74,22 +63,16 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       start.nextSendSeq,
       start.received,
     );
+    const { pathPolicy = "enhanced", entropy } = options;
+    this.#path = new AssociationPath(this.#records, start.path, pathPolicy, entropy);
     this.#io = this.#makeIo();
-    this.#guard(() => {
-      this.#handshake = start.handshake(this.#io);
-      this.#step(this.#handshake.next());
-    });
+    this.#turns = new HandshakeTurns(this.#reliability, (result) => this.#onResult(result));
+    this.#guard(() => this.#turns.begin(start.handshake(this.#io)));
   }
 
   /** A client's association; its ClientHello is there to be polled. */
   static client(options: DtlsClientOptions, now: Milliseconds): DtlsAssociation {
-    const handshake = (io: HandshakeIo) => clientHandshake(io, options);
-    return new DtlsAssociation(options, {
-      handshake,
-      isClient: true,
-      nextSendSeq: 0,
-      nextPlaintextNumber: 0,
-    }, now);
+    return new DtlsAssociation(options, clientStart(options), now);
   }
 
   /**
@@ -101,24 +84,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     accepted: AcceptedHello | undefined,
     now: Milliseconds,
   ): DtlsAssociation {
-    const handshake = (io: HandshakeIo) => serverHandshake(io, options, accepted);
-    if (accepted === undefined) {
-      return new DtlsAssociation(options, {
-        handshake,
-        isClient: false,
-        nextSendSeq: 0,
-        nextPlaintextNumber: 0,
-      }, now);
-    }
-    const { messageSeq, body } = accepted;
-    return new DtlsAssociation(options, {
-      handshake,
-      isClient: false,
-      received: { type: HandshakeType.CLIENT_HELLO, messageSeq, body },
-      // What was sent without state had the numbers before the client's.
-      nextSendSeq: messageSeq,
-      nextPlaintextNumber: accepted.recordNumber,
-    }, now);
+    return new DtlsAssociation(options, serverStart(options, accepted), now);
   }
 
   /** The phase of its life. */
@@ -131,41 +97,6 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     return this.#version;
   }
 
-  /** The protocol that ALPN chose, once connected. */
-  get alpn(): string | undefined {
-    return this.#result?.alpn;
-  }
-
-  /** The server name that the client asked for, once connected. */
-  get serverName(): string | undefined {
-    return this.#result?.serverName;
-  }
-
-  /** The cipher suite's number, once connected. */
-  get cipherSuite(): number | undefined {
-    return this.#result?.suite.suite;
-  }
-
-  /** The key exchange group's number, once connected. */
-  get group(): number | undefined {
-    return this.#result?.group;
-  }
-
-  /** The peer's verified chain in DER, leaf first; empty where it presented none, or before it is connected. */
-  get peerChain(): readonly Uint8Array[] {
-    return this.#result?.peerChain ?? [];
-  }
-
-  /** Whether a session was resumed, once connected. */
-  get isResumed(): boolean {
-    return this.#result?.isResumed ?? false;
-  }
-
-  /** The identity of the external PSK that vouched for the peer, in this handshake or before a resumption. */
-  get pskIdentity(): Uint8Array | undefined {
-    return this.#result?.pskIdentity;
-  }
-
   /** The connection IDs that the peer's records may carry, in the order in which it got them; empty ones for none. */
   get receiveConnectionIds(): readonly Uint8Array[] {
     return this.#records.receiveIds.all;
@@ -174,6 +105,16 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   /** The first of these. */
   get receiveConnectionId(): Uint8Array {
     return this.#records.receiveIds.first;
+  }
+
+  /** Where the datagrams of {@linkcode DtlsAssociation.pollTransmit} are to go. */
+  get path(): string {
+    return this.#path.current;
+  }
+
+  /** What came of the checks of new addresses. */
+  get pathCounts(): Counters<RoutabilityCount> {
+    return this.#path.counts;
   }
 
   /** Whether any protected record of the peer was opened. */
@@ -188,7 +129,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
 
   /** Bytes of application data that fit a datagram of `datagramBytes` bytes. */
   applicationBytesMax(datagramBytes: number = this.#limits.datagramBytesMax): number {
-    return Math.min(datagramBytes - this.#records.overheadBytes, RECORD_CONTENT_BYTES_MAX);
+    return Math.min(datagramBytes - this.#records.overheadBytes, this.#records.contentBytesMax);
   }
 
   /**
@@ -230,6 +171,16 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     { isImmediate = false }: { readonly isImmediate?: boolean } = {},
   ): number {
     return this.#connected.provideConnectionIds(count, isImmediate);
+  }
+
+  /**
+   * Goes on at another path of this side: another socket, say. It uses a fresh connection ID, where the peer gave a spare
+   * one, and lets the peer know. Without connection IDs the peer cannot find the association there. Throws
+   * {@linkcode DtlsError} when it is not connected.
+   */
+  changePath(path: string, now: Milliseconds): void {
+    this.#connected.useNextConnectionId();
+    this.#path.change(path, this.#reliability.roundTripMs, now);
   }
 
   get #connected(): PostHandshake {
@@ -277,7 +228,8 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     this.#release();
   }
 
-  handleDatagram(bytes: Uint8Array, now: Milliseconds): void {
+  /** `path` is where it came from, or came in; without one, where everything does. */
+  handleDatagram(bytes: Uint8Array, now: Milliseconds, path: string = this.path): void {
     this.#now = now;
     if (this.#state === "closing" || this.#state === "closed") {
       this.drops.add("after-close");
@@ -285,7 +237,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       return;
     }
     this.#guard(() => {
-      this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record));
+      this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record, path));
       if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
       this.#reliability.onDatagramEnd(now);
       this.#post?.checkForged();
@@ -302,12 +254,16 @@ export class DtlsAssociation implements Core<DtlsEvent> {
         throw new DtlsError("handshake-timeout", "the handshake took too long");
       }
       this.#reliability.handleTimeout(now);
+      this.#path.handleTimeout(now);
+
       this.#dropKeys(now);
     });
   }
 
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
     this.#now = now;
+    const check = this.#guard(() => this.#path.pollTransmit(now));
+    if (check !== undefined) return check;
     if (!this.#reliability.hasPending) return this.#closing?.poll();
     const datagram = this.#records.startDatagram(this.#reliability.datagramBytesMax);
     this.#guard(() => {
@@ -317,10 +273,24 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     return datagram.isEmpty ? this.#closing?.poll() : datagram.finish();
   }
 
+  /**
+   * The next datagram to send to a path other than {@linkcode DtlsAssociation.path}: it checks whether the peer is there.
+   * To be drained as often as {@linkcode DtlsAssociation.pollTransmit}, by an owner that gives paths.
+   */
+  pollTransmitElsewhere(now: Milliseconds): AddressedDatagram | undefined {
+    this.#now = now;
+    return this.#guard(() => this.#path.pollElsewhere(now));
+  }
+
   pollTimeout(): Milliseconds {
     if (this.#closing !== undefined) return this.#closing.until;
     const handshake = this.#state === "handshaking" ? this.#handshakeDeadline : NEVER;
-    return Math.min(handshake, this.#reliability.pollTimeout(), this.#records.oldEpochsUntil);
+    return Math.min(
+      handshake,
+      this.#reliability.pollTimeout(),
+      this.#path.pollTimeout(),
+      this.#records.oldEpochsUntil,
+    );
   }
 
   pollEvent(): DtlsEvent | undefined {
@@ -329,23 +299,40 @@ export class DtlsAssociation implements Core<DtlsEvent> {
 
   // Input
 
-  #onRecord(record: OpenedRecord): void {
+  #onRecord(record: OpenedRecord, path: string): void {
     if (this.#state === "closing" || this.#state === "closed") return this.drops.add("after-close");
     if (record.epoch === 0) return this.#onPlaintext(record);
+    if (this.#state === "connected") this.#notePath(record, path);
     switch (record.type) {
       case ContentType.HANDSHAKE:
-        return this.#onHandshake(record);
+        return this.#turns.onRecord(record, this.#now);
       case ContentType.APPLICATION_DATA:
         return this.#onApplicationData(record);
       case ContentType.ACK:
         return this.#onAck(record);
       case ContentType.ALERT:
         return this.#onAlert(record.content);
+      case ContentType.RETURN_ROUTABILITY_CHECK:
+        if (this.#path.hasChecks) return;
+        break;
       default:
-        // RFC 8446 section 5: "If a TLS implementation receives an unexpected record type, it MUST terminate the
-        // connection with an "unexpected_message" alert."
-        throw new DtlsFault("unexpected-message", `a record of unknown type ${record.type}`);
+        break;
     }
+    // RFC 8446 section 5: "If a TLS implementation receives an unexpected record type, it MUST terminate the
+    // connection with an "unexpected_message" alert."
+    throw new DtlsFault("unexpected-message", `a record of unknown type ${record.type}`);
+  }
+
+  /** An authenticated record may come from a new address of the peer, or bring the answer that makes it count. */
+  #notePath(record: OpenedRecord, path: string): void {
+    const before = this.path;
+    this.#path.onRecord(record, path, this.#reliability.roundTripMs, this.#now);
+    if (record.type === ContentType.RETURN_ROUTABILITY_CHECK) {
+      this.#path.onMessage(record.content, path, this.#now);
+    }
+    if (this.path === before) return;
+    this.#post?.useNextConnectionId();
+    this.#pushEvent({ kind: "moved", path });
   }
 
   /**
@@ -353,54 +340,28 @@ export class DtlsAssociation implements Core<DtlsEvent> {
    * yet. Once the peer has shown its keys, or the handshake is complete, it can do nothing.
    */
   #onPlaintext(record: OpenedRecord): void {
-    if (this.#state !== "handshaking") return this.drops.add("unexpected-plaintext");
-    switch (record.type) {
-      case ContentType.HANDSHAKE:
-        return this.#onHandshake(record);
-      case ContentType.ACK:
-        // A server reads them until the client has keys, a client until it has keys itself.
-        if (this.#isClient ? this.#records.openingEpoch > 0 : this.#records.isAnyOpened) {
-          return this.drops.add("unexpected-plaintext");
-        }
-        return this.#onAck(record);
-      case ContentType.ALERT:
-        if (this.#records.isAnyOpened || record.content.length !== 2) {
-          return this.drops.add("unauthenticated-alert");
-        }
-        return this.#onAlert(record.content);
-      default:
-        // Application data without protection, ChangeCipherSpec, anything else: noise.
-        return this.drops.add("unexpected-plaintext");
+    const isHandshaking = this.#state === "handshaking";
+    const { type } = record;
+    if (isHandshaking && type === ContentType.HANDSHAKE) {
+      return this.#turns.onRecord(record, this.#now);
     }
+    // ACKs are read by a server until the client has keys, by a client until it has keys itself.
+    const hasKeys = this.#isClient ? this.#records.openingEpoch > 0 : this.#records.isAnyOpened;
+    if (isHandshaking && type === ContentType.ACK && !hasKeys) return this.#onAck(record);
+    if (isHandshaking && type === ContentType.ALERT) {
+      const isReadable = !this.#records.isAnyOpened && record.content.length === 2;
+      return isReadable ? this.#onAlert(record.content) : this.drops.add("unauthenticated-alert");
+    }
+    // Application data without protection, ChangeCipherSpec, anything else: noise.
+    return this.drops.add("unexpected-plaintext");
   }
 
   #onAck({ content, epoch }: OpenedRecord): void {
     this.#reliability.onAck(content, epoch, this.#records.sealingEpoch, this.#now);
   }
 
-  #onHandshake(record: OpenedRecord): void {
-    this.#reliability.onRecord(record, this.#expectedEpoch, this.#now);
-    for (;;) {
-      const message = this.#reliability.takeMessage(this.#now);
-      if (message === undefined) return;
-      if (message.epoch !== this.#expectedEpoch) {
-        throw new DtlsFault("unexpected-message", "a handshake message under the wrong keys");
-      }
-      const handshake = this.#handshake;
-      if (handshake === undefined || !this.#expected.includes(message.type as HandshakeType)) {
-        throw new DtlsFault("unexpected-message", `handshake message ${message.type} out of turn`);
-      }
-      this.#step(handshake.next(message));
-    }
-  }
-
-  /** Takes what the handshake yields: the types it waits for, or its result. */
-  #step(step: IteratorResult<readonly HandshakeType[], HandshakeResult>): void {
-    if (step.done !== true) {
-      this.#expected = step.value;
-      return;
-    }
-    this.#result = step.value;
+  #onResult(result: HandshakeResult): void {
+    this.outcome = result;
     this.#secrets.eraseOfHandshake();
     this.#state = "connected";
     this.#handshakeDeadline = NEVER;
@@ -414,15 +375,15 @@ export class DtlsAssociation implements Core<DtlsEvent> {
         records: this.#records,
         reliability: this.#reliability,
       },
-      step.value,
+      result,
       this.#isClient ? (body) => this.#onTicket(body) : undefined,
     );
-    this.#handshake = this.#post.messages();
-    this.#step(this.#handshake.next());
+    if (result.hasRoutabilityCheck) this.#path.beginChecks();
+    this.#turns.begin(this.#post.messages());
   }
 
   #onTicket(body: Uint8Array): void {
-    const session = this.#result?.acceptTicket?.(body, this.#now);
+    const session = this.#post?.result.acceptTicket?.(body, this.#now);
     if (session === undefined) return;
     if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
     this.#pushEvent({ kind: "session", session });
@@ -463,14 +424,15 @@ export class DtlsAssociation implements Core<DtlsEvent> {
   // The end
 
   /** Runs a step; whatever it throws ends the association with the alert that belongs to it. */
-  #guard(step: () => void): void {
+  #guard<Result>(step: () => Result): Result | undefined {
     try {
-      step();
+      return step();
     } catch (thrown) {
-      if (this.#state === "closing" || this.#state === "closed") return;
+      if (this.#state === "closing" || this.#state === "closed") return undefined;
       const error = asAssociationError(thrown);
       this.#pushEvent({ kind: "failed", error });
       this.#end(alertFor(error, this.#version), AlertLevel.FATAL);
+      return undefined;
     }
   }
 
@@ -480,25 +442,17 @@ export class DtlsAssociation implements Core<DtlsEvent> {
     level: AlertLevel,
     answersMax = this.#limits.closingAnswersMax,
   ): void {
-    const content = new Uint8Array([level, description]);
-    let datagram: Uint8Array | undefined;
-    try {
-      const writer = this.#records.startDatagram(this.#limits.datagramBytesMax);
-      writer.write(this.#records.sealingEpoch, ContentType.ALERT, content);
-      datagram = writer.finish();
-    } catch (error) {
-      // The key that would seal the alert is worn out.
-      if (!(error instanceof DtlsError)) throw error;
-    }
+    const alert = sealAlert(this.#records, this.#limits.datagramBytesMax, level, description);
     this.#state = "closing";
-    this.#closing = new ClosingAlert(datagram, answersMax, this.#now + this.#limits.closingMs);
+    this.#closing = new ClosingAlert(alert, answersMax, this.#now + this.#limits.closingMs);
     this.#forgetSecrets();
   }
 
   #forgetSecrets(): void {
     this.#reliability.stop();
     this.#records.destroy();
-    this.#handshake = undefined;
+    this.#turns.stop();
+    this.#path.stop();
     this.#post = undefined;
     this.#secrets.erase();
   }
@@ -529,7 +483,7 @@ export class DtlsAssociation implements Core<DtlsEvent> {
       secrets: this.#secrets,
       now: () => this.#now,
       onVersion: (version) => this.#version = version,
-      onExpectedEpoch: (epoch) => this.#expectedEpoch = epoch,
+      onExpectedEpoch: (epoch) => this.#turns.expectedEpoch = epoch,
     });
   }
 }

@@ -45,6 +45,7 @@ import type { ServerHello } from "./hello_messages.ts";
 import { startKeyExchange } from "./key_share.ts";
 import type { DtlsClientOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
+import { negotiateRecordSizes } from "./record_size_limit.ts";
 
 type Received<Value> = Generator<readonly HandshakeType[], Value, HandshakeMessage>;
 
@@ -53,7 +54,9 @@ const SERVER_HELLO_EXTENSIONS: readonly number[] = [
   ExtensionType.EC_POINT_FORMATS,
   ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
   ExtensionType.EXTENDED_MASTER_SECRET,
+  ExtensionType.RECORD_SIZE_LIMIT,
   ExtensionType.CONNECTION_ID,
+  ExtensionType.RRC,
   ExtensionType.RENEGOTIATION_INFO,
 ];
 
@@ -67,7 +70,8 @@ export function* clientHandshake12(
   const suite = acceptServerHello(offer, hello);
   io.transcript.start(suite.hash, "1.2");
   io.transcript.add(message);
-  negotiateConnectionIds(io, options, hello.extensions);
+  const hasRoutabilityCheck = negotiateConnectionIds(io, options, hello.extensions);
+  negotiateRecordSizes(io, { version: "1.2", options, extensions: hello.extensions });
   const alpn = acceptProtocol(options, hello.extensions);
 
   const { peerChain, publicKey } = yield* receiveServerCertificate(io, options, offer, suite);
@@ -98,6 +102,7 @@ export function* clientHandshake12(
   yield* receiveFinished12(io, "server", master);
   return {
     version: "1.2",
+    hasRoutabilityCheck,
     suite,
     group: share.group,
     alpn,

@@ -50,6 +50,7 @@ import { verifyChain } from "./peer_trust.ts";
 import { readSelectedIdentity } from "./pre_shared_key.ts";
 import type { OfferedPsk } from "./psk_offer.ts";
 import { sessionOfTicket } from "./session_tickets.ts";
+import { negotiateRecordSizes } from "./record_size_limit.ts";
 import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
 import { selectedVersion } from "./versions.ts";
 
@@ -82,7 +83,7 @@ export function* clientHandshake13(
     throw new DtlsFault("illegal-parameter", "the server chose a group without a key share");
   }
   io.transcript.start(suite.hash);
-  negotiateConnectionIds(io, options, hello.extensions);
+  const hasRoutabilityCheck = negotiateConnectionIds(io, options, hello.extensions);
   const psk = acceptPsk(offer, options, hello, suite);
   const sharedSecret = exchange.sharedSecret(share.publicKey);
   offer.exchanges.clear();
@@ -105,7 +106,9 @@ export function* clientHandshake13(
 
   const encrypted = yield [HandshakeType.ENCRYPTED_EXTENSIONS];
   io.transcript.add(encrypted);
-  const alpn = acceptEncryptedExtensions(offer, options, decodeEncryptedExtensions(encrypted.body));
+  const extensions = decodeEncryptedExtensions(encrypted.body);
+  const alpn = acceptEncryptedExtensions(offer, options, extensions);
+  negotiateRecordSizes(io, { version: "1.3", options, extensions });
 
   const { peerChain, request } = psk === undefined
     ? yield* receiveServerCredential(io, options, offer)
@@ -148,6 +151,7 @@ export function* clientHandshake13(
   return {
     version: "1.3",
     suite,
+    hasRoutabilityCheck,
     group: share.group,
     alpn,
     serverName,
@@ -254,6 +258,7 @@ const SERVER_HELLO_EXTENSIONS: readonly number[] = [
   ExtensionType.SUPPORTED_VERSIONS,
   ExtensionType.KEY_SHARE,
   ExtensionType.CONNECTION_ID,
+  ExtensionType.RRC,
   ExtensionType.PRE_SHARED_KEY,
 ];
 const HELLO_RETRY_EXTENSIONS: readonly number[] = [
@@ -265,6 +270,7 @@ const ENCRYPTED_EXTENSIONS: readonly number[] = [
   ExtensionType.SERVER_NAME,
   ExtensionType.SUPPORTED_GROUPS,
   ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+  ExtensionType.RECORD_SIZE_LIMIT,
 ];
 
 function checkHello(hello: ServerHello): void {

@@ -32,6 +32,7 @@ import {
 } from "./options.ts";
 import { PSK_KEY_EXCHANGE_MODES } from "./pre_shared_key.ts";
 import { offerPsks, type PskOffer } from "./psk_offer.ts";
+import { encodeRecordSizeLimit, ownRecordSizeLimit } from "./record_size_limit.ts";
 import { VERSION_NUMBERS } from "./versions.ts";
 
 /** What the client has offered and may be answered with. */
@@ -85,7 +86,15 @@ export class ClientOffer {
       // RFC 9147 section 5.1: "DTLS clients which do not want to receive a Connection ID SHOULD still offer the
       // "connection_id" extension".
       set.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId ?? EMPTY_BYTES));
+      // RFC 9853 section 3: "A client offering the `connection_id` extension SHOULD also offer the `rrc` extension".
+      if (options.pathPolicy !== "fixed") set.set(ExtensionType.RRC, EMPTY_BYTES);
     }
+    // RFC 8449 section 4: "Endpoints SHOULD advertise the "record_size_limit" extension, even if they have no need to
+    // limit the size of records."
+    set.set(
+      ExtensionType.RECORD_SIZE_LIMIT,
+      encodeRecordSizeLimit(ownRecordSizeLimit(options, this.versions)),
+    );
     if (is12Offered) {
       set.set(ExtensionType.EXTENDED_MASTER_SECRET, EMPTY_BYTES);
       set.set(ExtensionType.RENEGOTIATION_INFO, RENEGOTIATION_INFO);

@@ -57,6 +57,7 @@ export const ExtensionType = {
   APPLICATION_LAYER_PROTOCOL_NEGOTIATION: 16,
   PADDING: 21,
   EXTENDED_MASTER_SECRET: 23,
+  RECORD_SIZE_LIMIT: 28,
   SESSION_TICKET: 35,
   PRE_SHARED_KEY: 41,
   EARLY_DATA: 42,
@@ -68,6 +69,7 @@ export const ExtensionType = {
   SIGNATURE_ALGORITHMS_CERT: 50,
   KEY_SHARE: 51,
   CONNECTION_ID: 54,
+  RRC: 61,
   RENEGOTIATION_INFO: 0xff01,
 } as const;
 /** A value of {@linkcode ExtensionType}. */

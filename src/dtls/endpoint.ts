@@ -63,18 +63,22 @@ export type EndpointDropReason =
   | "half-open-limit"
   | "association-limit";
 
-/** An association and the address that it was made from. */
+/** An association and the address of its peer. */
 export interface EndpointAssociation {
   /** The association. */
   readonly association: DtlsAssociation;
-  /** The address that its handshake began at. */
+  /** Where its datagrams go: where its handshake began, and another place once the peer was shown to be there. */
   readonly address: string;
+}
+
+interface Entry extends EndpointAssociation {
+  address: string;
 }
 
 /** The associations of one address: at most one that works and one that is to take its place. */
 interface AddressSlot {
-  current: EndpointAssociation | undefined;
-  pending: EndpointAssociation | undefined;
+  current: Entry | undefined;
+  pending: Entry | undefined;
 }
 
 /**
@@ -90,7 +94,7 @@ export class DtlsEndpoint {
   readonly #cookies: CookieExchange;
   readonly #hellos = new HelloReassembly();
   readonly #byAddress = new Map<string, AddressSlot>();
-  readonly #byConnectionId = new Map<number, EndpointAssociation>();
+  readonly #byConnectionId = new Map<number, Entry>();
   readonly #entries = new Set<EndpointAssociation>();
   readonly #halfOpen = new Set<EndpointAssociation>();
   readonly #answers = new Queue<AddressedDatagram>();
@@ -134,28 +138,44 @@ export class DtlsEndpoint {
     }
     const isProtected = isUnifiedHeader(first) || first === ContentType.TLS12_CID;
     if (!isProtected) return this.#onPlaintext(bytes, address, now);
-    const found = this.#find(bytes, first, address);
-    found?.association.handleDatagram(bytes, now);
-    return found;
-  }
-
-  /** The association of a protected record: by its connection ID, else by its address. */
-  #find(bytes: Uint8Array, first: number, address: string): EndpointAssociation | undefined {
     if (first === ContentType.TLS12_CID || (first & UnifiedHeader.CONNECTION_ID) !== 0) {
-      const id = datagramConnectionId(bytes, ENDPOINT_CONNECTION_ID_BYTES);
-      const found = id === undefined ? undefined : this.#byConnectionId.get(connectionIdKey(id));
-      if (found === undefined) this.drops.add("unknown-connection-id");
-      return found;
+      return this.#onConnectionId(bytes, address, now);
     }
     const slot = this.#byAddress.get(address);
     if (slot === undefined) {
       this.drops.add("unknown-address");
       return undefined;
     }
-    // Epoch 2 is of a handshake, and so of the association that is in one.
-    const isHandshake = (first & UnifiedHeader.EPOCH_MASK) === 2;
-    const { current, pending } = slot;
-    return isHandshake ? pending ?? current : current ?? pending;
+    // Epoch 2 is of a handshake, and so of the association that is in one; after key updates others have its two bits.
+    if ((first & UnifiedHeader.EPOCH_MASK) === 2) return deliver(slot, bytes, now);
+    const found = slot.current ?? slot.pending;
+    found?.association.handleDatagram(bytes, now);
+    return found;
+  }
+
+  /** A protected record with a connection ID: whose it is does not depend on the address. */
+  #onConnectionId(bytes: Uint8Array, address: string, now: Milliseconds): Entry | undefined {
+    const id = datagramConnectionId(bytes, ENDPOINT_CONNECTION_ID_BYTES);
+    const found = id === undefined ? undefined : this.#byConnectionId.get(connectionIdKey(id));
+    if (found === undefined) {
+      this.drops.add("unknown-connection-id");
+      return undefined;
+    }
+    found.association.handleDatagram(bytes, now, address);
+    if (found.association.path !== found.address) this.#move(found);
+    return found;
+  }
+
+  /**
+   * An association goes on at another address: the old one is free for others. Where the new one is another association's
+   * it stays so, and this one is found by its connection IDs alone.
+   */
+  #move(entry: Entry): void {
+    this.#vacate(entry);
+    entry.address = entry.association.path;
+    const slot = this.#byAddress.get(entry.address) ?? { current: undefined, pending: undefined };
+    this.#byAddress.set(entry.address, slot);
+    slot.current ??= entry;
   }
 
   /** A record of epoch 0: a ClientHello, or something for a handshake in progress; in DTLS 1.2 of any epoch. */
@@ -239,7 +259,7 @@ export class DtlsEndpoint {
     return this.#admit(this.#accept(outcome.accepted, address, now));
   }
 
-  #accept(accepted: AcceptedHello, address: string, now: Milliseconds): EndpointAssociation {
+  #accept(accepted: AcceptedHello, address: string, now: Milliseconds): Entry {
     const connectionId = this.#makeConnectionId();
     // It is asked for other IDs only once the association is there.
     const connectionIds: ConnectionIdSource = {
@@ -251,7 +271,7 @@ export class DtlsEndpoint {
       retire: (id) => this.#byConnectionId.delete(connectionIdKey(id)),
     };
     const options = { ...this.#options, connectionId, connectionIds };
-    const entry = { association: DtlsAssociation.server(options, accepted, now), address };
+    const entry: Entry = { association: DtlsAssociation.server(options, accepted, now), address };
     return entry;
   }
 
@@ -266,7 +286,7 @@ export class DtlsEndpoint {
    * RFC 9147 section 5.11: the server "MUST NOT destroy the existing association until the client has demonstrated
    * reachability": a new one waits beside it.
    */
-  #admit(entry: EndpointAssociation): EndpointAssociation {
+  #admit(entry: Entry): Entry {
     const slot = this.#byAddress.get(entry.address) ?? { current: undefined, pending: undefined };
     this.#byAddress.set(entry.address, slot);
     const replaced = slot.pending;
@@ -288,9 +308,9 @@ export class DtlsEndpoint {
   settle(entry: EndpointAssociation): void {
     this.#halfOpen.delete(entry);
     const slot = this.#byAddress.get(entry.address);
-    if (slot?.pending !== entry) return;
+    if (slot?.pending === undefined || slot.pending !== entry) return;
     const replaced = slot.current;
-    slot.current = entry;
+    slot.current = slot.pending;
     slot.pending = undefined;
     if (replaced !== undefined) this.#abandon(replaced);
   }
@@ -313,10 +333,14 @@ export class DtlsEndpoint {
 
   /** Forgets an association that has ended. Harmless when it was forgotten before. */
   remove(entry: EndpointAssociation): void {
+    this.#vacate(entry);
+    this.#forget(entry);
+  }
+
+  #vacate(entry: EndpointAssociation): void {
     const slot = this.#byAddress.get(entry.address);
     if (slot?.current === entry) slot.current = undefined;
     else if (slot?.pending === entry) slot.pending = undefined;
-    this.#forget(entry);
     if (slot !== undefined && slot.current === undefined && slot.pending === undefined) {
       this.#byAddress.delete(entry.address);
     }
@@ -374,7 +398,8 @@ function deliver(
   const first = pending ?? current;
   first?.association.handleDatagram(bytes, now);
   const isOpened = pending?.association.hasOpenedRecord ?? true;
-  if (current === undefined || isOpened || !isLaterEpoch(bytes)) return first;
+  const isForBoth = isUnifiedHeader(bytes[0] ?? 0) || isLaterEpoch(bytes);
+  if (current === undefined || isOpened || !isForBoth) return first;
   current.association.handleDatagram(bytes, now);
   return current;
 }

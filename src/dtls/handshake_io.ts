@@ -85,6 +85,7 @@ export function handshakeIo(
       const ids = new ReceiveConnectionIds(receive, source, limits.connectionIdsMax);
       records.beginConnectionIds(ids, send);
     },
+    limitContent: (send, receive) => records.limitContent(send, receive),
     eraseAfterHandshake: (...added) => secrets.addOfHandshake(added),
     eraseAtEnd: (...added) => secrets.add(added),
     logSecret: (label, clientRandom, secret) => options.keyLog?.(label, clientRandom, secret),

@@ -2,6 +2,7 @@
 
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { CipherSuite, NamedGroup, type SignatureScheme } from "./code_points.ts";
+import type { PathPolicy } from "./association_path.ts";
 import type { ConnectionIdSource } from "./connection_ids.ts";
 import type { CryptoProvider, SignatureName, SigningKey } from "./crypto/provider.ts";
 import type { KeyLogLabel } from "./key_log.ts";
@@ -92,6 +93,13 @@ export interface DtlsOptions {
    * at another address. Default: none.
    */
   readonly spareConnectionIds?: number;
+  /**
+   * When a new address of the peer counts; it has to be found by a connection ID. Default: `enhanced`, and without a peer
+   * that knows RFC 9853 never.
+   */
+  readonly pathPolicy?: PathPolicy;
+  /** Bytes of the records that this side wants to be sent (RFC 8449). Default: all that the version allows. */
+  readonly recordSizeLimit?: number;
   /** Where the secrets of each handshake go. Whoever has them can read everything. */
   readonly keyLog?: KeyLog;
 }

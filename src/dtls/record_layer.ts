@@ -5,7 +5,7 @@ import type { Milliseconds } from "../base/core.ts";
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import type { RecordNumber } from "./ack.ts";
 import { ReceiveConnectionIds, SendConnectionIds } from "./connection_ids.ts";
-import { DtlsError } from "./errors.ts";
+import { DtlsError, DtlsFault } from "./errors.ts";
 import type { RecordSink } from "./flight.ts";
 import type { KeyUse } from "./key_update.ts";
 import type { DtlsLimits } from "./limits.ts";
@@ -42,6 +42,10 @@ export type DtlsDropReason =
 export interface OpenedRecord extends RecordNumber {
   readonly type: number;
   readonly content: Uint8Array;
+  /** Bytes of the whole record. */
+  readonly lengthBytes: number;
+  /** Newer, by epoch and number, than all that were opened before. Never in epoch 0. */
+  readonly isNewest: boolean;
 }
 
 /** The epochs of one association. */
@@ -53,6 +57,10 @@ export class RecordLayer {
   #isAnyOpened = false;
   #hasUnreadable = false;
   #receiveIds: ReceiveConnectionIds;
+  #sendBytesMax = RECORD_CONTENT_BYTES_MAX;
+  #receiveBytesMax = RECORD_CONTENT_BYTES_MAX;
+  /** The newest record that was opened. */
+  readonly #newest = { epoch: 0, recordNumber: 0 };
   readonly #sendIds: SendConnectionIds;
 
   constructor(limits: DtlsLimits, drops: Counters<DtlsDropReason>, nextPlaintextNumber = 0) {
@@ -168,11 +176,12 @@ export class RecordLayer {
   ): void {
     let at = 0;
     do {
-      const record = readRecord(datagram, at, this.#receiveIds.lengthBytes);
+      const start = at;
+      const record = readRecord(datagram, start, this.#receiveIds.lengthBytes);
       if (record === undefined) return this.#drops.add("malformed-record");
       at = record.end;
       if (record.kind === "plaintext" && record.epoch === 0) {
-        onRecord(record);
+        onRecord({ ...record, lengthBytes: at - start, isNewest: false });
         continue;
       }
       // RFC 9147 section 4: "If the second or later record has a connection ID which does not correspond to the
@@ -181,14 +190,18 @@ export class RecordLayer {
       if (!this.#receiveIds.accepts(id)) {
         return this.#drops.add("connection-id");
       }
-      const opened = this.#open(record, now);
+      const opened = this.#open(record, at - start, now);
       if (opened === undefined) continue;
       if (id !== undefined) this.#receiveIds.onUsed(id);
       onRecord(opened);
     } while (at < datagram.length);
   }
 
-  #open(record: RawRecord, now: Milliseconds): OpenedRecord | undefined {
+  #open(
+    record: RawRecord,
+    lengthBytes: number,
+    now: Milliseconds,
+  ): OpenedRecord | undefined {
     const opener = this.#openers.find(record);
     if (opener === undefined) {
       this.#drops.add("unknown-epoch");
@@ -204,24 +217,64 @@ export class RecordLayer {
     this.#openers.onOpened(opener, now);
     this.#isAnyOpened = true;
     const { recordNumber, type, content } = result;
-    return { epoch: opener.epoch, recordNumber, type, content };
+    // RFC 8449 section 4: "a DTLS endpoint that receives a record larger than its advertised limit MAY either generate a
+    // fatal "record_overflow" alert or discard the record."
+    if (content.length > this.#receiveBytesMax) {
+      throw new DtlsFault("record-overflow", "a record's content is longer than was announced");
+    }
+    const { epoch } = opener;
+    return {
+      epoch,
+      recordNumber,
+      type,
+      content,
+      lengthBytes,
+      isNewest: this.#isNewest(epoch, recordNumber),
+    };
+  }
+
+  #isNewest(epoch: number, recordNumber: number): boolean {
+    const newest = this.#newest;
+    if (epoch < newest.epoch) return false;
+    if (epoch === newest.epoch && recordNumber <= newest.recordNumber) return false;
+    newest.epoch = epoch;
+    newest.recordNumber = recordNumber;
+    return true;
+  }
+
+  /** Both sides have told how large the records to them may be: bytes of content. */
+  limitContent(sendBytesMax: number, receiveBytesMax: number): void {
+    this.#sendBytesMax = sendBytesMax;
+    this.#receiveBytesMax = receiveBytesMax;
+  }
+
+  /** Bytes of content that a protected record to the peer may have. */
+  get contentBytesMax(): number {
+    return this.#sendBytesMax;
   }
 
   /**
-   * Seals one record of the newest epoch into a datagram of its own. Throws {@linkcode DtlsError} before there
-   * are keys, and where the content is larger than a record may be.
+   * Seals one record of the newest epoch into a datagram of its own, with a connection ID that need not be the one in
+   * use. Throws {@linkcode DtlsError} before there are keys, and where the content is larger than a record may be.
    */
-  sealAlone(type: number, content: Uint8Array): Uint8Array {
+  sealAlone(
+    type: number,
+    content: Uint8Array,
+    connectionId: Uint8Array = this.#sendIds.current,
+  ): Uint8Array {
     const sealer = this.#sealers.at(-1);
     if (sealer === undefined) throw new DtlsError("not-connected", "there are no keys yet");
-    if (content.length > RECORD_CONTENT_BYTES_MAX) {
+    if (content.length > this.#sendBytesMax) {
       throw new DtlsError(
         "record-too-large",
-        `a record carries at most ${RECORD_CONTENT_BYTES_MAX} bytes`,
+        `a record carries at most ${this.#sendBytesMax} bytes`,
       );
     }
+    const usual = sealer.connectionId;
+    if (connectionId !== usual) sealer.connectionId = connectionId;
     const datagram = new Uint8Array(content.length + sealer.overheadBytes);
     sealer.seal(datagram, 0, type, content);
+    if (connectionId !== usual) sealer.connectionId = usual;
     return datagram;
   }
 
@@ -234,6 +287,7 @@ export class RecordLayer {
   startDatagram(datagramBytesMax: number): DatagramWriter {
     return new DatagramWriter(
       datagramBytesMax,
+      this.#sendBytesMax,
       (epoch) => this.#sealers.find((sealer) => sealer.epoch === epoch),
       () => this.#nextPlaintextNumber++,
     );
@@ -243,23 +297,27 @@ export class RecordLayer {
 /** One datagram to be filled with records of any epochs that there are keys for. */
 export class DatagramWriter implements RecordSink {
   readonly #bytes: Uint8Array;
+  readonly #contentBytesMax: number;
   readonly #sealerOf: (epoch: number) => RecordSealer | undefined;
   readonly #takePlaintextNumber: () => number;
   #length = 0;
 
   constructor(
     bytesMax: number,
+    contentBytesMax: number,
     sealerOf: (epoch: number) => RecordSealer | undefined,
     takePlaintextNumber: () => number,
   ) {
     this.#bytes = new Uint8Array(bytesMax);
+    this.#contentBytesMax = contentBytesMax;
     this.#sealerOf = sealerOf;
     this.#takePlaintextNumber = takePlaintextNumber;
   }
 
   roomFor(epoch: number): number {
-    const overhead = epoch === 0 ? PLAINTEXT_HEADER_BYTES : this.#sealer(epoch).overheadBytes;
-    return this.#bytes.length - this.#length - overhead;
+    const left = this.#bytes.length - this.#length;
+    if (epoch === 0) return left - PLAINTEXT_HEADER_BYTES;
+    return Math.min(left - this.#sealer(epoch).overheadBytes, this.#contentBytesMax);
   }
 
   write(epoch: number, type: number, content: Uint8Array): RecordNumber {

@@ -11,7 +11,7 @@ import { ExtensionType, HandshakeType } from "./code_points.ts";
 import { certificateTypesOf, type ChosenServerCredential } from "./credential_choice_12.ts";
 import type { KeyExchange } from "./crypto/provider.ts";
 import { DtlsFault } from "./errors.ts";
-import { encodeConnectionId, encodeProtocolNames } from "./extensions.ts";
+import { encodeProtocolNames, type Extensions } from "./extensions.ts";
 import {
   deriveMasterSecret,
   exporter12,
@@ -39,6 +39,7 @@ import { type HelloNegotiation12, negotiateHello12 } from "./hello_negotiation_1
 import { startKeyExchange } from "./key_share.ts";
 import { DEFAULT_VERSIONS, type DtlsServerOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
+import { answerConnectionIds, answerRecordSizes } from "./server_answers.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 
 type Received<Value> = Generator<readonly HandshakeType[], Value, HandshakeMessage>;
@@ -68,7 +69,7 @@ export function* serverHandshake12(
   const { signatureSchemes = SIGNATURE_SCHEMES_12 } = options;
   const isClientAsked = (options.clientCertificate ?? "none") !== "none";
   io.beginFlight();
-  const extensions = answerExtensions(io, options, negotiation);
+  const extensions = answerExtensions(io, options, negotiation, accepted.hello.extensions);
   io.send(
     HandshakeType.SERVER_HELLO,
     encodeServerHello(serverRandom, EMPTY_BYTES, suite.suite, extensions),
@@ -103,6 +104,7 @@ export function* serverHandshake12(
   sendFinished12(io, "server", master);
   return {
     version: "1.2",
+    hasRoutabilityCheck: extensions.has(ExtensionType.RRC),
     suite,
     group,
     alpn: negotiation.alpn,
@@ -128,6 +130,7 @@ function answerExtensions(
   io: HandshakeIo,
   options: DtlsServerOptions,
   { alpn, connectionId, isRenegotiationInfoDue, hasPointFormats }: HelloNegotiation12,
+  offered: Extensions,
 ): Map<number, Uint8Array> {
   const extensions = new Map<number, Uint8Array>();
   if (isRenegotiationInfoDue) extensions.set(ExtensionType.RENEGOTIATION_INFO, RENEGOTIATION_INFO);
@@ -139,10 +142,8 @@ function answerExtensions(
       encodeProtocolNames([alpn]),
     );
   }
-  if (connectionId !== undefined && options.connectionId !== undefined) {
-    extensions.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId));
-    io.setConnectionIds(options.connectionId, connectionId);
-  }
+  answerConnectionIds(io, connectionId, { options, offered, answers: extensions });
+  answerRecordSizes(io, "1.2", { options, offered, answers: extensions });
   return extensions;
 }
 

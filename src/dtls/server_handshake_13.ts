@@ -17,9 +17,9 @@ import { DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
   encodeCodePoints,
-  encodeConnectionId,
   encodeKeyShare,
   encodeProtocolNames,
+  type Extensions,
 } from "./extensions.ts";
 import { exporter, type Handshake, type HandshakeIo, scheduleParameters } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
@@ -43,6 +43,7 @@ import {
   selectPsk,
   usesPskWithExchange,
 } from "./psk_selection.ts";
+import { answerConnectionIds, answerRecordSizes } from "./server_answers.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 import { sendTickets } from "./session_tickets.ts";
 import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
@@ -88,11 +89,16 @@ export function* serverHandshake13(
   if (sharedSecret === undefined) {
     throw new DtlsFault("illegal-parameter", "the client's key share is not a valid public value");
   }
-  io.beginFlight();
-  io.send(
-    HandshakeType.SERVER_HELLO,
-    serverHello(io, options, negotiation, exchange.publicKey, psk),
+  const answer = serverHello(
+    io,
+    options,
+    negotiation,
+    hello.extensions,
+    exchange.publicKey,
+    psk,
   );
+  io.beginFlight();
+  io.send(HandshakeType.SERVER_HELLO, answer.body);
 
   const parameters = scheduleParameters(io.provider, suite);
   const handshakeSecret = new EarlySecret(parameters, psk?.key).handshakeSecret(sharedSecret);
@@ -107,7 +113,7 @@ export function* serverHandshake13(
   io.expectEpoch(2);
   io.installSealer(trafficSealer(io, 2, suite, serverSecret));
 
-  sendEncryptedExtensions(io, negotiation);
+  sendEncryptedExtensions(io, options, negotiation, hello.extensions);
   // RFC 8446 section 4.3.2: "Servers which are authenticating with a PSK MUST NOT send the CertificateRequest message
   // in the main handshake".
   const isClientAsked = chosen !== undefined && (options.clientCertificate ?? "none") !== "none";
@@ -156,6 +162,7 @@ export function* serverHandshake13(
   return {
     version: "1.3",
     suite,
+    hasRoutabilityCheck: answer.hasRoutabilityCheck,
     group: share.group,
     alpn,
     serverName,
@@ -171,25 +178,33 @@ function serverHello(
   io: HandshakeIo,
   options: DtlsServerOptions,
   { suite, group, connectionId }: HelloNegotiation,
+  offered: Extensions,
   publicKey: Uint8Array,
   psk: SelectedPsk | undefined,
-): Uint8Array {
+): { readonly body: Uint8Array; readonly hasRoutabilityCheck: boolean } {
   const extensions = new Map<number, Uint8Array>();
   extensions.set(ExtensionType.SUPPORTED_VERSIONS, SELECTED_VERSION);
   extensions.set(ExtensionType.KEY_SHARE, encodeKeyShare({ group, publicKey }));
-  if (connectionId !== undefined && options.connectionId !== undefined) {
-    extensions.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId));
-    io.setConnectionIds(options.connectionId, connectionId);
-  }
+  const hasRoutabilityCheck = answerConnectionIds(io, connectionId, {
+    options,
+    offered,
+    answers: extensions,
+  });
   if (psk !== undefined) {
     extensions.set(ExtensionType.PRE_SHARED_KEY, encodeSelectedIdentity(psk.index));
   }
   // RFC 9147 section 5: "DTLS servers MUST NOT echo the "legacy_session_id" value from the client".
   const random = io.entropy(RANDOM_BYTES);
-  return encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
+  const body = encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
+  return { body, hasRoutabilityCheck };
 }
 
-function sendEncryptedExtensions(io: HandshakeIo, { alpn }: HelloNegotiation): void {
+function sendEncryptedExtensions(
+  io: HandshakeIo,
+  options: DtlsServerOptions,
+  { alpn }: HelloNegotiation,
+  offered: Extensions,
+): void {
   const encrypted = new Map<number, Uint8Array>();
   if (alpn !== undefined) {
     encrypted.set(
@@ -197,6 +212,7 @@ function sendEncryptedExtensions(io: HandshakeIo, { alpn }: HelloNegotiation): v
       encodeProtocolNames([alpn]),
     );
   }
+  answerRecordSizes(io, "1.3", { options, offered, answers: encrypted });
   io.send(HandshakeType.ENCRYPTED_EXTENSIONS, encodeEncryptedExtensions(encrypted));
 }
 
