@@ -2,6 +2,7 @@
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
+import { DtlsFault } from "./errors.ts";
 
 /** A record's epoch and its number in that epoch. */
 export interface RecordNumber {
@@ -26,6 +27,30 @@ export function decodeAck(content: Uint8Array): RecordNumber[] {
     records.push({ epoch, recordNumber: Number(list.u64()) });
   }
   return records;
+}
+
+/**
+ * The record numbers of an ACK that came in `epoch`, none of an epoch past `epochMax`. Nobody vouches for one of epoch
+ * 0: there it is the reason to drop it, any other bad one throws {@linkcode DtlsFault}.
+ */
+export function readAck(
+  content: Uint8Array,
+  epoch: number,
+  epochMax: number,
+): readonly RecordNumber[] | "malformed-fragment" | "unexpected-plaintext" {
+  try {
+    const records = decodeAck(content);
+    if (records.every((record) => record.epoch <= epochMax)) return records;
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    if (epoch > 0) throw new DtlsFault("decode-error", error.message, { cause: error });
+    return "malformed-fragment";
+  }
+  // RFC 9147 section 7.2, as revised: "If any element of record_numbers in the ACK references an epoch that is higher
+  // than the epoch in which the ACK was received, the implementation MUST terminate the connection with an
+  // "illegal_parameter" alert." In epoch 0 it would be anybody's to terminate.
+  if (epoch === 0) return "unexpected-plaintext";
+  throw new DtlsFault("illegal-parameter", "an ACK for records of a later epoch than its own");
 }
 
 /** Encodes an ACK; RFC 9147 section 7 wants the records "in numerically increasing order". */

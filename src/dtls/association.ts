@@ -4,12 +4,16 @@ import type { AddressedDatagram, Core, Milliseconds } from "../base/core.ts";
 import { NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
-import type { AssociationState, DtlsEvent } from "./association_events.ts";
+import { readAlert } from "./alerts.ts";
+import type { AssociationState, DtlsEvent } from "./association_event.ts";
+import { AssociationCalls } from "./association_calls.ts";
 import { AssociationPath } from "./association_path.ts";
 import { type AssociationStart, clientStart, serverStart } from "./association_start.ts";
 import { ClosingAlert, sealAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType } from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
+import { AmplificationLimit } from "./amplification_limit.ts";
+import { EarlyDataChannel } from "./early_data_channel.ts";
 import type { HandshakeIo, HandshakeResult } from "./handshake.ts";
 import { handshakeIo, Secrets } from "./handshake_io.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
@@ -21,13 +25,12 @@ import { PostHandshake } from "./post_handshake.ts";
 import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
 import type { RoutabilityCount } from "./return_routability.ts";
 import type { AcceptedHello } from "./server_hello.ts";
-import { SettledHandshake } from "./settled_handshake.ts";
 
 /**
  * A DTLS association (RFC 9147, RFC 6347), of a client or of a server. The caller feeds datagrams and time and drains
  * datagrams and events; nothing that arrives makes a method throw.
  */
-export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent> {
+export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent> {
   /** What was dropped, by reason. */
   readonly drops: Counters<DtlsDropReason> = new Counters();
   readonly #options: DtlsOptions;
@@ -40,19 +43,28 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
   readonly #path: AssociationPath;
   readonly #io: HandshakeIo;
   readonly #turns: HandshakeTurns;
+  protected override readonly earlyData: EarlyDataChannel = new EarlyDataChannel(
+    (event) => this.#events.push(event),
+  );
+  /** Until the peer has shown that it receives. */
+  #amplification: AmplificationLimit | undefined;
   #version: DtlsVersion | undefined;
+  protected override result: HandshakeResult | undefined;
   /** Once connected. */
   #post: PostHandshake | undefined;
   #state: AssociationState = "handshaking";
   #handshakeDeadline: Milliseconds;
   #now: Milliseconds;
+  /** What the path is said to carry. */
+  #datagramBytesMax: number;
   /** In the state `closing`. */
   #closing: ClosingAlert | undefined;
 
   private constructor(options: DtlsOptions, start: AssociationStart, now: Milliseconds) {
     super();
     this.#options = options;
-    this.#limits = { ...DTLS_LIMITS, ...options.limits };
+    this.#limits = options.limits ? { ...DTLS_LIMITS, ...options.limits } : DTLS_LIMITS;
+    this.#datagramBytesMax = this.#limits.datagramBytesMax;
     this.#isClient = start.isClient;
     this.#now = now;
     this.#handshakeDeadline = now + this.#limits.handshakeMsMax;
@@ -62,10 +74,24 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
       this.drops,
       start.nextSendSeq,
       start.received,
+      options.retransmission,
     );
     const { pathPolicy = "enhanced", entropy } = options;
     this.#path = new AssociationPath(this.#records, start.path, pathPolicy, entropy);
-    this.#io = this.#makeIo();
+    if (start.unvalidatedBytes !== undefined) {
+      this.#amplification = new AmplificationLimit(start.unvalidatedBytes);
+    }
+    this.#io = handshakeIo({
+      options,
+      limits: this.#limits,
+      records: this.#records,
+      reliability: this.#reliability,
+      secrets: this.#secrets,
+      earlyData: this.earlyData,
+      now: () => this.#now,
+      onVersion: (version) => this.#version = version,
+      onExpectedEpoch: (epoch) => this.#turns.expectedEpoch = epoch,
+    });
     this.#turns = new HandshakeTurns(this.#reliability, (result) => this.#onResult(result));
     this.#guard(() => this.#turns.begin(start.handshake(this.#io)));
   }
@@ -128,13 +154,13 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
   }
 
   /** Bytes of application data that fit a datagram of `datagramBytes` bytes. */
-  applicationBytesMax(datagramBytes: number = this.#limits.datagramBytesMax): number {
+  applicationBytesMax(datagramBytes: number = this.#datagramBytesMax): number {
     return Math.min(datagramBytes - this.#records.overheadBytes, this.#records.contentBytesMax);
   }
 
   /**
-   * Whether application data has to wait: the sending key is worn out, and the peer has not yet acknowledged the change to
-   * the next one, which began long before.
+   * Whether application data has to wait: the sending key is worn out, and the peer has not yet acknowledged the
+   * change to the next one, which began long before.
    */
   get isWaitingForKeys(): boolean {
     return this.#post?.isUpdatingKeys === true && !mayCarryData(this.#records.sealedUse);
@@ -145,7 +171,7 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
    * is not connected, the data does not fit a record, or the key is worn out (`key-exhausted`).
    */
   sealApplicationData(bytes: Uint8Array): Uint8Array {
-    const post = this.#connected;
+    const post = this.connected;
     if (!mayCarryData(this.#records.sealedUse)) {
       throw new DtlsError("key-exhausted", "the sending key has reached its limit");
     }
@@ -155,60 +181,40 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
   }
 
   /**
-   * Asks the peer for spare connection IDs, so that it has up to `count` (RFC 9147 section 9). Returns false where it has,
-   * or was asked before. Throws {@linkcode DtlsError} when the association is not connected, or without connection IDs.
-   */
-  requestConnectionIds(count: number): boolean {
-    return this.#connected.requestConnectionIds(count);
-  }
-
-  /**
-   * Gives the peer up to `count` more connection IDs for records to this side, and returns how many it were. `isImmediate`
-   * has it use one of them from now on. Throws as {@linkcode DtlsAssociation.requestConnectionIds} does.
-   */
-  provideConnectionIds(
-    count: number,
-    { isImmediate = false }: { readonly isImmediate?: boolean } = {},
-  ): number {
-    return this.#connected.provideConnectionIds(count, isImmediate);
-  }
-
-  /**
-   * Goes on at another path of this side: another socket, say. It uses a fresh connection ID, where the peer gave a spare
-   * one, and lets the peer know. Without connection IDs the peer cannot find the association there. Throws
+   * Goes on at another path of this side: another socket, say. It uses a fresh connection ID, where the peer gave a
+   * spare one, and lets the peer know. Without connection IDs the peer cannot find the association there. Throws
    * {@linkcode DtlsError} when it is not connected.
    */
   changePath(path: string, now: Milliseconds): void {
-    this.#connected.useNextConnectionId();
+    this.connected.useNextConnectionId();
     this.#path.change(path, this.#reliability.roundTripMs, now);
   }
 
-  get #connected(): PostHandshake {
+  protected override get connected(): PostHandshake {
     // In every later state the secrets are zeros.
     if (this.#state === "connected" && this.#post !== undefined) return this.#post;
     throw new DtlsError("not-connected", `the association is ${this.#state}`);
   }
 
-  /**
-   * Changes the keys that this side sends with (RFC 9147 section 8); `requestPeer` asks the peer to change its own as
-   * well. The new keys are in use once the peer has acknowledged that: the message is there to be polled. Returns false
-   * where a change is under way. Throws {@linkcode DtlsError} when the association is not connected, speaks DTLS 1.2, or
-   * has changed its keys as often as it may.
-   */
-  updateKeys({ requestPeer = false }: { readonly requestPeer?: boolean } = {}): boolean {
-    return this.#connected.updateKeys(requestPeer);
+  /** Changes the bytes of datagrams that this side sends, where something better is known of the path. */
+  setDatagramBytesMax(bytes: number): void {
+    this.#datagramBytesMax = bytes;
+    this.#reliability.datagramBytesMax = bytes;
   }
 
-  /**
-   * Keying material of this association alone (RFC 8446 section 7.5, RFC 5705), of `lengthBytes` bytes. Throws
-   * {@linkcode DtlsError} when the association is not connected.
-   */
-  exportKeyingMaterial(
-    label: string,
-    context: Uint8Array | undefined,
-    lengthBytes: number,
-  ): Uint8Array {
-    return this.#connected.result.exportKeyingMaterial(label, context, lengthBytes);
+  /** Changes the first retransmission timeout, and the timers that run as if it had always been so. */
+  setInitialTimeout(timeoutMs: Milliseconds): void {
+    this.#reliability.initialTimeoutMs = timeoutMs;
+  }
+
+  /** When time alone makes this side send: a retransmission or an ACK. */
+  get nextSendAt(): Milliseconds {
+    return this.#reliability.pollTimeout();
+  }
+
+  /** Whether a server takes early data. */
+  get isTakingEarlyData(): boolean {
+    return this.#records.isOpeningEarly;
   }
 
   /** Closes the association in order: close_notify is there to be polled. Harmless when it is closed. */
@@ -218,12 +224,20 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
     this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING);
   }
 
+  /** Ends the association for a reason of the caller's, which the peer is told by a fatal alert. */
+  abort(description: AlertDescription, now: Milliseconds): void {
+    this.#now = now;
+    if (this.#state === "closed" || this.#state === "closing") return;
+    this.#events.push({ kind: "failed", error: new DtlsError("aborted", "the caller gave up") });
+    this.#end(description, AlertLevel.FATAL);
+  }
+
   /** Ends the association at once, without a word: another one takes its place. Its last event is `replaced`. */
   abandon(): void {
     if (this.#state === "closed") return;
     if (this.#state !== "closing") {
       const error = new DtlsError("replaced", "the peer began a new association");
-      this.#pushEvent({ kind: "failed", error });
+      this.#events.push({ kind: "failed", error });
     }
     this.#release();
   }
@@ -236,6 +250,7 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
       this.#closing?.onDatagram(bytes.length);
       return;
     }
+    this.#amplification?.onReceived(bytes.length);
     this.#guard(() => {
       this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record, path));
       if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
@@ -265,17 +280,25 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
     const check = this.#guard(() => this.#path.pollTransmit(now));
     if (check !== undefined) return check;
     if (!this.#reliability.hasPending) return this.#closing?.poll();
-    const datagram = this.#records.startDatagram(this.#reliability.datagramBytesMax);
+    if (this.#records.isAnyOpened) this.#amplification = undefined;
+    const bytesMax = this.#amplification?.datagramBytesMax ?? Infinity;
+    if (bytesMax === 0) return undefined;
+    const datagram = this.#records.startDatagram(
+      Math.min(this.#reliability.datagramBytesMax, bytesMax),
+    );
     this.#guard(() => {
       this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
       this.#dropKeys(now);
     });
-    return datagram.isEmpty ? this.#closing?.poll() : datagram.finish();
+    const bytes = datagram.finish();
+    if (bytes === undefined) return this.#closing?.poll();
+    this.#amplification?.onSent(bytes.length);
+    return bytes;
   }
 
   /**
-   * The next datagram to send to a path other than {@linkcode DtlsAssociation.path}: it checks whether the peer is there.
-   * To be drained as often as {@linkcode DtlsAssociation.pollTransmit}, by an owner that gives paths.
+   * The next datagram to send to a path other than {@linkcode DtlsAssociation.path}: it checks whether the peer is
+   * there. To be drained as often as {@linkcode DtlsAssociation.pollTransmit}, by an owner that gives paths.
    */
   pollTransmitElsewhere(now: Milliseconds): AddressedDatagram | undefined {
     this.#now = now;
@@ -302,6 +325,7 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
   #onRecord(record: OpenedRecord, path: string): void {
     if (this.#state === "closing" || this.#state === "closed") return this.drops.add("after-close");
     if (record.epoch === 0) return this.#onPlaintext(record);
+    if (record.epoch === 1 && this.#version === "1.3") return this.#onEarlyData(record);
     if (this.#state === "connected") this.#notePath(record, path);
     switch (record.type) {
       case ContentType.HANDSHAKE:
@@ -332,7 +356,7 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
     }
     if (this.path === before) return;
     this.#post?.useNextConnectionId();
-    this.#pushEvent({ kind: "moved", path });
+    this.#offerEvent({ kind: "moved", path });
   }
 
   /**
@@ -361,12 +385,15 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
   }
 
   #onResult(result: HandshakeResult): void {
-    this.outcome = result;
+    this.result = result;
     this.#secrets.eraseOfHandshake();
+    this.#io.transcript.end();
     this.#state = "connected";
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient, this.#now);
-    this.#pushEvent({ kind: "connected" });
+    this.#events.push({ kind: "connected" });
+    const { session } = result;
+    if (session !== undefined) this.#events.push({ kind: "session", session });
     this.#post = new PostHandshake(
       {
         io: this.#io,
@@ -382,11 +409,14 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
     this.#turns.begin(this.#post.messages());
   }
 
+  #onEarlyData({ type, content }: OpenedRecord): void {
+    if (this.#events.length < this.#limits.eventsMax) this.earlyData.take(type, content);
+    else this.drops.add("event-queue-full");
+  }
+
   #onTicket(body: Uint8Array): void {
     const session = this.#post?.result.acceptTicket?.(body, this.#now);
-    if (session === undefined) return;
-    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
-    this.#pushEvent({ kind: "session", session });
+    if (session !== undefined) this.#offerEvent({ kind: "session", session });
   }
 
   #onApplicationData(record: OpenedRecord): void {
@@ -397,27 +427,25 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
     }
     // RFC 9147 section 5.8.1: what comes before the peer's Finished is to be discarded or buffered.
     if (this.#state !== "connected") return this.drops.add("early-data");
-    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
-    this.#pushEvent({ kind: "application-data", bytes: record.content });
+    this.#offerEvent({ kind: "application-data", bytes: record.content });
+  }
+
+  /** What the peer can bring about as often as it likes has no more room than this. */
+  #offerEvent(event: DtlsEvent): void {
+    if (this.#events.length >= this.#limits.eventsMax) this.drops.add("event-queue-full");
+    else this.#events.push(event);
   }
 
   #onAlert(content: Uint8Array): void {
-    // RFC 8446 section 5.4, see there for handshake records.
-    if (content.length === 0) throw new DtlsFault("unexpected-message", "an alert without content");
-    if (content.length !== 2) throw new DtlsFault("decode-error", "an alert has two bytes");
-    const [level, description] = [content[0]!, content[1]!];
-    if (description === AlertDescription.CLOSE_NOTIFY) {
-      this.#pushEvent({ kind: "closed" });
+    const alert = readAlert(content, this.#version);
+    if (alert.kind === "nothing") return;
+    if (alert.kind === "close") {
+      this.#events.push({ kind: "closed" });
       // RFC 8446 section 6.1: "Each party MUST send a "close_notify" alert before closing its write side". It is said
       // once: the peer has closed, and an answer to each answer would go back and forth.
       return this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING, 0);
     }
-    if (description === AlertDescription.USER_CANCELED) return;
-    // RFC 5246 section 7.2.2, of DTLS 1.2: "If an alert with a level of warning is sent and received, generally the
-    // connection can continue normally." A server may send one before it has said which version it speaks.
-    if (this.#version !== "1.3" && level === AlertLevel.WARNING) return;
-    // RFC 8446 section 6.2: whatever its level says, every other alert is an error alert and fatal.
-    this.#pushEvent({ kind: "failed", error: new DtlsAlertError(description) });
+    this.#events.push({ kind: "failed", error: new DtlsAlertError(alert.description) });
     this.#release();
   }
 
@@ -430,7 +458,7 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
     } catch (thrown) {
       if (this.#state === "closing" || this.#state === "closed") return undefined;
       const error = asAssociationError(thrown);
-      this.#pushEvent({ kind: "failed", error });
+      this.#events.push({ kind: "failed", error });
       this.#end(alertFor(error, this.#version), AlertLevel.FATAL);
       return undefined;
     }
@@ -442,7 +470,7 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
     level: AlertLevel,
     answersMax = this.#limits.closingAnswersMax,
   ): void {
-    const alert = sealAlert(this.#records, this.#limits.datagramBytesMax, level, description);
+    const alert = sealAlert(this.#records, this.#datagramBytesMax, level, description);
     this.#state = "closing";
     this.#closing = new ClosingAlert(alert, answersMax, this.#now + this.#limits.closingMs);
     this.#forgetSecrets();
@@ -454,6 +482,7 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
     this.#turns.stop();
     this.#path.stop();
     this.#post = undefined;
+    this.earlyData.destroy();
     this.#secrets.erase();
   }
 
@@ -463,27 +492,8 @@ export class DtlsAssociation extends SettledHandshake implements Core<DtlsEvent>
     this.#closing = undefined;
   }
 
-  #pushEvent(event: DtlsEvent): void {
-    this.#events.push(event);
-  }
-
-  // Keys
-
   #dropKeys(now: Milliseconds): void {
     this.#records.dropSealersBefore((epoch) => this.#reliability.needsEpoch(epoch));
     this.#records.dropOldEpochs(now);
-  }
-
-  #makeIo(): HandshakeIo {
-    return handshakeIo({
-      options: this.#options,
-      limits: this.#limits,
-      records: this.#records,
-      reliability: this.#reliability,
-      secrets: this.#secrets,
-      now: () => this.#now,
-      onVersion: (version) => this.#version = version,
-      onExpectedEpoch: (epoch) => this.#turns.expectedEpoch = epoch,
-    });
   }
 }

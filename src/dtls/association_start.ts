@@ -1,4 +1,4 @@
-// What an association begins with, for each of the two ends.
+// What an association begins with: a client's first flight, or the ClientHello that a server has or waits for.
 
 import { clientHandshake } from "./client_handshake.ts";
 import { HandshakeType } from "./code_points.ts";
@@ -8,7 +8,7 @@ import type { DtlsClientOptions, DtlsServerOptions } from "./options.ts";
 import { serverHandshake } from "./server_handshake.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 
-/** What an association is made of, besides what both ends have options for. */
+/** What an association is made of, besides its options. */
 export interface AssociationStart {
   readonly handshake: (io: HandshakeIo) => Handshake;
   readonly isClient: boolean;
@@ -16,33 +16,41 @@ export interface AssociationStart {
   readonly received?: HandshakeMessage;
   readonly nextSendSeq: number;
   readonly nextPlaintextNumber: number;
+  /** What came from an address that has not shown that it receives, where it has not. */
+  readonly unvalidatedBytes?: number | undefined;
   /** Where the peer is; empty where there is but one place. */
   readonly path: string;
 }
 
 /** How a client begins. */
 export function clientStart(options: DtlsClientOptions): AssociationStart {
-  const handshake = (io: HandshakeIo) => clientHandshake(io, options);
-  return { handshake, isClient: true, nextSendSeq: 0, nextPlaintextNumber: 0, path: "" };
+  return {
+    handshake: (io) => clientHandshake(io, options),
+    isClient: true,
+    nextSendSeq: 0,
+    nextPlaintextNumber: 0,
+    path: "",
+  };
 }
 
-/** How a server begins, with a ClientHello or waiting for one. */
+/** How a server begins, with a ClientHello that was accepted or without one. */
 export function serverStart(
   options: DtlsServerOptions,
   accepted: AcceptedHello | undefined,
 ): AssociationStart {
-  const handshake = (io: HandshakeIo) => serverHandshake(io, options, accepted);
-  if (accepted === undefined) {
-    return { handshake, isClient: false, nextSendSeq: 0, nextPlaintextNumber: 0, path: "" };
-  }
-  const { messageSeq, body, recordNumber, address = "" } = accepted;
-  return {
-    handshake,
+  const start = {
+    handshake: (io: HandshakeIo) => serverHandshake(io, options, accepted),
     isClient: false,
+  };
+  if (accepted === undefined) return { ...start, nextSendSeq: 0, nextPlaintextNumber: 0, path: "" };
+  const { messageSeq, body } = accepted;
+  return {
+    ...start,
     received: { type: HandshakeType.CLIENT_HELLO, messageSeq, body },
     // What was sent without state had the numbers before the client's.
     nextSendSeq: messageSeq,
-    nextPlaintextNumber: recordNumber,
-    path: address,
+    nextPlaintextNumber: accepted.recordNumber,
+    unvalidatedBytes: accepted.unvalidatedBytes,
+    path: accepted.address ?? "",
   };
 }

@@ -5,6 +5,8 @@ import { clientHandshake12 } from "./client_handshake_12.ts";
 import { clientHandshake13 } from "./client_handshake_13.ts";
 import { ClientOffer } from "./client_hello.ts";
 import { HandshakeType } from "./code_points.ts";
+import { offerEarlyData } from "./early_handshake.ts";
+import { DtlsFault } from "./errors.ts";
 import type { Handshake, HandshakeIo } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { decodeHelloVerifyRequest } from "./handshake_messages_12.ts";
@@ -19,16 +21,25 @@ const VERIFY_REQUESTS_MAX = 3;
 export function* clientHandshake(io: HandshakeIo, options: DtlsClientOptions): Handshake {
   const offer = new ClientOffer(io, options);
   io.beginFlight();
-  io.send(HandshakeType.CLIENT_HELLO, offer.encode());
+  const first = offer.encode();
+  io.send(HandshakeType.CLIENT_HELLO, first);
+  if (offer.earlySession !== undefined) {
+    offerEarlyData(io, offer.earlySession, offer.random, first);
+  }
 
   const message = yield* receiveServerHello(io, offer);
   const hello = decodeServerHello(message.body);
   const version = selectedVersion(hello, offer);
   io.setVersion(version);
-  const first = { message, hello };
+  // RFC 8446 appendix D.3: "A client that attempts to send 0-RTT data MUST fail a connection if it receives a
+  // ServerHello with TLS 1.2 or older."
+  if (version !== "1.3" && offer.earlySession !== undefined) {
+    throw new DtlsFault("unsupported-version", "the server answers early data in an older version");
+  }
+  const answer = { message, hello };
   return yield* version === "1.3"
-    ? clientHandshake13(io, options, offer, first)
-    : clientHandshake12(io, options, offer, first);
+    ? clientHandshake13(io, options, offer, answer)
+    : clientHandshake12(io, options, offer, answer);
 }
 
 /** Waits for a ServerHello, and gives back the cookies of servers that ask for them with HelloVerifyRequest. */

@@ -2,8 +2,12 @@
 // 4.2.4, RFC 8422 section 2):
 //   4.                         <- ServerHello, Certificate, ServerKeyExchange, [CertificateRequest], ServerHelloDone
 //   5. [Certificate], ClientKeyExchange, [CertificateVerify], ChangeCipherSpec, Finished ->
-//   6.                         <- ChangeCipherSpec, Finished
+//   6.                         <- [NewSessionTicket], ChangeCipherSpec, Finished
+// Of a session that is resumed (RFC 5246 section 7.3):
+//   4.                         <- ServerHello, [NewSessionTicket], ChangeCipherSpec, Finished
+//   5. ChangeCipherSpec, Finished ->
 
+import { EMPTY_BYTES, equalBytes } from "../base/bytes.ts";
 import {
   acceptProtocol,
   acceptSuite,
@@ -22,6 +26,7 @@ import {
   deriveMasterSecret,
   exporter12,
   installMasterSecret,
+  type MasterSecret12,
   receiveFinished12,
   sendFinished12,
   verifyProof12,
@@ -46,6 +51,8 @@ import { startKeyExchange } from "./key_share.ts";
 import type { DtlsClientOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
 import { negotiateRecordSizes } from "./record_size_limit.ts";
+import { resumableState12, sessionOf12 } from "./resumption_12.ts";
+import type { DtlsSession } from "./session.ts";
 
 type Received<Value> = Generator<readonly HandshakeType[], Value, HandshakeMessage>;
 
@@ -55,6 +62,7 @@ const SERVER_HELLO_EXTENSIONS: readonly number[] = [
   ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
   ExtensionType.EXTENDED_MASTER_SECRET,
   ExtensionType.RECORD_SIZE_LIMIT,
+  ExtensionType.SESSION_TICKET,
   ExtensionType.CONNECTION_ID,
   ExtensionType.RRC,
   ExtensionType.RENEGOTIATION_INFO,
@@ -68,11 +76,22 @@ export function* clientHandshake12(
   { message, hello }: { readonly message: HandshakeMessage; readonly hello: ServerHello },
 ): Handshake {
   const suite = acceptServerHello(offer, hello);
+  offer.psks.destroy();
   io.transcript.start(suite.hash, "1.2");
   io.transcript.add(message);
   const hasRoutabilityCheck = negotiateConnectionIds(io, options, hello.extensions);
   negotiateRecordSizes(io, { version: "1.2", options, extensions: hello.extensions });
   const alpn = acceptProtocol(options, hello.extensions);
+  const isTicketDue = hello.extensions.has(ExtensionType.SESSION_TICKET);
+  const { session12, legacySessionId } = offer;
+  const isResumed = session12 !== undefined &&
+    equalBytes(hello.legacySessionIdEcho, legacySessionId);
+  if (isResumed) {
+    return yield* resume(io, session12, { suite, alpn, isTicketDue, hasRoutabilityCheck }, {
+      clientRandom: offer.random,
+      serverRandom: hello.random,
+    });
+  }
 
   const { peerChain, publicKey } = yield* receiveServerCertificate(io, options, offer, suite);
   const share = yield* receiveKeyExchange(io, offer, publicKey, hello.random);
@@ -83,6 +102,9 @@ export function* clientHandshake12(
     ? undefined
     : chooseClientCredential(options.credentials ?? [], request);
   if (request !== undefined) {
+    if (credential === undefined && options.isCredentialRequired === true) {
+      throw new DtlsFault("no-common-parameters", "no credential that the server can verify");
+    }
     io.send(HandshakeType.CERTIFICATE, encodeCertificate12(credential?.credential.chain ?? []));
   }
   const exchange = offer.exchanges.get(share.group) ?? startKeyExchange(io, share.group);
@@ -99,19 +121,81 @@ export function* clientHandshake12(
   io.transcript.forgetMessages();
   sendFinished12(io, "client", master);
 
+  const ticket = isTicketDue ? yield* receiveTicket(io) : undefined;
   yield* receiveFinished12(io, "server", master);
+  const { serverName } = options;
+  const facts = { serverName, alpn, peerChain, authenticatedAt: io.now() };
+  const state = () => resumableState12(master, facts);
   return {
     version: "1.2",
     hasRoutabilityCheck,
     suite,
     group: share.group,
     alpn,
-    serverName: options.serverName,
+    serverName,
     peerChain,
+    credential: credential?.credential,
+    isRetried: false,
     isResumed: false,
     pskIdentity: undefined,
+    session: sessionOf12(state, ticket, hello.legacySessionIdEcho, io.now()),
     exportKeyingMaterial: exporter12(io, master),
   };
+}
+
+/** The rest of a handshake whose server takes the session: it finishes first, and the client's flight is the last. */
+function* resume(
+  io: HandshakeIo,
+  session: DtlsSession,
+  { suite, alpn, isTicketDue, hasRoutabilityCheck }: {
+    readonly suite: SuiteParameters;
+    readonly alpn: string | undefined;
+    readonly isTicketDue: boolean;
+    readonly hasRoutabilityCheck: boolean;
+  },
+  randoms: Pick<MasterSecret12, "clientRandom" | "serverRandom">,
+): Handshake {
+  // RFC 5246 section 7.4.1.3: of a resumed session "this field is the value from the state of the session being
+  // resumed." The protocol is the session's as well: see `ResumableState`.
+  if (suite.suite !== session.suite || alpn !== session.alpn) {
+    throw new DtlsFault("illegal-parameter", "the session is resumed with other parameters");
+  }
+  io.transcript.forgetMessages();
+  const master = { suite, secret: session.secret.slice(), ...randoms };
+  installMasterSecret(io, "server", master);
+  const ticket = isTicketDue ? yield* receiveTicket(io) : undefined;
+  yield* receiveFinished12(io, "server", master);
+  io.beginFlight();
+  sendFinished12(io, "client", master);
+  const renewed = sessionOf12(
+    () => ({ ...session, secret: master.secret.slice() }),
+    ticket,
+    EMPTY_BYTES,
+    io.now(),
+  );
+  return {
+    version: "1.2",
+    hasRoutabilityCheck,
+    suite,
+    group: undefined,
+    alpn,
+    serverName: session.serverName,
+    peerChain: session.peerChain,
+    credential: undefined,
+    isRetried: false,
+    isResumed: true,
+    pskIdentity: undefined,
+    // Without a new ticket the session is as good as it was.
+    session: renewed ?? { ...session, secret: session.secret.slice() },
+    exportKeyingMaterial: exporter12(io, master),
+  };
+}
+
+/** RFC 5077 section 3.3: the ticket that the ServerHello announced comes before the ChangeCipherSpec, unprotected. */
+function* receiveTicket(io: HandshakeIo): Received<Uint8Array> {
+  const message = yield [HandshakeType.NEW_SESSION_TICKET];
+  io.transcript.add(message);
+  return message.body;
 }
 
 /** Checks all that a ServerHello says besides what is negotiated with it, and returns the suite. */
@@ -130,6 +214,7 @@ function acceptServerHello(offer: ClientOffer, hello: ServerHello): SuiteParamet
     decodeExtension(extensions, type, (reader) => reader.expectEnd());
   read(ExtensionType.SERVER_NAME);
   read(ExtensionType.EXTENDED_MASTER_SECRET);
+  read(ExtensionType.SESSION_TICKET);
   // RFC 7627 section 5.2: a client that wants no legacy server "MUST abort the handshake" without the extension.
   if (!extensions.has(ExtensionType.EXTENDED_MASTER_SECRET)) {
     throw new DtlsFault("no-common-parameters", "the server has no extended master secret");

@@ -44,8 +44,9 @@ import {
   sendCertificateVerify,
   sendFinished,
 } from "./handshake_proofs.ts";
+import { settleEarlyData } from "./early_handshake.ts";
 import { EarlySecret } from "./key_schedule.ts";
-import type { DtlsClientOptions } from "./options.ts";
+import type { Credential, DtlsClientOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
 import { readSelectedIdentity } from "./pre_shared_key.ts";
 import type { OfferedPsk } from "./psk_offer.ts";
@@ -109,6 +110,7 @@ export function* clientHandshake13(
   const extensions = decodeEncryptedExtensions(encrypted.body);
   const alpn = acceptEncryptedExtensions(offer, options, extensions);
   negotiateRecordSizes(io, { version: "1.3", options, extensions });
+  settleEarlyData(io, extensions, { session: offer.earlySession, psk, suite, alpn });
 
   const { peerChain, request } = psk === undefined
     ? yield* receiveServerCredential(io, options, offer)
@@ -128,7 +130,7 @@ export function* clientHandshake13(
   io.logSecret("EXPORTER_SECRET", offer.random, exporterSecret);
 
   io.beginFlight();
-  if (request !== undefined) presentCredential(io, options, request);
+  const credential = request && presentCredential(io, options, request);
   sendFinished(io, parameters, clientSecret);
   io.installOpener(trafficOpener(io, 3, suite, trafficSecrets.receive));
   io.expectEpoch(3);
@@ -156,6 +158,8 @@ export function* clientHandshake13(
     alpn,
     serverName,
     peerChain,
+    credential,
+    isRetried: retrySuite !== undefined,
     isResumed: psk?.session !== undefined,
     pskIdentity,
     acceptTicket: (body, now) => sessionOfTicket(io.provider, resumable, body, now),
@@ -234,6 +238,7 @@ function* receiveServerHello(
   io.transcript.replaceByHash(suite.hash);
   io.transcript.add(message);
   offer.retry(suite, group, cookie);
+  io.earlyData.settle(false);
   io.beginFlight();
   io.send(HandshakeType.CLIENT_HELLO, offer.encode());
 
@@ -271,6 +276,7 @@ const ENCRYPTED_EXTENSIONS: readonly number[] = [
   ExtensionType.SUPPORTED_GROUPS,
   ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
   ExtensionType.RECORD_SIZE_LIMIT,
+  ExtensionType.EARLY_DATA,
 ];
 
 function checkHello(hello: ServerHello): void {
@@ -329,7 +335,7 @@ function presentCredential(
   io: HandshakeIo,
   options: DtlsClientOptions,
   request: CertificateRequest,
-): void {
+): Credential | undefined {
   const schemes = requireExtension(
     request.extensions,
     ExtensionType.SIGNATURE_ALGORITHMS,
@@ -341,7 +347,12 @@ function presentCredential(
     readAuthorities,
   );
   const wishes = { version: "1.3", schemes, authorities: authorities ?? [] } as const;
-  const sent = chooseCredential(options.credentials ?? [], wishes);
+  const { credentials = [], isCredentialRequired = false } = options;
+  const sent = chooseCredential(credentials, wishes);
+  if (sent === undefined && isCredentialRequired) {
+    throw new DtlsFault("no-common-parameters", "no credential that the server can verify");
+  }
   io.send(HandshakeType.CERTIFICATE, encodeCertificate(sent?.credential.chain ?? []));
   if (sent !== undefined) sendCertificateVerify(io, "client", sent);
+  return sent?.credential;
 }

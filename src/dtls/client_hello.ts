@@ -30,9 +30,12 @@ import {
   type DtlsClientOptions,
   type DtlsVersion,
 } from "./options.ts";
+import { EARLY_DATA_EXTENSION, earlyDataSession } from "./early_handshake.ts";
+import type { DtlsSession } from "./session.ts";
 import { PSK_KEY_EXCHANGE_MODES } from "./pre_shared_key.ts";
 import { offerPsks, type PskOffer } from "./psk_offer.ts";
 import { encodeRecordSizeLimit, ownRecordSizeLimit } from "./record_size_limit.ts";
+import { offeredSession12, SESSION_ID_BYTES } from "./resumption_12.ts";
 import { VERSION_NUMBERS } from "./versions.ts";
 
 /** What the client has offered and may be answered with. */
@@ -45,7 +48,12 @@ export class ClientOffer {
   readonly exchanges = new Map<number, KeyExchange>();
   /** What may stand in place of the server's certificate. */
   readonly psks: PskOffer;
+  /** The session whose early data is offered. */
+  earlySession: DtlsSession | undefined;
   extensions = new Map<number, Uint8Array>();
+  /** What DTLS 1.2 is to resume, and the session ID by which the server says that it does. */
+  readonly session12: DtlsSession | undefined;
+  readonly legacySessionId: Uint8Array = EMPTY_BYTES;
   /** The cookie of a HelloVerifyRequest. */
   legacyCookie = EMPTY_BYTES;
   readonly #io: HandshakeIo;
@@ -96,6 +104,12 @@ export class ClientOffer {
       encodeRecordSizeLimit(ownRecordSizeLimit(options, this.versions)),
     );
     if (is12Offered) {
+      this.session12 = offeredSession12(options, this.cipherSuites, io.now());
+      const { ticket = EMPTY_BYTES, sessionId = EMPTY_BYTES } = this.session12 ?? {};
+      // RFC 5077 section 3.4: "the client MAY generate and include a Session ID in the TLS ClientHello", which the
+      // server gives back where it takes the ticket.
+      this.legacySessionId = ticket.length > 0 ? io.entropy(SESSION_ID_BYTES) : sessionId;
+      set.set(ExtensionType.SESSION_TICKET, ticket);
       set.set(ExtensionType.EXTENDED_MASTER_SECRET, EMPTY_BYTES);
       set.set(ExtensionType.RENEGOTIATION_INFO, RENEGOTIATION_INFO);
       set.set(ExtensionType.EC_POINT_FORMATS, EC_POINT_FORMATS);
@@ -103,6 +117,8 @@ export class ClientOffer {
     const is13Offered = this.versions.includes("1.3");
     if (is13Offered) this.#offer13(options.keyShareGroups);
     this.psks = offerPsks(options, is13Offered ? this.cipherSuites : [], io.now());
+    this.earlySession = earlyDataSession(options, this.psks.first, this.cipherSuites);
+    if (this.earlySession !== undefined) set.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
   }
 
   #offer13(keyShareGroups: readonly number[] = this.groups.slice(0, 1)): void {
@@ -138,6 +154,9 @@ export class ClientOffer {
     }
     if (cookie !== undefined) this.extensions.set(ExtensionType.COOKIE, encodeCookie(cookie));
     this.psks.keepHash(suite.hash);
+    // RFC 8446 section 4.2.10: "A client MUST NOT include the "early_data" extension in its followup ClientHello."
+    this.extensions.delete(ExtensionType.EARLY_DATA);
+    this.earlySession = undefined;
   }
 
   /** The ClientHello's body. */
@@ -148,6 +167,7 @@ export class ClientOffer {
     if (!psks.isEmpty) extensions.set(ExtensionType.PRE_SHARED_KEY, psks.encode(this.#io.now()));
     const body = encodeClientHello({
       random: this.random,
+      legacySessionId: this.legacySessionId,
       legacyCookie: this.legacyCookie,
       cipherSuites: this.cipherSuites,
       extensions,

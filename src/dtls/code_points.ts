@@ -55,6 +55,7 @@ export const ExtensionType = {
   EC_POINT_FORMATS: 11,
   SIGNATURE_ALGORITHMS: 13,
   APPLICATION_LAYER_PROTOCOL_NEGOTIATION: 16,
+  SERVER_CERTIFICATE_TYPE: 20,
   PADDING: 21,
   EXTENDED_MASTER_SECRET: 23,
   RECORD_SIZE_LIMIT: 28,
@@ -135,6 +136,9 @@ export const SignatureScheme = {
 /** A value of {@linkcode SignatureScheme}. */
 export type SignatureScheme = CodePoint<typeof SignatureScheme>;
 
+/** Certificate types (RFC 7250 section 3). */
+export const CertificateType = { X509: 0, RAW_PUBLIC_KEY: 2 } as const;
+
 /** Alert levels (RFC 8446 section 6). */
 export const AlertLevel = { WARNING: 1, FATAL: 2 } as const;
 /** A value of {@linkcode AlertLevel}. */
@@ -146,6 +150,7 @@ export const AlertDescription = {
   UNEXPECTED_MESSAGE: 10,
   BAD_RECORD_MAC: 20,
   RECORD_OVERFLOW: 22,
+  DECOMPRESSION_FAILURE: 30,
   HANDSHAKE_FAILURE: 40,
   BAD_CERTIFICATE: 42,
   UNSUPPORTED_CERTIFICATE: 43,

@@ -79,8 +79,8 @@ export class ReceiveConnectionIds {
   #requests = 0;
 
   /**
-   * Begins with the ID of the handshake, empty for none, and where others come from; at most `countMax` are valid at one
-   * time.
+   * Begins with the ID of the handshake, empty for none, and where others come from; at most `countMax` are valid at
+   * one time.
    */
   constructor(first: Uint8Array, source: ConnectionIdSource | undefined, countMax: number) {
     this.#ids = [first];
@@ -120,8 +120,9 @@ export class ReceiveConnectionIds {
   }
 
   /**
-   * Gives the peer up to `count` more IDs, fewer where that would be too many; the oldest that it has moved on from make
-   * room. `isImmediate` wants it to use one of them at once. Throws {@linkcode DtlsError} without connection IDs.
+   * Gives the peer up to `count` more IDs, fewer where that would be too many; the oldest that it has moved on from
+   * make room. `isImmediate` wants it to use one of them at once. Throws {@linkcode DtlsError} without connection
+   * IDs.
    */
   provide(count: number, isImmediate = false): NewConnectionId {
     // RFC 9147 section 9: "Implementations which either did not negotiate the "connection_id" extension or which have
@@ -152,8 +153,8 @@ export class ReceiveConnectionIds {
   }
 
   /**
-   * Takes a RequestConnectionId and returns what answers it. Throws {@linkcode DtlsFault} or `DecodeError` where it must
-   * not be, or is one of more than `requestsMax` that came to nothing.
+   * Takes a RequestConnectionId and returns what answers it. Throws {@linkcode DtlsFault} or `DecodeError` where it
+   * must not be, or is one of more than `requestsMax` that came to nothing.
    */
   onRequest(body: Uint8Array, requestsMax: number): NewConnectionId {
     // RFC 9147 section 9: "Implementations MUST NOT send RequestConnectionId when sending an empty Connection ID.
@@ -207,8 +208,8 @@ export class SendConnectionIds {
   }
 
   /**
-   * Goes on to the next ID, where there is one. RFC 9147 section 9: "Implementations SHOULD use a new CID whenever sending
-   * on a new path".
+   * Goes on to the next ID, where there is one. RFC 9147 section 9: "Implementations SHOULD use a new CID whenever
+   * sending on a new path".
    */
   useNext(): void {
     // RFC 9147 section 9: "Endpoints SHOULD use receiver-provided CIDs in the order they were provided."
@@ -223,8 +224,8 @@ export class SendConnectionIds {
     }
     const { connectionIds, isImmediate } = decodeNewConnectionId(body);
     this.#isRequestOpen = false;
-    // RFC 9147 section 9: "If usage is set to "cid_immediate", then one of the new CIDs MUST be used immediately for all
-    // future records." One of those before would not be: they are given up.
+    // RFC 9147 section 9: "If usage is set to "cid_immediate", then one of the new CIDs MUST be used immediately for
+    // all future records." One of those before would not be: they are given up.
     if (isImmediate) {
       const [first] = connectionIds;
       if (first === undefined) {
@@ -240,8 +241,8 @@ export class SendConnectionIds {
   }
 
   /**
-   * The body of a RequestConnectionId for up to `count` IDs, or `undefined` where as many are spare or another request is
-   * open. Throws {@linkcode DtlsError} without connection IDs.
+   * The body of a RequestConnectionId for up to `count` IDs, or `undefined` where as many are spare or another
+   * request is open. Throws {@linkcode DtlsError} without connection IDs.
    */
   request(count: number): Uint8Array | undefined {
     if (this.#current.length === 0) {

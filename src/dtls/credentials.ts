@@ -3,7 +3,6 @@
 import { signatureScheme } from "./cipher_suites.ts";
 import type { SignatureScheme } from "./code_points.ts";
 import { DtlsFault } from "./errors.ts";
-import type { HelloNegotiation } from "./hello_negotiation.ts";
 import type { Credential, DtlsServerOptions, DtlsVersion } from "./options.ts";
 import { isChainOfAuthorities } from "./x509/authority_names.ts";
 
@@ -58,10 +57,17 @@ export function credentialsFor(
   throw new DtlsFault("unrecognized-name", "no credential for the name that the client asks for");
 }
 
+/** What a client of DTLS 1.3 says of the server's certificate. */
+export interface ServerCredentialWishes {
+  readonly signatureSchemes: readonly number[];
+  readonly authorities: readonly Uint8Array[];
+  readonly serverName: string | undefined;
+}
+
 /** The credential that a server presents to a client of these wishes; `undefined` where none will do. */
 export function serverCredential(
   options: DtlsServerOptions,
-  { signatureSchemes, authorities, serverName }: HelloNegotiation,
+  { signatureSchemes, authorities, serverName }: ServerCredentialWishes,
 ): ChosenCredential | undefined {
   return chooseCredential(
     credentialsFor(options, serverName),

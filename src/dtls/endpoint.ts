@@ -2,6 +2,7 @@
 // sections 5.1, 5.11 and 9).
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
+import { equalBytes } from "../base/bytes.ts";
 import type { AddressedDatagram, Milliseconds } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
@@ -13,11 +14,10 @@ import { alertFor, DtlsFault } from "./errors.ts";
 import {
   encodeHandshakeFragment,
   type HandshakeFragment,
-  type HandshakeMessage,
   readHandshakeFragment,
 } from "./handshake_fragment.ts";
 import { decodeClientHello } from "./hello_messages.ts";
-import { HelloReassembly } from "./hello_reassembly.ts";
+import { HelloReassembly, type ReassembledHello } from "./hello_reassembly.ts";
 import { AMPLIFICATION_MAX } from "./limits.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import type { AcceptedHello } from "./server_hello.ts";
@@ -69,6 +69,8 @@ export interface EndpointAssociation {
   readonly association: DtlsAssociation;
   /** Where its datagrams go: where its handshake began, and another place once the peer was shown to be there. */
   readonly address: string;
+  /** The random value of a ClientHello that was accepted without a cookie. */
+  readonly clientRandom?: Uint8Array;
 }
 
 interface Entry extends EndpointAssociation {
@@ -147,8 +149,12 @@ export class DtlsEndpoint {
       return undefined;
     }
     // Epoch 2 is of a handshake, and so of the association that is in one; after key updates others have its two bits.
-    if ((first & UnifiedHeader.EPOCH_MASK) === 2) return deliver(slot, bytes, now);
-    const found = slot.current ?? slot.pending;
+    const epochBits = first & UnifiedHeader.EPOCH_MASK;
+    if (epochBits === 2) return deliver(slot, bytes, now);
+    const { current, pending } = slot;
+    // Early data, of epoch 1, is of the newest handshake as well; after it these bits stand for later epochs.
+    const isEarly = epochBits === 1 && pending?.association.isTakingEarlyData === true;
+    const found = isEarly ? pending : current ?? pending;
     found?.association.handleDatagram(bytes, now);
     return found;
   }
@@ -167,8 +173,8 @@ export class DtlsEndpoint {
   }
 
   /**
-   * An association goes on at another address: the old one is free for others. Where the new one is another association's
-   * it stays so, and this one is found by its connection IDs alone.
+   * An association goes on at another address: the old one is free for others. Where the new one is another
+   * association's it stays so, and this one is found by its connection IDs alone.
    */
   #move(entry: Entry): void {
     this.#vacate(entry);
@@ -197,7 +203,7 @@ export class DtlsEndpoint {
     const reply = (type: ContentType, content: Uint8Array) =>
       this.#answer(hello.receivedBytes, type, recordNumber, content, address);
     try {
-      return this.#onClientHello(bytes, hello.message, recordNumber, address, now, reply);
+      return this.#onClientHello(bytes, hello, recordNumber, address, now, reply);
     } catch (error) {
       if (!(error instanceof DtlsFault || error instanceof DecodeError)) throw error;
       this.drops.add("malformed-client-hello");
@@ -226,7 +232,7 @@ export class DtlsEndpoint {
 
   #onClientHello(
     bytes: Uint8Array,
-    message: HandshakeMessage,
+    { message, receivedBytes }: ReassembledHello,
     recordNumber: number,
     address: string,
     now: Milliseconds,
@@ -234,19 +240,24 @@ export class DtlsEndpoint {
   ): EndpointAssociation | undefined {
     const { body, messageSeq } = message;
     const hello = decodeClientHello(body);
+    const slot = this.#byAddress.get(address);
+    const newest = slot?.pending ?? slot?.current;
+    if (newest?.clientRandom !== undefined && equalBytes(newest.clientRandom, hello.random)) {
+      // The client sends its first ClientHello again: its association answers.
+      newest.association.handleDatagram(bytes, now);
+      return newest;
+    }
     const outcome = this.#cookies.handle(hello, { body, messageSeq, recordNumber }, address, now);
     if (outcome.kind === "retry") {
       const { answer } = outcome;
       reply(ContentType.HANDSHAKE, encodeHandshakeFragment(answer, 0, answer.body.length));
       return undefined;
     }
-    const slot = this.#byAddress.get(address);
     if (outcome.kind === "used") {
       // The client sends its second ClientHello again: its association answers.
       this.drops.add("used-cookie");
-      const found = slot?.pending ?? slot?.current;
-      found?.association.handleDatagram(bytes, now);
-      return found;
+      newest?.association.handleDatagram(bytes, now);
+      return newest;
     }
     if (this.#halfOpen.size >= this.#limits.halfOpenMax) {
       this.drops.add("half-open-limit");
@@ -256,10 +267,15 @@ export class DtlsEndpoint {
       this.drops.add("association-limit");
       return undefined;
     }
-    return this.#admit(this.#accept(outcome.accepted, address, now));
+    return this.#admit(this.#accept(outcome.accepted, receivedBytes, address, now));
   }
 
-  #accept(accepted: AcceptedHello, address: string, now: Milliseconds): Entry {
+  #accept(
+    accepted: AcceptedHello,
+    receivedBytes: number,
+    address: string,
+    now: Milliseconds,
+  ): Entry {
     const connectionId = this.#makeConnectionId();
     // It is asked for other IDs only once the association is there.
     const connectionIds: ConnectionIdSource = {
@@ -271,7 +287,14 @@ export class DtlsEndpoint {
       retire: (id) => this.#byConnectionId.delete(connectionIdKey(id)),
     };
     const options = { ...this.#options, connectionId, connectionIds };
-    const entry: Entry = { association: DtlsAssociation.server(options, accepted, now), address };
+    const isEarly = accepted.earlyPsk !== undefined;
+    const begin = isEarly ? { ...accepted, unvalidatedBytes: receivedBytes } : accepted;
+    const association = DtlsAssociation.server(options, begin, now);
+    const entry: Entry = {
+      association,
+      address,
+      ...isEarly ? { clientRandom: accepted.hello.random } : {},
+    };
     return entry;
   }
 

@@ -94,6 +94,7 @@ export type LocalReason =
   | "handshake-timeout"
   | "not-connected"
   | "closed"
+  | "aborted"
   | "replaced"
   | "record-too-large"
   | "no-connection-ids"

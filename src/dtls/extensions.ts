@@ -24,7 +24,7 @@ export function readExtensions(reader: ByteReader): Extensions {
     const type = block.u16();
     // RFC 8446 section 4.2: "There MUST NOT be more than one extension of the same type in a given extension block."
     if (extensions.has(type)) {
-      throw new DtlsFault("illegal-parameter", `extension ${extensionName(type)} stands twice`);
+      throw new DtlsFault("decode-error", `extension ${extensionName(type)} stands twice`);
     }
     extensions.set(type, block.opaque(2));
   }

@@ -1,6 +1,7 @@
 // A flight of handshake messages on its way out: cut into records, acknowledged piece by piece, sent again (RFC 9147
 // section 5.8).
 
+import { concatBytes } from "../base/bytes.ts";
 import { RangeSet } from "../base/range_set.ts";
 import { ContentType } from "./code_points.ts";
 import {
@@ -11,8 +12,8 @@ import {
 import type { DtlsLimits } from "./limits.ts";
 import type { RecordNumber } from "./ack.ts";
 
-/** The least room for message bytes that is worth a record of its own. */
-const FRAGMENT_BYTES_MIN = 32;
+/** The least room for message bytes that is worth another header. */
+const FRAGMENT_BYTES_MIN = 1;
 
 interface OutgoingMessage extends HandshakeMessage {
   readonly epoch: number;
@@ -24,10 +25,15 @@ interface OutgoingMessage extends HandshakeMessage {
   readonly pending: RangeSet;
 }
 
-interface SentRecord extends RecordNumber {
+/** A stretch of a message: all that one fragment of it carries. */
+interface Piece {
   readonly message: OutgoingMessage;
   readonly start: number;
   readonly end: number;
+}
+
+interface SentRecord extends RecordNumber {
+  readonly pieces: readonly Piece[];
 }
 
 /** How a flight writes a record: returns its number, or `undefined` where the datagram has no room for it. */
@@ -108,59 +114,78 @@ export class Flight {
   /** Writes as much of the flight as the datagram takes. Returns whether it wrote anything. */
   transmit(sink: RecordSink): boolean {
     let wrote = false;
-    for (const message of this.#messages) {
-      for (;;) {
-        const next = firstRange(message.pending);
-        if (next === undefined) break;
-        if (this.#recordsLeft === 0) return wrote;
-        const headerBytes = isHandshake(message) ? HANDSHAKE_HEADER_BYTES : 0;
-        const room = sink.roomFor(message.epoch) - headerBytes;
-        const wanted = message.body.length === 0 ? 0 : next.end - next.start;
-        if (room < Math.min(wanted, FRAGMENT_BYTES_MIN)) return wrote;
-        this.#write(sink, message, next.start, Math.min(wanted, room));
-        wrote = true;
-      }
+    while (this.#recordsLeft > 0) {
+      const first = this.#messages.findIndex((message) => !message.pending.isEmpty);
+      if (first < 0) break;
+      const pieces = this.#piecesFrom(first, sink.roomFor(this.#messages[first]!.epoch));
+      if (pieces.length === 0) break;
+      this.#write(sink, pieces);
+      wrote = true;
     }
     return wrote;
   }
 
-  #write(sink: RecordSink, message: OutgoingMessage, start: number, lengthBytes: number): void {
-    const content = isHandshake(message)
-      ? encodeHandshakeFragment(message, start, lengthBytes)
-      : message.body;
-    const number = sink.write(message.epoch, message.contentType, content);
-    const end = start + Math.max(lengthBytes, 1);
-    message.pending.removeRange(start, end);
+  /**
+   * What is pending from a message on and fits one record of `roomBytes` bytes. RFC 9147 section 5.5: "When
+   * transmitting the handshake message, the sender divides the message into a series of N contiguous data ranges";
+   * several messages of one epoch share a record.
+   */
+  #piecesFrom(first: number, roomBytes: number): readonly Piece[] {
+    const { epoch, contentType } = this.#messages[first]!;
+    const pieces: Piece[] = [];
+    let left = roomBytes;
+    for (const message of this.#messages.slice(first)) {
+      if (message.epoch !== epoch || message.contentType !== contentType) break;
+      const headerBytes = isHandshake(message) ? HANDSHAKE_HEADER_BYTES : 0;
+      for (const { start, end } of message.pending.ranges()) {
+        const wanted = message.body.length === 0 ? 0 : end - start;
+        const lengthBytes = Math.min(wanted, left - headerBytes);
+        if (lengthBytes < Math.min(wanted, FRAGMENT_BYTES_MIN)) return pieces;
+        pieces.push({ message, start, end: start + Math.max(lengthBytes, 1) });
+        left -= headerBytes + lengthBytes;
+        if (lengthBytes < wanted) return pieces;
+      }
+    }
+    return pieces;
+  }
+
+  #write(sink: RecordSink, pieces: readonly Piece[]): void {
+    const [{ message: { epoch, contentType } }] = pieces as [Piece];
+    const number = sink.write(epoch, contentType, concatBytes(...pieces.map(encodePiece)));
+    for (const { message, start, end } of pieces) message.pending.removeRange(start, end);
     if (this.#sent.length >= this.#limits.sentRecordsMax) this.#sent.shift();
-    this.#sent.push({ ...number, message, start, end });
+    this.#sent.push({ ...number, pieces });
     this.#recordsLeft--;
   }
 
   /**
    * Notes what an ACK lists, and makes pending what it shows to be lost: of all that was sent before the newest
-   * record that it lists, what is missing. What was sent after that may still be under way; `isTailLost` says that
-   * it has had its time. Returns whether the ACK brought anything new.
+   * record that it lists, what is missing. What was sent after that may still be under way; the search for `all` says
+   * that it has had its time, and the one for `none` leaves everything to the timer. Returns whether the ACK brought
+   * anything new.
    *
    * RFC 9147 section 7.2: "Upon receipt of an ACK that leaves it with only some messages from a flight having been
    * acknowledged, an implementation SHOULD retransmit the unacknowledged messages or fragments." One ACK for each
    * record that is out of order would otherwise bring the rest of the flight each time.
    */
-  onAck(records: readonly RecordNumber[], isTailLost: boolean): boolean {
+  onAck(records: readonly RecordNumber[], search: "none" | "gaps" | "all"): boolean {
     let isNews = false;
     let newest = -1;
     for (const { epoch, recordNumber } of records) {
       const at = this.#sent.findIndex((r) => r.epoch === epoch && r.recordNumber === recordNumber);
       if (at < 0) continue;
-      const { message, start, end } = this.#sent[at]!;
       newest = Math.max(newest, at);
-      isNews ||= !message.acked.hasRange(start, end);
-      message.acked.addRange(start, end);
-      message.pending.removeRange(start, end);
+      for (const { message, start, end } of this.#sent[at]!.pieces) {
+        isNews ||= !message.acked.hasRange(start, end);
+        message.acked.addRange(start, end);
+        message.pending.removeRange(start, end);
+      }
     }
     if (!isNews) return false;
     this.#anyAcked = true;
+    if (search === "none") return true;
     this.#recordsLeft = this.#limits.recordsPerTransmissionMax;
-    if (!this.#addLost(newest) && isTailLost) this.sendAgain();
+    if (!this.#addLost(newest) && search === "all") this.sendAgain();
     return true;
   }
 
@@ -170,13 +195,15 @@ export class Flight {
    */
   #addLost(newest: number): boolean {
     let isAny = false;
+    const before = this.#sent.slice(0, newest).flatMap(({ pieces }) => pieces);
+    const after = this.#sent.slice(newest + 1).flatMap(({ pieces }) => pieces);
     for (const message of this.#messages) {
       const lost = new RangeSet();
-      for (const { message: sent, start, end } of this.#sent.slice(0, newest)) {
+      for (const { message: sent, start, end } of before) {
         if (sent === message) lost.addRange(start, end);
       }
       for (const range of message.acked.ranges()) lost.removeRange(range.start, range.end);
-      for (const { message: sent, start, end } of this.#sent.slice(newest + 1)) {
+      for (const { message: sent, start, end } of after) {
         if (sent === message) lost.removeRange(start, end);
       }
       for (const { start, end } of lost.ranges()) message.pending.addRange(start, end);
@@ -213,7 +240,8 @@ export class Flight {
   }
 }
 
-function firstRange(set: RangeSet): { readonly start: number; readonly end: number } | undefined {
-  for (const range of set.ranges()) return range;
-  return undefined;
+function encodePiece({ message, start, end }: Piece): Uint8Array {
+  if (!isHandshake(message)) return message.body;
+  const lengthBytes = message.body.length === 0 ? 0 : end - start;
+  return encodeHandshakeFragment(message, start, lengthBytes);
 }

@@ -6,6 +6,7 @@ import type { Entropy, Milliseconds } from "../base/core.ts";
 import type { HandshakeType } from "./code_points.ts";
 import type { SuiteParameters } from "./cipher_suites.ts";
 import type { CryptoProvider } from "./crypto/provider.ts";
+import type { EarlyDataChannel } from "./early_data_channel.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import {
   exportKeyingMaterial,
@@ -14,7 +15,7 @@ import {
 } from "./key_schedule.ts";
 import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
-import type { DtlsVersion } from "./options.ts";
+import type { Credential, DtlsVersion } from "./options.ts";
 import type { RecordOpener, RecordSealer } from "./record_protection.ts";
 import type { DtlsSession } from "./session.ts";
 import type { Transcript } from "./transcript.ts";
@@ -23,20 +24,26 @@ import type { Transcript } from "./transcript.ts";
 export interface HandshakeResult {
   readonly version: DtlsVersion;
   readonly suite: SuiteParameters;
-  /** The group of the key exchange; see `NamedGroup`. */
-  readonly group: number;
+  /** The group of the key exchange; see `NamedGroup`. `undefined` where DTLS 1.2 resumes without one. */
+  readonly group: number | undefined;
   /** The protocol that ALPN chose. */
   readonly alpn: string | undefined;
   /** The server name that the client asked for. */
   readonly serverName: string | undefined;
   /** The peer's chain in DER, leaf first, verified; empty where it presented none. */
   readonly peerChain: readonly Uint8Array[];
+  /** What this side presented, if it presented a certificate. */
+  readonly credential: Credential | undefined;
+  /** Whether the server asked for a second ClientHello by a HelloRetryRequest. */
+  readonly isRetried: boolean;
   /** Whether a session was resumed. */
   readonly isResumed: boolean;
   /** The external PSK that vouched for the peer, in this handshake or in the one that is resumed. */
   readonly pskIdentity: Uint8Array | undefined;
   /** A client's session for a NewSessionTicket that came, unless the ticket is of no use. */
   readonly acceptTicket?: (body: Uint8Array, now: Milliseconds) => DtlsSession | undefined;
+  /** A client's session where the handshake itself gave one. */
+  readonly session?: DtlsSession | undefined;
   /** Keying material for the layers above; not to be asked for once the secrets of the association are zeroed. */
   readonly exportKeyingMaterial: Exporter;
   /** Whether both ends know the return routability check. */
@@ -84,6 +91,10 @@ export interface HandshakeIo {
   sendChangeCipherSpec(): void;
   /** Starts to seal in a new epoch. */
   installSealer(sealer: RecordSealer): void;
+  /** Early data of this association. */
+  readonly earlyData: EarlyDataChannel;
+  /** Starts to open records of early data. */
+  installEarlyOpener(opener: RecordOpener): void;
   /** Starts to open records of a new epoch. */
   installOpener(opener: RecordOpener): void;
   /** The epoch that the messages from here on are to come in. */

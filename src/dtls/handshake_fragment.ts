@@ -36,9 +36,33 @@ export function readHandshakeFragment(reader: ByteReader): HandshakeFragment {
   if (offset + lengthBytes > messageBytes) {
     throw new DecodeError("a fragment reaches past its message");
   }
-  // A fragment of no bytes brings nothing unless the message itself is empty.
-  if (lengthBytes === 0 && messageBytes !== 0) throw new DecodeError("an empty fragment");
   return { type, messageBytes, messageSeq, offset, body: reader.bytes(lengthBytes) };
+}
+
+/**
+ * The fragments of a handshake record. Nobody vouches for one of epoch 0: malformed it is `undefined`, any other one
+ * throws {@linkcode DtlsFault}.
+ */
+export function readHandshakeRecord(
+  content: Uint8Array,
+  epoch: number,
+): readonly HandshakeFragment[] | undefined {
+  // RFC 8446 section 5.4: implementations "MUST NOT send Handshake and Alert records that have a zero-length
+  // TLSInnerPlaintext.content; if such a message is received, the receiving implementation MUST terminate the
+  // connection with an "unexpected_message" alert."
+  if (content.length === 0 && epoch > 0) {
+    throw new DtlsFault("unexpected-message", "a handshake record without content");
+  }
+  const fragments: HandshakeFragment[] = [];
+  try {
+    const reader = new ByteReader(content);
+    do fragments.push(readHandshakeFragment(reader)); while (reader.remaining > 0);
+    return fragments;
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    if (epoch > 0) throw new DtlsFault("decode-error", error.message, { cause: error });
+    return undefined;
+  }
 }
 
 /** A fragment of a message with its header. */
@@ -92,6 +116,10 @@ function fits(partial: PartialMessage, fragment: HandshakeFragment, epoch: numbe
     }
   }
   return true;
+}
+
+function isComplete({ received, body }: PartialMessage): boolean {
+  return received.hasRange(0, body.length);
 }
 
 /** Puts handshake messages together and hands them out in the order of their numbers. */
@@ -161,14 +189,15 @@ export class HandshakeAssembler {
       };
       this.#partial.set(fragment.messageSeq, partial);
     }
-    return this.#merge(partial, fragment, ahead);
+    return this.#merge(partial, fragment);
   }
 
-  #merge(partial: PartialMessage, fragment: HandshakeFragment, ahead: number): FragmentOutcome {
+  #merge(partial: PartialMessage, fragment: HandshakeFragment): FragmentOutcome {
     const { offset, body } = fragment;
     const end = offset + body.length;
     const gap = partial.received.firstGap(0, partial.body.length);
-    const inOrder = ahead === 0 && (gap === undefined || offset <= gap.start);
+    const isNext = this.#isCompleteBefore(fragment.messageSeq);
+    const inOrder = isNext && (gap === undefined || offset <= gap.start);
     if (
       partial.received.rangeCount >= this.#limits.fragmentRangesMax &&
       !partial.received.hasRange(offset, end)
@@ -176,6 +205,15 @@ export class HandshakeAssembler {
     partial.body.set(body, offset);
     partial.received.addRange(offset, end);
     return inOrder ? "in-order" : "out-of-order";
+  }
+
+  /** Whether all messages before one are there; one record may bring several that are yet to be taken. */
+  #isCompleteBefore(messageSeq: number): boolean {
+    for (let before = this.#nextReceiveSeq; before < messageSeq; before++) {
+      const partial = this.#partial.get(before);
+      if (partial === undefined || !isComplete(partial)) return false;
+    }
+    return true;
   }
 
   /** Bytes that the messages past the next one take. */
@@ -191,9 +229,7 @@ export class HandshakeAssembler {
   take(): (HandshakeMessage & { readonly epoch: number }) | undefined {
     const messageSeq = this.#nextReceiveSeq;
     const partial = this.#partial.get(messageSeq);
-    if (partial === undefined || !partial.received.hasRange(0, partial.body.length)) {
-      return undefined;
-    }
+    if (partial === undefined || !isComplete(partial)) return undefined;
     this.#partial.delete(messageSeq);
     this.#nextReceiveSeq = messageSeq + 1;
     this.#latest = partial;
@@ -211,12 +247,18 @@ export class HandshakeAssembler {
   }
 
   /**
-   * RFC 8446 section 5.1: "Handshake messages MUST NOT span key changes." What waits from an earlier epoch when
-   * new keys are installed can no longer become a message of this handshake.
+   * RFC 8446 section 5.1: "Handshake messages MUST NOT span key changes. Implementations MUST verify that all messages
+   * immediately preceding a key change align with a record boundary; if not, then they MUST terminate the connection
+   * with an "unexpected_message" alert." What waits from epoch 0 when new keys are installed may be anybody's, and can
+   * no longer become a message of this handshake. Throws {@linkcode DtlsFault} for what the peer itself has sent.
    */
   dropBefore(epoch: number): void {
     for (const [messageSeq, partial] of this.#partial) {
-      if (partial.epoch < epoch) this.#partial.delete(messageSeq);
+      if (partial.epoch >= epoch) continue;
+      if (partial.epoch > 0) {
+        throw new DtlsFault("unexpected-message", "a handshake message before a key change");
+      }
+      this.#partial.delete(messageSeq);
     }
   }
 }

@@ -2,6 +2,7 @@
 
 import type { Milliseconds } from "../base/core.ts";
 import { ownConnectionIds, ReceiveConnectionIds } from "./connection_ids.ts";
+import type { EarlyDataChannel } from "./early_data_channel.ts";
 import { type Erasable, erase, type HandshakeIo } from "./handshake.ts";
 import type { HandshakeReliability } from "./handshake_reliability.ts";
 import type { DtlsLimits } from "./limits.ts";
@@ -11,28 +12,30 @@ import { Transcript } from "./transcript.ts";
 
 /** The secrets of one association, until each is zeroed. */
 export class Secrets {
-  readonly #ofHandshake: Erasable[] = [];
-  readonly #ofAssociation: Erasable[] = [];
+  #ofHandshake: readonly Erasable[] = [];
+  #ofAssociation: readonly Erasable[] = [];
 
   /** Keeps secrets for the handshake. */
   addOfHandshake(secrets: readonly Erasable[]): void {
-    this.#ofHandshake.push(...secrets);
+    this.#ofHandshake = [...this.#ofHandshake, ...secrets];
   }
 
   /** Keeps secrets for the association. */
   add(secrets: readonly Erasable[]): void {
-    this.#ofAssociation.push(...secrets);
+    this.#ofAssociation = [...this.#ofAssociation, ...secrets];
   }
 
   /** The handshake is over. */
   eraseOfHandshake(): void {
-    for (const secret of this.#ofHandshake.splice(0)) erase(secret);
+    for (const secret of this.#ofHandshake) erase(secret);
+    this.#ofHandshake = [];
   }
 
   /** The association is over. */
   erase(): void {
     this.eraseOfHandshake();
-    for (const secret of this.#ofAssociation.splice(0)) erase(secret);
+    for (const secret of this.#ofAssociation) erase(secret);
+    this.#ofAssociation = [];
   }
 }
 
@@ -43,6 +46,7 @@ export interface AssociationParts {
   readonly records: RecordLayer;
   readonly reliability: HandshakeReliability;
   readonly secrets: Secrets;
+  readonly earlyData: EarlyDataChannel;
   readonly now: () => Milliseconds;
   readonly onVersion: (version: DtlsVersion) => void;
   readonly onExpectedEpoch: (epoch: number) => void;
@@ -50,7 +54,7 @@ export interface AssociationParts {
 
 /** Joins the parts into what a handshake is written against. */
 export function handshakeIo(
-  { options, limits, records, reliability, secrets, now, onVersion, onExpectedEpoch }:
+  { options, limits, records, reliability, secrets, earlyData, now, onVersion, onExpectedEpoch }:
     AssociationParts,
 ): HandshakeIo {
   const transcript = new Transcript(options.provider);
@@ -75,6 +79,8 @@ export function handshakeIo(
     sendAfterHandshake: (type, body) => reliability.enqueue({ type, body }),
     sendChangeCipherSpec: () => reliability.sendChangeCipherSpec(records.sealingEpoch),
     installSealer: (sealer) => records.addSealer(sealer),
+    earlyData,
+    installEarlyOpener: (opener) => records.addEarlyOpener(opener),
     installOpener: (opener) => records.addOpener(opener),
     expectEpoch: (epoch) => {
       onExpectedEpoch(epoch);

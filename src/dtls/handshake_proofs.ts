@@ -63,9 +63,8 @@ export function* receiveFinished(
 ): Generator<readonly HandshakeType[], void, HandshakeMessage> {
   const message = yield [HandshakeType.FINISHED];
   const expected = finishedVerifyData(parameters, trafficSecret, io.transcript.digest());
-  if (message.body.length !== expected.length) {
-    throw new DtlsFault("decode-error", "a Finished of the wrong length");
-  }
+  // RFC 8446 section 4.4.4: "Recipients of Finished messages MUST verify that the contents are correct and if incorrect
+  // MUST terminate the connection with a "decrypt_error" alert."
   if (!equalSecrets(message.body, expected)) {
     throw new DtlsFault("bad-finished", "the Finished does not match the handshake");
   }

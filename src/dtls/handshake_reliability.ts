@@ -1,22 +1,22 @@
 // How handshake messages get across a network that loses them: assembling, acknowledging, sending again (RFC 9147
 // sections 5.8 and 7).
 
-import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import type { Counters } from "../base/counters.ts";
 import { type Milliseconds, NEVER } from "../base/core.ts";
 import { Deadlines } from "../base/deadlines.ts";
-import { ackedRecordsIn, AckList, decodeAck, encodeAck, type RecordNumber } from "./ack.ts";
+import { ackedRecordsIn, AckList, encodeAck, readAck } from "./ack.ts";
 import { ContentType } from "./code_points.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import { Flight } from "./flight.ts";
+import { FlightTimeout } from "./flight_timeout.ts";
 import {
   HandshakeAssembler,
   type HandshakeFragment,
   type HandshakeMessage,
-  readHandshakeFragment,
+  readHandshakeRecord,
 } from "./handshake_fragment.ts";
 import type { DtlsLimits } from "./limits.ts";
-import type { DtlsVersion } from "./options.ts";
+import type { DtlsVersion, RetransmissionPolicy } from "./options.ts";
 import type { DatagramWriter, DtlsDropReason, OpenedRecord } from "./record_layer.ts";
 
 type Timer = "retransmit" | "ack" | "forget-last-flight";
@@ -29,9 +29,6 @@ const ACK_DELAY_FRACTION = 1 / 4;
  * off, but 2-3 seems appropriate."
  */
 const RETRANSMISSIONS_BEFORE_SMALL = 3;
-
-/** RFC 9147 section 5.8.2: "1.5 times the measured round trip time". */
-const TIMEOUT_ROUND_TRIPS = 1.5;
 
 /** The epoch of the handshake's protected messages (RFC 9147 section 6.1). */
 const HANDSHAKE_EPOCH = 2;
@@ -55,6 +52,7 @@ export interface QueuedMessage {
 /** Moves handshake messages both ways, in order and once. */
 export class HandshakeReliability {
   readonly #limits: DtlsLimits;
+  readonly #isTimed: boolean;
   readonly #drops: Counters<DtlsDropReason>;
   readonly #assembler: HandshakeAssembler;
   readonly #acks: AckList;
@@ -67,16 +65,15 @@ export class HandshakeReliability {
   /** Who is told when the open flight is acknowledged. */
   #onAcked: (() => void)[] = [];
   #nextSendSeq: number;
-  /** The timeout that a flight begins with. */
-  #firstTimeoutMs: number;
-  /** The timeout as it is, doubled for each retransmission of the flight. */
-  #timeoutMs: number;
+  readonly #timeout: FlightTimeout;
   #isAckDue = false;
   /** A record was added to the list of those to acknowledge since the last look. */
   #hasAckNews = false;
   /** The version, once both ends are known to speak it. */
   #version: DtlsVersion | undefined;
   #isEmptyAckAnswered = false;
+  /** What the path is said to carry. */
+  #datagramBytesMax: number;
   /** A whole message came since the flight was begun. */
   #isAnswered = false;
   /** Larger datagrams seem not to get through. */
@@ -89,20 +86,22 @@ export class HandshakeReliability {
   /** An answer to retransmissions is worth sending again only after this. */
   #quietUntil: Milliseconds = 0;
 
-  /** `received` is the ClientHello that a server has accepted. */
+  /** `received` is the ClientHello that a server has accepted; see `DtlsOptions.retransmission`. */
   constructor(
     limits: DtlsLimits,
     drops: Counters<DtlsDropReason>,
     nextSendSeq: number,
     received: HandshakeMessage | undefined,
+    retransmission: RetransmissionPolicy = "eager",
   ) {
     this.#limits = limits;
+    this.#isTimed = retransmission === "timed";
+    this.#datagramBytesMax = limits.datagramBytesMax;
     this.#drops = drops;
     this.#assembler = new HandshakeAssembler(limits, received);
     this.#acks = new AckList(limits.ackedRecordsMax);
     this.#nextSendSeq = nextSendSeq;
-    this.#firstTimeoutMs = limits.initialTimeoutMs;
-    this.#timeoutMs = limits.initialTimeoutMs;
+    this.#timeout = new FlightTimeout(limits);
   }
 
   /** Both ends are known to speak a version. */
@@ -133,8 +132,20 @@ export class HandshakeReliability {
    * is unknown, subsequent retransmissions SHOULD back off to a smaller record size".
    */
   get datagramBytesMax(): number {
-    const { datagramBytesMax, smallDatagramBytesMax } = this.#limits;
-    return this.#isPathSmall ? Math.min(datagramBytesMax, smallDatagramBytesMax) : datagramBytesMax;
+    const { smallDatagramBytesMax } = this.#limits;
+    return Math.min(this.#datagramBytesMax, this.#isPathSmall ? smallDatagramBytesMax : Infinity);
+  }
+
+  set datagramBytesMax(bytes: number) {
+    this.#datagramBytesMax = bytes;
+  }
+
+  /** Changes the first timeout of each flight, and with it the timers that run, as if it had always been so. */
+  set initialTimeoutMs(initialTimeoutMs: number) {
+    const later = this.#timeout.change(initialTimeoutMs, this.#flight?.retransmissions ?? 0);
+    for (const [timer, fraction] of [["retransmit", 1], ["ack", ACK_DELAY_FRACTION]] as const) {
+      this.#deadlines.set(timer, this.#deadlines.get(timer) + fraction * later);
+    }
   }
 
   /** Whether the open flight has messages of an epoch, whose keys are needed as long. */
@@ -166,7 +177,7 @@ export class HandshakeReliability {
     this.#transmittedAt = undefined;
     this.#isEmptyAckAnswered = false;
     this.#isAnswered = false;
-    this.#timeoutMs = this.#firstTimeoutMs;
+    this.#timeout.restart();
   }
 
   get #begunFlight(): Flight {
@@ -219,7 +230,9 @@ export class HandshakeReliability {
   onRecord(record: OpenedRecord, expectedEpoch: number, now: Milliseconds): void {
     let isKept = false;
     let isAnyDiscarded = false;
-    for (const fragment of this.#readFragments(record)) {
+    const fragments = readHandshakeRecord(record.content, record.epoch);
+    if (fragments === undefined) return this.#drops.add("malformed-fragment");
+    for (const fragment of fragments) {
       // Once there are keys, no message begins without them: of epoch 0 only what was complete before comes again.
       // Anybody could otherwise leave pieces that the peer's own would contradict.
       const isBegun = fragment.messageSeq < this.#assembler.nextReceiveSeq;
@@ -242,37 +255,18 @@ export class HandshakeReliability {
         isKept = this.#onDuplicate(fragment, record.epoch, now) || isKept;
       } else {
         isKept = true;
-        if (outcome === "out-of-order") this.#askForAck();
+        if (outcome === "out-of-order") this.#askForAck(now);
         // RFC 9147 section 7.2: "the receipt of any record responding to a given flight MUST be taken as an implicit
         // acknowledgement for the entire flight". In epoch 0 anybody may have sent it; there a whole message counts.
-        if (record.epoch > 0 && !this.#isHandshakeOver) this.#onAnswer(now);
+        const isAnswer = record.epoch > 0 || this.#isTimed && this.#isAcking;
+        if (isAnswer && !this.#isHandshakeOver) this.#onAnswer(now);
       }
     }
     // RFC 9147 section 7: "Implementations MUST NOT acknowledge records containing handshake messages or fragments
     // which have not been processed or buffered."
     if (!isKept || isAnyDiscarded) return;
     this.#acks.add(record.epoch, record.recordNumber);
-    this.#hasAckNews = true;
-  }
-
-  #readFragments(record: OpenedRecord): HandshakeFragment[] {
-    // RFC 8446 section 5.4: implementations "MUST NOT send Handshake and Alert records that have a zero-length
-    // TLSInnerPlaintext.content; if such a message is received, the receiving implementation MUST terminate the
-    // connection with an "unexpected_message" alert."
-    if (record.content.length === 0 && record.epoch > 0) {
-      throw new DtlsFault("unexpected-message", "a handshake record without content");
-    }
-    const fragments: HandshakeFragment[] = [];
-    try {
-      const reader = new ByteReader(record.content);
-      do fragments.push(readHandshakeFragment(reader)); while (reader.remaining > 0);
-      return fragments;
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      if (record.epoch > 0) throw new DtlsFault("decode-error", error.message, { cause: error });
-      this.#drops.add("malformed-fragment");
-      return [];
-    }
+    this.#hasAckNews = this.#isAcking || !this.#isTimed;
   }
 
   /** A message that was complete before. Returns whether its record is to be acknowledged again. */
@@ -281,14 +275,14 @@ export class HandshakeReliability {
     // RFC 9147 section 7: for post-handshake messages, and section 5.8.1 for the client's last flight, what arrives
     // again is acknowledged again. As long as this side's own last flight is open it is what the peer lacks.
     const isOver = this.#isHandshakeOver && !this.needsEpoch(HANDSHAKE_EPOCH);
-    if (this.#isAcking && isOver) {
-      this.#askForAck();
+    if (this.#isAcking && (this.#isTimed || isOver)) {
+      this.#askForAck(now);
       return true;
     }
     // RFC 9147 section 5.8.1: "The implementation reads a retransmitted flight from the peer when none of the
     // messages that it sent in response to that flight have been acknowledged: [...] it retransmits the flight".
     // The last piece of the peer's flight stands for all of it, so that one flight draws one answer.
-    const flight = this.#flight ?? this.#lastFlight;
+    const flight = this.#isTimed ? this.#lastFlight : this.#flight ?? this.#lastFlight;
     if (flight === undefined || flight.isPartlyAcked || now < this.#quietUntil) return false;
     if (this.#assembler.isEndOfLatest(fragment, epoch)) this.#sendAgain(flight);
     return false;
@@ -300,8 +294,9 @@ export class HandshakeReliability {
   ): (HandshakeMessage & { readonly epoch: number }) | undefined {
     const message = this.#assembler.take();
     if (message === undefined) return undefined;
-    if (this.#isHandshakeOver) this.#askForAck();
-    else this.#onAnswer(now);
+    if (this.#isHandshakeOver) this.#askForAck(now);
+    // Of a server's first message it is not yet known whether it is the answer.
+    else if (!this.#isTimed || this.#version !== undefined) this.#onAnswer(now);
     return message;
   }
 
@@ -321,12 +316,18 @@ export class HandshakeReliability {
    * empty ACK makes the peer send again (RFC 9147 section 7.1).
    */
   askAgain(now: Milliseconds): void {
-    if (!this.#isAcking || this.#isHandshakeOver || this.#deadlines.has("ack")) return;
-    this.#deadlines.set("ack", now + this.#timeoutMs * ACK_DELAY_FRACTION);
+    if (!this.#isHandshakeOver) this.#startAckTimer(now);
   }
 
-  #askForAck(): void {
-    if (this.#isAcking) this.#isAckDue = true;
+  /** An ACK could go at once; where all is left to the timers it waits for its own. */
+  #askForAck(now: Milliseconds): void {
+    if (this.#isTimed) this.#startAckTimer(now);
+    else if (this.#isAcking) this.#isAckDue = true;
+  }
+
+  #startAckTimer(now: Milliseconds): void {
+    if (!this.#isAcking || this.#isAckDue || this.#deadlines.has("ack")) return;
+    this.#deadlines.set("ack", now + this.#timeout.ms * ACK_DELAY_FRACTION);
   }
 
   /**
@@ -343,7 +344,7 @@ export class HandshakeReliability {
   /** The main handshake is complete. `isPeerWaiting`: the peer's last flight has no answer but an ACK. */
   onHandshakeOver(isPeerWaiting: boolean, now: Milliseconds): void {
     this.#isHandshakeOver = true;
-    if (isPeerWaiting) this.#askForAck();
+    if (isPeerWaiting && this.#isAcking) this.#isAckDue = true;
     if (this.#version !== "1.2") return;
     const isLast = !this.#isAnswered;
     if (isLast) this.#lastFlight = this.#flight;
@@ -356,9 +357,8 @@ export class HandshakeReliability {
   onDatagramEnd(now: Milliseconds): void {
     if (!this.#hasAckNews) return;
     this.#hasAckNews = false;
-    if (this.#isAckDue || !this.#isAcking || this.#deadlines.has("ack")) return;
     if (this.#isHandshakeOver && !this.#assembler.isWaiting) return;
-    this.#deadlines.set("ack", now + this.#timeoutMs * ACK_DELAY_FRACTION);
+    this.#startAckTimer(now);
   }
 
   /**
@@ -369,45 +369,17 @@ export class HandshakeReliability {
     // After the handshake each side updates its keys when it likes, so that the epochs of one say nothing of the
     // other's: of this side's own are then all that it has reached.
     const epochMax = this.#isHandshakeOver && epoch > 0 ? Math.max(epoch, sendingEpoch) : epoch;
-    const records = this.#readAck(content, epoch, epochMax);
+    // RFC 9147 section 7: "Until that point, ACK records received in epoch 0 MUST be ignored."
+    const records = this.#isAcking ? readAck(content, epoch, epochMax) : "unexpected-plaintext";
+    if (typeof records === "string") return this.#drops.add(records);
     const flight = this.#flight;
-    if (records === undefined || flight === undefined) return;
+    if (flight === undefined) return;
     if (records.length === 0) return this.#onEmptyAck(flight);
-    const isTailLost = now >= this.#quietUntil;
-    if (!flight.onAck(records, isTailLost)) return;
-    flight.retransmissions = 0;
+    const search = this.#isTimed ? "none" : now >= this.#quietUntil ? "all" : "gaps";
+    if (!flight.onAck(records, search)) return;
+    if (!this.#isTimed) flight.retransmissions = 0;
     if (flight.isAcked) this.#endFlight(now);
     else if (flight.hasPending) this.#deadlines.clear("retransmit");
-  }
-
-  /** The record numbers of an ACK, or `undefined` for one that is to be ignored. */
-  #readAck(
-    content: Uint8Array,
-    epoch: number,
-    epochMax: number,
-  ): readonly RecordNumber[] | undefined {
-    // RFC 9147 section 7: "Until that point, ACK records received in epoch 0 MUST be ignored."
-    if (!this.#isAcking) {
-      this.#drops.add("unexpected-plaintext");
-      return undefined;
-    }
-    try {
-      const records = decodeAck(content);
-      if (records.every((record) => record.epoch <= epochMax)) return records;
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      if (epoch > 0) throw new DtlsFault("decode-error", error.message, { cause: error });
-      this.#drops.add("malformed-fragment");
-      return undefined;
-    }
-    // RFC 9147 section 7.2, as revised: "If any element of record_numbers in the ACK references an epoch that is
-    // higher than the epoch in which the ACK was received, the implementation MUST terminate the connection with an
-    // "illegal_parameter" alert." In epoch 0 it would be anybody's to terminate.
-    if (epoch > 0) {
-      throw new DtlsFault("illegal-parameter", "an ACK for records of a later epoch than its own");
-    }
-    this.#drops.add("unexpected-plaintext");
-    return undefined;
   }
 
   /**
@@ -424,24 +396,15 @@ export class HandshakeReliability {
   #endFlight(now: Milliseconds): void {
     if (this.#flight === undefined) return;
     this.#measureRoundTrip(now);
-    this.#timeoutMs = this.#firstTimeoutMs;
+    this.#timeout.restart();
     this.#flight = undefined;
     this.#deadlines.clear("retransmit");
     for (const onAcked of this.#onAcked.splice(0)) onAcked();
   }
 
-  /**
-   * RFC 9147 section 5.8.2: a message that is "acknowledged without having to be retransmitted" shows the round trip:
-   * "the value SHOULD be adjusted to 1.5 times the measured round trip time for that message". Until one does, each
-   * flight begins with the first value again, not with the doubled one that the RFC would retain: with random loss
-   * that would make the next flight wait for the misfortune of the last.
-   */
   #measureRoundTrip(now: Milliseconds): void {
-    if (this.#flight?.wasSentAgain !== false || this.#transmittedAt === undefined) return;
-    const { timeoutMsMin, initialTimeoutMs, timeoutMsMax } = this.#limits;
-    const measuredMs = TIMEOUT_ROUND_TRIPS * (now - this.#transmittedAt);
-    const leastMs = Math.min(timeoutMsMin, initialTimeoutMs);
-    this.#firstTimeoutMs = Math.min(Math.max(measuredMs, leastMs), timeoutMsMax);
+    if (this.#isTimed || this.#flight?.wasSentAgain !== false) return;
+    if (this.#transmittedAt !== undefined) this.#timeout.measure(now - this.#transmittedAt);
   }
 
   #clearAcks(): void {
@@ -469,7 +432,7 @@ export class HandshakeReliability {
     for (;;) {
       const timer = this.#deadlines.takeDue(now);
       if (timer === undefined) return;
-      if (timer === "ack") this.#askForAck();
+      if (timer === "ack") this.#isAckDue = true;
       else if (timer === "retransmit") this.#onRetransmitTimeout();
       else this.#lastFlight = undefined;
     }
@@ -484,8 +447,7 @@ export class HandshakeReliability {
     flight.retransmissions++;
     this.#isPathSmall ||= flight.retransmissions >= RETRANSMISSIONS_BEFORE_SMALL;
     this.#isEmptyAckAnswered = false;
-    // RFC 9147 section 5.8.2: "double the value at each retransmission, up to no less than 60 seconds".
-    this.#timeoutMs = Math.min(2 * this.#timeoutMs, this.#limits.timeoutMsMax);
+    this.#timeout.double();
     this.#sendAgain(flight);
   }
 
@@ -496,19 +458,19 @@ export class HandshakeReliability {
       datagram.write(epoch, ContentType.ACK, encodeAck(acked));
       this.#isAckDue = false;
       this.#deadlines.clear("ack");
-      if (this.#isHandshakeOver) this.#acks.clear();
+      if (this.#isHandshakeOver && !this.#isTimed) this.#acks.clear();
     }
     this.#beginQueued(epoch);
     const flight = this.#flight ?? this.#lastFlight;
     if (flight === undefined) return;
     if (flight.hasPending) {
       if (flight.transmit(datagram)) this.#transmittedAt ??= now;
-      this.#quietUntil = now + this.#timeoutMs * ACK_DELAY_FRACTION;
+      if (!this.#isTimed) this.#quietUntil = now + this.#timeout.ms * ACK_DELAY_FRACTION;
     }
     const wasTransmitted = this.#transmittedAt !== undefined;
     if (flight === this.#lastFlight) return;
     if (!flight.hasPending && wasTransmitted && !this.#deadlines.has("retransmit")) {
-      this.#deadlines.set("retransmit", now + this.#timeoutMs);
+      this.#deadlines.set("retransmit", now + this.#timeout.ms);
     }
   }
 

@@ -2,8 +2,8 @@
 // 4.2).
 
 import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
-import { ExtensionType } from "./code_points.ts";
-import { DtlsFault } from "./errors.ts";
+import { CertificateType, ExtensionType } from "./code_points.ts";
+import { DtlsError, DtlsFault } from "./errors.ts";
 import {
   decodeExtension,
   type KeyShare,
@@ -65,7 +65,7 @@ function legacyVersion(
   { legacyVersion }: ClientHello,
   accepted: readonly DtlsVersion[],
 ): DtlsVersion | undefined {
-  const isLateEnough = legacyVersion >>> 8 === 0xfe && legacyVersion <= VERSION_NUMBERS["1.2"];
+  const isLateEnough = legacyVersion <= VERSION_NUMBERS["1.2"];
   return isLateEnough && accepted.includes("1.2") ? "1.2" : undefined;
 }
 
@@ -96,6 +96,7 @@ export function negotiateHello(hello: ClientHello, options: DtlsServerOptions): 
     ExtensionType.SIGNATURE_ALGORITHMS,
     (reader) => readCodePoints(reader, 2),
   ) ?? [];
+  requireX509(hello);
   return {
     suite,
     ...negotiateGroup(hello, options),
@@ -136,6 +137,17 @@ function negotiateGroup(
   return { group, share: undefined };
 }
 
+/** Pitfall "credential type that was not negotiated": certificates here are X.509's (RFC 7250 section 4.2). */
+export function requireX509({ extensions }: ClientHello): void {
+  const types = decodeExtension(
+    extensions,
+    ExtensionType.SERVER_CERTIFICATE_TYPE,
+    (reader) => reader.opaque(1, 1),
+  );
+  if (types === undefined || types.includes(CertificateType.X509)) return;
+  throw new DtlsFault("no-common-parameters", "the client takes no X.509 certificate");
+}
+
 /** The protocol that ALPN chooses, the server's best. Throws `DtlsFault` where there is none in common. */
 export function negotiateProtocol(
   { extensions }: ClientHello,
@@ -146,9 +158,13 @@ export function negotiateProtocol(
     ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
     readProtocolNames,
   );
-  const { alpn = [], isAlpnRequired = false } = options;
-  if (!isAlpnRequired && (offered === undefined || alpn.length === 0)) return undefined;
-  const chosen = alpn.find((name) => offered?.includes(name));
+  const { alpn = [], isAlpnRequired = false, chooseProtocol } = options;
+  const hasChoice = chooseProtocol !== undefined || alpn.length > 0;
+  if (!isAlpnRequired && (offered === undefined || !hasChoice)) return undefined;
+  const chosen = chooseProtocol === undefined
+    ? alpn.find((name) => offered?.includes(name))
+    : chooseProtocol(offered ?? []);
+  if (chosen === "") throw new DtlsError("bad-option", "a protocol's name is not empty");
   // RFC 7301 section 3.2: "In the event that the server supports no protocols that the client advertises, then the
   // server SHALL respond with a fatal "no_application_protocol" alert."
   if (chosen === undefined) {

@@ -15,7 +15,7 @@ import {
 } from "./extensions.ts";
 import { readPointFormats, readRenegotiationInfo } from "./handshake_messages_12.ts";
 import type { ClientHello } from "./hello_messages.ts";
-import { negotiateProtocol } from "./hello_negotiation.ts";
+import { negotiateProtocol, requireX509 } from "./hello_negotiation.ts";
 import {
   DEFAULT_CIPHER_SUITES,
   DEFAULT_GROUPS,
@@ -23,10 +23,10 @@ import {
   type DtlsServerOptions,
 } from "./options.ts";
 
-/** What a ClientHello and this server have in common in DTLS 1.2. */
+/** What a ClientHello and this server have in common in DTLS 1.2, however the handshake goes on. */
 export interface HelloNegotiation12 {
-  readonly credential: ChosenServerCredential;
-  readonly group: number;
+  /** The suites in common, the server's best first; there is one at least. */
+  readonly suites: readonly SuiteParameters[];
   readonly serverName: string | undefined;
   readonly alpn: string | undefined;
   /** The connection ID that the client wants in records to it; `undefined` where it knows none. */
@@ -35,6 +35,14 @@ export interface HelloNegotiation12 {
   readonly isRenegotiationInfoDue: boolean;
   /** Whether the client sent the extension of points, which is answered in kind. */
   readonly hasPointFormats: boolean;
+  /** Whether the client knows tickets. */
+  readonly hasTicketExtension: boolean;
+}
+
+/** With what a full handshake exchanges keys. */
+export interface KeyExchangeChoice {
+  readonly credential: ChosenServerCredential;
+  readonly group: number;
 }
 
 /** Negotiates from the server's preferences. Throws `DtlsFault` or `DecodeError` where nothing fits. */
@@ -43,7 +51,35 @@ export function negotiateHello12(
   options: DtlsServerOptions,
 ): HelloNegotiation12 {
   checkHello(hello, options);
+  requireX509(hello);
   const { extensions } = hello;
+  const suites = commonSuites(hello, options);
+  if (suites.length === 0) {
+    throw new DtlsFault("no-common-parameters", "no cipher suite in common");
+  }
+  const hasInfo = decodeExtension(
+    extensions,
+    ExtensionType.RENEGOTIATION_INFO,
+    readRenegotiationInfo,
+  );
+  return {
+    suites,
+    serverName: decodeExtension(extensions, ExtensionType.SERVER_NAME, readServerName),
+    alpn: negotiateProtocol(hello, options),
+    connectionId: decodeExtension(extensions, ExtensionType.CONNECTION_ID, readConnectionId),
+    isRenegotiationInfoDue: hasInfo === true ||
+      hello.cipherSuites.includes(SignallingSuite.TLS_EMPTY_RENEGOTIATION_INFO_SCSV),
+    hasPointFormats: extensions.has(ExtensionType.EC_POINT_FORMATS),
+    hasTicketExtension: extensions.has(ExtensionType.SESSION_TICKET),
+  };
+}
+
+/** Chooses group and credential of a full handshake. Throws `DtlsFault` or `DecodeError` where nothing fits. */
+export function chooseKeyExchange(
+  { extensions }: ClientHello,
+  { suites, serverName }: HelloNegotiation12,
+  options: DtlsServerOptions,
+): KeyExchangeChoice {
   const groups = decodeExtension(
     extensions,
     ExtensionType.SUPPORTED_GROUPS,
@@ -52,16 +88,11 @@ export function negotiateHello12(
   const group = (options.groups ?? DEFAULT_GROUPS).find((one) => groups.includes(one));
   // RFC 8422 section 4 leaves the group to the server where a client names none; such a client may know none of these.
   if (group === undefined) throw new DtlsFault("no-common-parameters", "no group in common");
-  const serverName = decodeExtension(extensions, ExtensionType.SERVER_NAME, readServerName);
   const schemes = decodeExtension(
     extensions,
     ExtensionType.SIGNATURE_ALGORITHMS,
     (reader) => readCodePoints(reader, 2),
   ) ?? [];
-  const suites = commonSuites(hello, options);
-  if (suites.length === 0) {
-    throw new DtlsFault("no-common-parameters", "no cipher suite in common");
-  }
   const authorities = decodeExtension(
     extensions,
     ExtensionType.CERTIFICATE_AUTHORITIES,
@@ -72,21 +103,7 @@ export function negotiateHello12(
   if (credential === undefined) {
     throw new DtlsFault("no-common-parameters", "no credential that the client can verify");
   }
-  const hasInfo = decodeExtension(
-    extensions,
-    ExtensionType.RENEGOTIATION_INFO,
-    readRenegotiationInfo,
-  );
-  return {
-    credential,
-    group,
-    serverName,
-    alpn: negotiateProtocol(hello, options),
-    connectionId: decodeExtension(extensions, ExtensionType.CONNECTION_ID, readConnectionId),
-    isRenegotiationInfoDue: hasInfo === true ||
-      hello.cipherSuites.includes(SignallingSuite.TLS_EMPTY_RENEGOTIATION_INFO_SCSV),
-    hasPointFormats: extensions.has(ExtensionType.EC_POINT_FORMATS),
-  };
+  return { credential, group };
 }
 
 function commonSuites(hello: ClientHello, options: DtlsServerOptions): SuiteParameters[] {

@@ -4,6 +4,8 @@ import { toHex } from "../base/bytes.ts";
 
 /** The labels of SSLKEYLOGFILE lines. */
 export type KeyLogLabel =
+  | "CLIENT_EARLY_TRAFFIC_SECRET"
+  | "EARLY_EXPORTER_SECRET"
   | "CLIENT_HANDSHAKE_TRAFFIC_SECRET"
   | "SERVER_HANDSHAKE_TRAFFIC_SECRET"
   | "CLIENT_TRAFFIC_SECRET_0"

@@ -6,7 +6,7 @@
  */
 
 export { DtlsAssociation } from "./association.ts";
-export type { AssociationState, DtlsEvent } from "./association_events.ts";
+export type { AssociationState, DtlsEvent } from "./association_event.ts";
 export {
   DtlsEndpoint,
   ENDPOINT_CONNECTION_ID_BYTES,
@@ -36,20 +36,28 @@ export {
   type DtlsVersion,
   type KeyLog,
   type PeerVerifier,
+  type RetransmissionPolicy,
   type VerifiedPeer,
 } from "./options.ts";
-export { type HandshakeOutcome, SettledHandshake } from "./settled_handshake.ts";
 export type { PathPolicy } from "./association_path.ts";
 export type { RoutabilityCount } from "./return_routability.ts";
 export type { ConnectionIdSource } from "./connection_ids.ts";
 export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";
 export { ProtocolVersion } from "./code_points.ts";
 export { decodeSession, type DtlsSession, encodeSession, eraseSession } from "./session.ts";
+export {
+  CACHED_SESSION_LIFETIME_MS,
+  CACHED_SESSIONS_MAX,
+  SessionCache,
+  type SessionCacheOptions,
+} from "./session_cache.ts";
 export { isSessionUsable, type ResumableState } from "./session.ts";
 export { TICKET_BYTES_MAX, TICKET_LIFETIME_MS, TicketKeys } from "./ticket_keys.ts";
 export type { EarlyDataTicket, TicketKey, TicketKeysOptions, TicketState } from "./ticket_keys.ts";
 export type { ExternalPsk } from "./psk_importer.ts";
 export { EARLY_DATA_WINDOW_MS, SingleUseTickets } from "./early_data.ts";
+export type { EarlyDataPolicy } from "./early_data.ts";
+export type { EarlyDataEvent } from "./early_data_channel.ts";
 export { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 export type { DtlsDropReason } from "./record_layer.ts";
 export type { AcceptedHello } from "./server_hello.ts";

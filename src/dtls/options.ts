@@ -9,6 +9,7 @@ import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
 import type { ExternalPsk } from "./psk_importer.ts";
 import type { DtlsSession } from "./session.ts";
+import type { SessionCache } from "./session_cache.ts";
 import type { TicketKeys } from "./ticket_keys.ts";
 import type { EarlyDataPolicy } from "./early_data.ts";
 
@@ -51,6 +52,14 @@ export type DtlsVersion = "1.3" | "1.2";
 /** The versions that are offered and accepted by default. */
 export const DEFAULT_VERSIONS: readonly DtlsVersion[] = ["1.3", "1.2"];
 
+/**
+ * How lost handshake messages are sought. `eager`: an ACK goes at once where something is missing or a message came
+ * after the handshake, timeouts follow the round trip that was measured, and an ACK with gaps and a peer's
+ * retransmission bring what is missing without waiting for a timer. `timed`: the timers alone send again, on the plain
+ * schedule of RFC 9147 section 5.8, and ACKs wait for a quarter of the timeout, for peers that count on that.
+ */
+export type RetransmissionPolicy = "eager" | "timed";
+
 /** Options of both ends. */
 export interface DtlsOptions {
   /** Where the cryptographic primitives come from. */
@@ -59,6 +68,8 @@ export interface DtlsOptions {
   readonly entropy: Entropy;
   /** Defaults: `DTLS_LIMITS`. */
   readonly limits?: Partial<DtlsLimits>;
+  /** Default: `eager`. */
+  readonly retransmission?: RetransmissionPolicy;
   /** Versions that are offered or accepted. Default: `DEFAULT_VERSIONS`. */
   readonly versions?: readonly DtlsVersion[];
   /** Cipher suites of all these versions, best first. Default: `DEFAULT_CIPHER_SUITES`. */
@@ -84,18 +95,18 @@ export interface DtlsOptions {
    */
   readonly reverifyPeer?: boolean;
   /**
-   * Where further connection IDs come from, after that of the handshake. Default: random ones of the same length; whoever
-   * has to find the association by them brings a source of its own.
+   * Where further connection IDs come from, after that of the handshake. Default: random ones of the same length;
+   * whoever has to find the association by them brings a source of its own.
    */
   readonly connectionIds?: ConnectionIdSource;
   /**
-   * How many spare connection IDs of the peer are asked for, so that nobody can tell from them that an association goes on
-   * at another address. Default: none.
+   * How many spare connection IDs of the peer are asked for, so that nobody can tell from them that an association
+   * goes on at another address. Default: none.
    */
   readonly spareConnectionIds?: number;
   /**
-   * When a new address of the peer counts; it has to be found by a connection ID. Default: `enhanced`, and without a peer
-   * that knows RFC 9853 never.
+   * When a new address of the peer counts; it has to be found by a connection ID. Default: `enhanced`, and without a
+   * peer that knows RFC 9853 never.
    */
   readonly pathPolicy?: PathPolicy;
   /** Bytes of the records that this side wants to be sent (RFC 8449). Default: all that the version allows. */
@@ -113,12 +124,22 @@ export interface DtlsClientOptions extends DtlsOptions {
   /** What the client presents where the server asks for it: the first that the server can verify. Default: none. */
   readonly credentials?: readonly Credential[];
   /**
+   * Whether the handshake fails where the server asks for a certificate and can verify none of `credentials`. Default:
+   * no, the client says that it has none.
+   */
+  readonly isCredentialRequired?: boolean;
+  /**
    * The connection ID that the client wants in records to it. Default: empty, which lets the server have one.
    * `null`: none is offered.
    */
   readonly connectionId?: Uint8Array | null;
   /** A session with the same server, to be resumed where both still can. Default: none, a full handshake. */
   readonly session?: DtlsSession;
+  /**
+   * Whether early data is offered where the session allows it: see `DtlsAssociation.sealEarlyData`. Default: no, since
+   * whoever records early data can send it again.
+   */
+  readonly offersEarlyData?: boolean;
   /** Groups that the first ClientHello carries shares for. Default: the first of `groups`. */
   readonly keyShareGroups?: readonly NamedGroup[];
 }
@@ -130,6 +151,10 @@ export type ClientCertificatePolicy = "none" | "optional" | "required";
 export interface DtlsServerOptions extends DtlsOptions {
   /** Best first: the first that the client can verify is used. A function answers for each server name. */
   readonly credentials: readonly Credential[] | CredentialSelector;
+  /** Whether a client is told that its server name was used. Default: yes. */
+  readonly isServerNameAcknowledged?: boolean;
+  /** Chooses among the protocols that a client offers; `undefined` refuses it. Default: the first of `alpn`. */
+  readonly chooseProtocol?: (offered: readonly string[]) => string | undefined;
   /** Default: `none`. */
   readonly clientCertificate?: ClientCertificatePolicy;
   /** Needed unless `clientCertificate` is `none`. */
@@ -138,7 +163,9 @@ export interface DtlsServerOptions extends DtlsOptions {
   readonly isPskPreferred?: boolean;
   /** Seals and opens tickets. Default: none are sent, and nothing is resumed. */
   readonly tickets?: TicketKeys;
-  /** Tickets that a client gets after each handshake. Default: 2. */
+  /** Sessions of DTLS 1.2 by their IDs, for clients that know no tickets. Default: none are kept. */
+  readonly sessionCache?: SessionCache;
+  /** Tickets that a client of DTLS 1.3 gets after each handshake. Default: 2. */
   readonly ticketsPerHandshake?: number;
   /** Early data, and what keeps it from being taken twice. Default: it is refused. */
   readonly earlyData?: EarlyDataPolicy;

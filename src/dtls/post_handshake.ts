@@ -1,5 +1,5 @@
-// What an association does after its handshake: the messages that come, and those that it sends itself (RFC 8446 section
-// 4.6, RFC 9147 sections 8 and 9).
+// What an association does after its handshake: the messages that come, and those that it sends itself (RFC 8446
+// section 4.6, RFC 9147 sections 8 and 9).
 
 import { HandshakeType } from "./code_points.ts";
 import { encodeNewConnectionId, type NewConnectionId } from "./connection_ids.ts";
@@ -63,8 +63,8 @@ export class PostHandshake {
   }
 
   /**
-   * Changes the sending keys. Returns false where that is under way. Throws {@linkcode DtlsError} where there is no other
-   * key to be had.
+   * Changes the sending keys. Returns false where that is under way. Throws {@linkcode DtlsError} where there is no
+   * other key to be had.
    */
   updateKeys(requestPeer: boolean): boolean {
     return this.#need13().update(requestPeer);
@@ -126,8 +126,8 @@ export class PostHandshake {
   }
 
   /**
-   * RFC 9853 section 9: "an endpoint should proactively send a RequestConnectionId message to ask for new CIDs as soon as
-   * the pool of spare CIDs is depleted".
+   * RFC 9853 section 9: "an endpoint should proactively send a RequestConnectionId message to ask for new CIDs as
+   * soon as the pool of spare CIDs is depleted".
    */
   #keepSpareIds(): void {
     const { records, reliability, spareConnectionIds } = this.#parts;
@@ -140,8 +140,8 @@ export class PostHandshake {
   }
 
   /**
-   * RFC 9147 section 5.8.4: "implementations MUST NOT send KeyUpdate, NewConnectionId, or RequestConnectionId messages if
-   * an earlier message of the same type has not yet been acknowledged": each ends its flight.
+   * RFC 9147 section 5.8.4: "implementations MUST NOT send KeyUpdate, NewConnectionId, or RequestConnectionId
+   * messages if an earlier message of the same type has not yet been acknowledged": each ends its flight.
    */
   #send(type: HandshakeType, body: Uint8Array): void {
     this.#parts.reliability.enqueue({ type, body, isLast: true });

@@ -139,7 +139,7 @@ function resumableSession(
  * Whether a session is of the server that is meant. RFC 8446 section 4.6.1: clients "SHOULD only resume if the SNI
  * value matches the one used in the original session"; pitfall "resumption not bound to server name and ALPN".
  */
-function isSessionOf(session: DtlsSession, options: DtlsClientOptions): boolean {
+export function isSessionOf(session: DtlsSession, options: DtlsClientOptions): boolean {
   const { serverName, alpn = [], isAlpnRequired = false } = options;
   if (session.serverName !== serverName) return false;
   return session.alpn === undefined ? !isAlpnRequired : alpn.includes(session.alpn);

@@ -17,6 +17,9 @@ const CIPHERTEXT_EXPANSION_BYTES_MAX = 2_048;
 /** RFC 9147 section 4.2.3: "This procedure requires the ciphertext length to be at least 16 bytes." */
 const CIPHERTEXT_BYTES_MIN = 16;
 
+/** Bytes of the longest ciphertext. */
+const CIPHERTEXT_BYTES_MAX = RECORD_CONTENT_BYTES_MAX + 256;
+
 /** Bits of the unified header (RFC 9147 section 4, figure 3). */
 export const UnifiedHeader = {
   FIXED_MASK: 0xe0,
@@ -138,7 +141,10 @@ function readCiphertext(
   const end = hasLength
     ? ciphertextStart + (datagram[ciphertextStart - 2]! << 8 | datagram[ciphertextStart - 1]!)
     : datagram.length;
-  if (end > datagram.length || end - ciphertextStart < CIPHERTEXT_BYTES_MIN) return undefined;
+  const lengthBytes = end - ciphertextStart;
+  if (end > datagram.length || lengthBytes < CIPHERTEXT_BYTES_MIN) return undefined;
+  // RFC 8446 section 5.2: "The length MUST NOT exceed 2^14 + 256 bytes." Nobody has authenticated this one yet.
+  if (lengthBytes > CIPHERTEXT_BYTES_MAX) return undefined;
   return {
     kind: "ciphertext",
     epochBits: first & UnifiedHeader.EPOCH_MASK,

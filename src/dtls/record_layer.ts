@@ -53,6 +53,7 @@ export class RecordLayer {
   readonly #drops: Counters<DtlsDropReason>;
   readonly #sealers: RecordSealer[] = [];
   readonly #openers: OpeningEpochs;
+  #earlyOpener: RecordOpener | undefined;
   #nextPlaintextNumber: number;
   #isAnyOpened = false;
   #hasUnreadable = false;
@@ -144,6 +145,21 @@ export class RecordLayer {
     this.#openers.add(opener);
   }
 
+  /** Adds the keys of a client's early data, whose records have no connection ID: none was negotiated before. */
+  addEarlyOpener(opener: RecordOpener): void {
+    this.#earlyOpener = opener;
+  }
+
+  /** Whether early data is opened. */
+  get isOpeningEarly(): boolean {
+    return this.#earlyOpener !== undefined;
+  }
+
+  #dropEarlyOpener(): void {
+    this.#earlyOpener?.destroy();
+    this.#earlyOpener = undefined;
+  }
+
   /** Zeroes sealing keys of epochs before the newest that `isNeeded` does not want. */
   dropSealersBefore(isNeeded: (epoch: number) => boolean): void {
     for (let i = this.#sealers.length - 2; i >= 0; i--) {
@@ -163,6 +179,7 @@ export class RecordLayer {
   destroy(): void {
     for (const sealer of this.#sealers.splice(0)) sealer.destroy();
     this.#openers.destroy();
+    this.#dropEarlyOpener();
   }
 
   /**
@@ -184,6 +201,12 @@ export class RecordLayer {
         onRecord({ ...record, lengthBytes: at - start, isNewest: false });
         continue;
       }
+      const early = this.#earlyOpener;
+      if (early?.accepts(record) === true) {
+        const opened = this.#openEarly(early, record, at - start);
+        if (opened !== undefined) onRecord(opened);
+        continue;
+      }
       // RFC 9147 section 4: "If the second or later record has a connection ID which does not correspond to the
       // same association used for previous records, the rest of the datagram MUST be discarded."
       const id = record.connectionId;
@@ -195,6 +218,21 @@ export class RecordLayer {
       if (id !== undefined) this.#receiveIds.onUsed(id);
       onRecord(opened);
     } while (at < datagram.length);
+  }
+
+  /** A record of early data says nothing of the client's keys, or of whether it is there: anybody may have sent it. */
+  #openEarly(
+    opener: RecordOpener,
+    record: RawRecord,
+    lengthBytes: number,
+  ): OpenedRecord | undefined {
+    const result = opener.open(record);
+    if (result.kind !== "opened") {
+      this.#drops.add(result.kind);
+      return undefined;
+    }
+    const { recordNumber, type, content } = result;
+    return { epoch: opener.epoch, recordNumber, type, content, lengthBytes, isNewest: false };
   }
 
   #open(
@@ -216,9 +254,12 @@ export class RecordLayer {
     }
     this.#openers.onOpened(opener, now);
     this.#isAnyOpened = true;
+    // RFC 9147 section 5.6: "Servers SHOULD NOT accept records from epoch 1 indefinitely once they are able to process
+    // records from epoch 3. [...] Servers could discard epoch 1 keys after the first epoch 3 data arrives".
+    if (opener.epoch >= 3) this.#dropEarlyOpener();
     const { recordNumber, type, content } = result;
-    // RFC 8449 section 4: "a DTLS endpoint that receives a record larger than its advertised limit MAY either generate a
-    // fatal "record_overflow" alert or discard the record."
+    // RFC 8449 section 4: "a DTLS endpoint that receives a record larger than its advertised limit MAY either
+    // generate a fatal "record_overflow" alert or discard the record."
     if (content.length > this.#receiveBytesMax) {
       throw new DtlsFault("record-overflow", "a record's content is longer than was announced");
     }
@@ -294,10 +335,14 @@ export class RecordLayer {
   }
 }
 
+/** Where the next datagram is put together: most of them are shorter than they may be, and many are empty. */
+let spareRoom: Uint8Array | undefined;
+
 /** One datagram to be filled with records of any epochs that there are keys for. */
 export class DatagramWriter implements RecordSink {
   readonly #bytes: Uint8Array;
   readonly #contentBytesMax: number;
+  readonly #bytesMax: number;
   readonly #sealerOf: (epoch: number) => RecordSealer | undefined;
   readonly #takePlaintextNumber: () => number;
   #length = 0;
@@ -308,14 +353,18 @@ export class DatagramWriter implements RecordSink {
     sealerOf: (epoch: number) => RecordSealer | undefined,
     takePlaintextNumber: () => number,
   ) {
-    this.#bytes = new Uint8Array(bytesMax);
+    this.#bytes = spareRoom !== undefined && spareRoom.length >= bytesMax
+      ? spareRoom
+      : new Uint8Array(bytesMax);
+    spareRoom = undefined;
+    this.#bytesMax = bytesMax;
     this.#contentBytesMax = contentBytesMax;
     this.#sealerOf = sealerOf;
     this.#takePlaintextNumber = takePlaintextNumber;
   }
 
   roomFor(epoch: number): number {
-    const left = this.#bytes.length - this.#length;
+    const left = this.#bytesMax - this.#length;
     if (epoch === 0) return left - PLAINTEXT_HEADER_BYTES;
     return Math.min(left - this.#sealer(epoch).overheadBytes, this.#contentBytesMax);
   }
@@ -340,13 +389,9 @@ export class DatagramWriter implements RecordSink {
     return sealer;
   }
 
-  /** Whether nothing was written. */
-  get isEmpty(): boolean {
-    return this.#length === 0;
-  }
-
-  /** The datagram so far. */
-  finish(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+  /** The datagram, or `undefined` where nothing was written. Nothing is written after that. */
+  finish(): Uint8Array | undefined {
+    spareRoom = this.#bytes;
+    return this.#length === 0 ? undefined : this.#bytes.slice(0, this.#length);
   }
 }

@@ -1,5 +1,5 @@
-// New traffic keys for an association that goes on: KeyUpdate messages both ways, asked for by the caller, by the peer, or
-// by what the keys have been used for (RFC 9147 sections 4.5.3 and 8).
+// New traffic keys for an association that goes on: KeyUpdate messages both ways, asked for by the caller, by the
+// peer, or by what the keys have been used for (RFC 9147 sections 4.5.3 and 8).
 
 import type { SuiteParameters } from "./cipher_suites.ts";
 import { HandshakeType } from "./code_points.ts";

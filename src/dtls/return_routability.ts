@@ -124,8 +124,8 @@ export class PathValidation {
   #quietUntil: Milliseconds = -Infinity;
 
   /**
-   * Begins on a path that the handshake has validated. RFC 9853 section 7.1 advises statistics about checks that did not
-   * succeed.
+   * Begins on a path that the handshake has validated. RFC 9853 section 7.1 advises statistics about checks that did
+   * not succeed.
    */
   constructor(
     path: string,
@@ -207,7 +207,8 @@ export class PathValidation {
     candidate.cookies.length = 0;
     candidate.isDue = true;
     candidate.nextAt = NEVER;
-    // RFC 9853 section 5.5: "implementations are cautioned that the new path could have a longer RTT than the original."
+    // RFC 9853 section 5.5: "implementations are cautioned that the new path could have a longer RTT than the
+    // original."
     const timerMs = phase === "old"
       ? candidate.timerMs
       : Math.max(candidate.timerMs, DEFAULT_TIMER_MS);
@@ -226,8 +227,8 @@ export class PathValidation {
     const isDrop = message.type === RoutabilityType.PATH_DROP;
     if (candidate.phase === "old") {
       // RFC 9853 section 5.2: on a path_response "the initiator MUST continue using the previously valid address", on a
-      // path_drop it "MUST perform a return routability check on the observed new address". Whoever forwards records may
-      // have forwarded the answer as well, so it counts from wherever it came.
+      // path_drop it "MUST perform a return routability check on the observed new address". Whoever forwards records
+      // may have forwarded the answer as well, so it counts from wherever it came.
       return isDrop ? this.#ask(candidate, "new", now) : this.#keep(candidate, now);
     }
     // RFC 9853 section 5.4: the answer goes "to the address from which the corresponding `path_challenge` was received.
@@ -240,8 +241,8 @@ export class PathValidation {
 
   /** RFC 9853 section 5.4: "exactly one `path_response` or `path_drop` message for each valid `path_challenge`". */
   #onChallenge({ cookie }: RoutabilityMessage, path: string): void {
-    // RFC 9853 section 5.2: "the responder must have initiated a voluntary path migration in order to know that this path
-    // is no longer the preferred one."
+    // RFC 9853 section 5.2: "the responder must have initiated a voluntary path migration in order to know that this
+    // path is no longer the preferred one."
     const type = this.#hasLeft && path !== this.#path
       ? RoutabilityType.PATH_DROP
       : RoutabilityType.PATH_RESPONSE;

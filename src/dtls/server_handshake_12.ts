@@ -2,7 +2,10 @@
 // (RFC 6347 section 4.2.4, RFC 8422 section 2):
 //   4. ServerHello, Certificate, ServerKeyExchange, [CertificateRequest], ServerHelloDone ->
 //   5.               <- [Certificate], ClientKeyExchange, [CertificateVerify], ChangeCipherSpec, Finished
-//   6. ChangeCipherSpec, Finished ->
+//   6. [NewSessionTicket], ChangeCipherSpec, Finished ->
+// Of a session that is resumed (RFC 5246 section 7.3):
+//   4. ServerHello, [NewSessionTicket], ChangeCipherSpec, Finished ->
+//   5.                                       <- ChangeCipherSpec, Finished
 
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import { decodeCertificateVerify } from "./certificate_messages.ts";
@@ -28,6 +31,7 @@ import {
   EC_POINT_FORMATS,
   encodeCertificate12,
   encodeCertificateRequest12,
+  encodeNewSessionTicket12,
   encodeServerKeyExchange,
   encodeServerParameters,
   RENEGOTIATION_INFO,
@@ -35,11 +39,23 @@ import {
   signedKeyExchange,
 } from "./handshake_messages_12.ts";
 import { encodeServerHello, RANDOM_BYTES } from "./hello_messages.ts";
-import { type HelloNegotiation12, negotiateHello12 } from "./hello_negotiation_12.ts";
+import {
+  chooseKeyExchange,
+  type HelloNegotiation12,
+  negotiateHello12,
+} from "./hello_negotiation_12.ts";
 import { startKeyExchange } from "./key_share.ts";
 import { DEFAULT_VERSIONS, type DtlsServerOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
 import { answerConnectionIds, answerRecordSizes } from "./server_answers.ts";
+import {
+  makeTicket12,
+  resumableState12,
+  type SelectedSession12,
+  selectSession12,
+  SESSION_ID_BYTES,
+} from "./resumption_12.ts";
+import type { ResumableState } from "./session.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 
 type Received<Value> = Generator<readonly HandshakeType[], Value, HandshakeMessage>;
@@ -56,23 +72,35 @@ export function* serverHandshake12(
   options: DtlsServerOptions,
   accepted: AcceptedHello,
 ): Handshake {
-  const negotiation = negotiateHello12(accepted.hello, options);
-  const { credential, group } = negotiation;
+  const { hello } = accepted;
+  const negotiation = negotiateHello12(hello, options);
+  const session = selectSession12(hello, negotiation, options, io.now());
+  if (session !== undefined) return yield* resume(io, options, accepted, negotiation, session);
+  const { credential, group } = chooseKeyExchange(hello, negotiation, options);
   const { suite } = credential;
   io.transcript.start(suite.hash, "1.2");
-  const { messageSeq, body } = accepted;
-  io.transcript.add({ type: HandshakeType.CLIENT_HELLO, messageSeq, body });
+  addHello(io, accepted);
 
   const serverRandom = makeRandom(io, options);
-  const randoms = { clientRandom: accepted.hello.random, serverRandom };
+  const randoms = { clientRandom: hello.random, serverRandom };
+  const isTicketDue = negotiation.hasTicketExtension && options.tickets !== undefined;
+  const sessionId = options.sessionCache === undefined || isTicketDue
+    ? EMPTY_BYTES
+    : io.entropy(SESSION_ID_BYTES);
   const exchange = startKeyExchange(io, group);
   const { signatureSchemes = SIGNATURE_SCHEMES_12 } = options;
   const isClientAsked = (options.clientCertificate ?? "none") !== "none";
   io.beginFlight();
-  const extensions = answerExtensions(io, options, negotiation, accepted.hello.extensions);
+  const extensions = answerExtensions(
+    io,
+    options,
+    negotiation,
+    accepted.hello.extensions,
+    isTicketDue,
+  );
   io.send(
     HandshakeType.SERVER_HELLO,
-    encodeServerHello(serverRandom, EMPTY_BYTES, suite.suite, extensions),
+    encodeServerHello(serverRandom, sessionId, suite.suite, extensions),
   );
   io.send(HandshakeType.CERTIFICATE, encodeCertificate12(credential.credential.chain));
   sendKeyExchange(io, credential, { group, publicKey: exchange.publicKey }, randoms);
@@ -101,19 +129,84 @@ export function* serverHandshake12(
   yield* receiveFinished12(io, "client", master);
 
   io.beginFlight();
+  const { alpn, serverName } = negotiation;
+  const facts = { serverName, alpn, peerChain: claimed.chain, authenticatedAt: io.now() };
+  const state = resumableState12(master, facts);
+  if (isTicketDue) sendTicket(io, options, state);
+  if (sessionId.length > 0) options.sessionCache?.put(sessionId, state, io.now());
+  else state.secret.fill(0);
   sendFinished12(io, "server", master);
   return {
     version: "1.2",
     hasRoutabilityCheck: extensions.has(ExtensionType.RRC),
     suite,
     group,
-    alpn: negotiation.alpn,
-    serverName: negotiation.serverName,
+    alpn,
+    serverName,
     peerChain: claimed.chain,
+    credential: credential.credential,
+    isRetried: false,
     isResumed: false,
     pskIdentity: undefined,
     exportKeyingMaterial: exporter12(io, master),
   };
+}
+
+/** The rest of a handshake that resumes a session: the server finishes first. */
+function* resume(
+  io: HandshakeIo,
+  options: DtlsServerOptions,
+  accepted: AcceptedHello,
+  negotiation: HelloNegotiation12,
+  { state, suite, isTicketDue }: SelectedSession12,
+): Handshake {
+  const { hello } = accepted;
+  io.transcript.start(suite.hash, "1.2");
+  io.transcript.forgetMessages();
+  addHello(io, accepted);
+  const serverRandom = makeRandom(io, options);
+  const master = { suite, secret: state.secret, clientRandom: hello.random, serverRandom };
+  const extensions = answerExtensions(
+    io,
+    options,
+    negotiation,
+    hello.extensions,
+    isTicketDue,
+  );
+  io.beginFlight();
+  // RFC 5077 section 3.4: the server gives back the session ID of the client whose ticket it takes, as it does with one
+  // of its own.
+  io.send(
+    HandshakeType.SERVER_HELLO,
+    encodeServerHello(serverRandom, hello.legacySessionId, suite.suite, extensions),
+  );
+  installMasterSecret(io, "client", master);
+  if (isTicketDue) sendTicket(io, options, state);
+  sendFinished12(io, "server", master);
+  yield* receiveFinished12(io, "client", master);
+  return {
+    version: "1.2",
+    hasRoutabilityCheck: extensions.has(ExtensionType.RRC),
+    suite,
+    group: undefined,
+    alpn: negotiation.alpn,
+    serverName: negotiation.serverName,
+    peerChain: state.peerChain,
+    credential: undefined,
+    isRetried: false,
+    isResumed: true,
+    pskIdentity: undefined,
+    exportKeyingMaterial: exporter12(io, master),
+  };
+}
+
+function addHello(io: HandshakeIo, { messageSeq, body }: AcceptedHello): void {
+  io.transcript.add({ type: HandshakeType.CLIENT_HELLO, messageSeq, body });
+}
+
+function sendTicket(io: HandshakeIo, options: DtlsServerOptions, state: ResumableState): void {
+  const message = makeTicket12(options, state, io.now());
+  io.send(HandshakeType.NEW_SESSION_TICKET, encodeNewSessionTicket12(message));
 }
 
 const NO_CHAIN: ClaimedChain = { chain: [], publicKey: undefined };
@@ -129,19 +222,25 @@ function makeRandom(io: HandshakeIo, options: DtlsServerOptions): Uint8Array {
 function answerExtensions(
   io: HandshakeIo,
   options: DtlsServerOptions,
-  { alpn, connectionId, isRenegotiationInfoDue, hasPointFormats }: HelloNegotiation12,
+  { alpn, serverName, connectionId, isRenegotiationInfoDue, hasPointFormats }: HelloNegotiation12,
   offered: Extensions,
+  isTicketDue: boolean,
 ): Map<number, Uint8Array> {
   const extensions = new Map<number, Uint8Array>();
   if (isRenegotiationInfoDue) extensions.set(ExtensionType.RENEGOTIATION_INFO, RENEGOTIATION_INFO);
   extensions.set(ExtensionType.EXTENDED_MASTER_SECRET, EMPTY_BYTES);
   if (hasPointFormats) extensions.set(ExtensionType.EC_POINT_FORMATS, EC_POINT_FORMATS);
+  // RFC 6066 section 3: a server that used the name "SHALL include an extension of type "server_name"", empty.
+  if (serverName !== undefined && options.isServerNameAcknowledged !== false) {
+    extensions.set(ExtensionType.SERVER_NAME, EMPTY_BYTES);
+  }
   if (alpn !== undefined) {
     extensions.set(
       ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
       encodeProtocolNames([alpn]),
     );
   }
+  if (isTicketDue) extensions.set(ExtensionType.SESSION_TICKET, EMPTY_BYTES);
   answerConnectionIds(io, connectionId, { options, offered, answers: extensions });
   answerRecordSizes(io, "1.2", { options, offered, answers: extensions });
   return extensions;

@@ -4,6 +4,7 @@
 //   5.                                               <- [Certificate, CertificateVerify], Finished
 //   6. ACK ->
 
+import { EMPTY_BYTES } from "../base/bytes.ts";
 import {
   decodeCertificate,
   encodeCertificate,
@@ -31,6 +32,13 @@ import {
 } from "./handshake_proofs.ts";
 import { encodeServerHello, RANDOM_BYTES } from "./hello_messages.ts";
 import { type HelloNegotiation, negotiateHello } from "./hello_negotiation.ts";
+import {
+  acceptEarlyData,
+  EARLY_DATA_EXTENSION,
+  hasEarlyData,
+  takeEarlyPsk,
+} from "./early_handshake.ts";
+import type { Milliseconds } from "../base/core.ts";
 import { EarlySecret } from "./key_schedule.ts";
 import { SELECTED_VERSION } from "./hello_retry.ts";
 import { startKeyExchange } from "./key_share.ts";
@@ -72,10 +80,13 @@ export function* serverHandshake13(
   }
   io.transcript.start(suite.hash);
   const { messageSeq, body } = accepted;
-  const psk = selectPsk(hello, negotiation, options, io.now());
+  const earlyPsk = acceptedEarlyPsk(accepted, negotiation, options, io.now());
+  const psk = earlyPsk ?? selectPsk(hello, negotiation, options, io.now());
   if (psk !== undefined) {
-    checkSelectedPsk(io.provider, psk, io.transcript.before(suite.hash), body);
     io.eraseAfterHandshake(psk.key);
+    if (psk !== earlyPsk) {
+      checkSelectedPsk(io.provider, psk, io.transcript.before(suite.hash), body);
+    }
   }
   // Whatever may fail for the client's wishes fails before there are keys that it does not have.
   const chosen = psk === undefined ? serverCredential(options, negotiation) : undefined;
@@ -84,6 +95,7 @@ export function* serverHandshake13(
   }
   io.transcript.add({ type: HandshakeType.CLIENT_HELLO, messageSeq, body });
 
+  if (earlyPsk !== undefined) acceptEarlyData(io, suite, earlyPsk, hello.random);
   const exchange = startKeyExchange(io, share.group);
   const sharedSecret = exchange.sharedSecret(share.publicKey);
   if (sharedSecret === undefined) {
@@ -113,7 +125,11 @@ export function* serverHandshake13(
   io.expectEpoch(2);
   io.installSealer(trafficSealer(io, 2, suite, serverSecret));
 
-  sendEncryptedExtensions(io, options, negotiation, hello.extensions);
+  sendEncryptedExtensions(io, options, negotiation, {
+    offered: hello.extensions,
+    isPskTaken: psk !== undefined,
+    isEarlyDataTaken: earlyPsk !== undefined,
+  });
   // RFC 8446 section 4.3.2: "Servers which are authenticating with a PSK MUST NOT send the CertificateRequest message
   // in the main handshake".
   const isClientAsked = chosen !== undefined && (options.clientCertificate ?? "none") !== "none";
@@ -167,6 +183,8 @@ export function* serverHandshake13(
     alpn,
     serverName,
     peerChain,
+    credential: chosen?.credential,
+    isRetried: accepted.retry !== undefined,
     isResumed: psk?.ticket !== undefined,
     pskIdentity,
     exportKeyingMaterial: exporter(parameters, exporterSecret),
@@ -199,13 +217,45 @@ function serverHello(
   return { body, hasRoutabilityCheck };
 }
 
+/** The PSK whose early data is taken: an endpoint's choice, or this association's where it has no endpoint. */
+function acceptedEarlyPsk(
+  { hello, body, earlyPsk, retry, address }: AcceptedHello,
+  negotiation: HelloNegotiation,
+  options: DtlsServerOptions,
+  now: Milliseconds,
+): SelectedPsk | undefined {
+  if (retry === undefined && address === undefined) {
+    return takeEarlyPsk({ hello, body, address, now }, negotiation, options);
+  }
+  // RFC 8446 section 4.2.10: "A client MUST NOT include the "early_data" extension in its followup ClientHello."
+  if (retry !== undefined && hasEarlyData(hello.extensions)) {
+    throw new DtlsFault("illegal-parameter", "early data after a HelloRetryRequest");
+  }
+  return earlyPsk;
+}
+
+/** What of EncryptedExtensions depends on the client's offer, and on the PSK. */
+interface EncryptedAnswers {
+  readonly offered: Extensions;
+  readonly isPskTaken: boolean;
+  readonly isEarlyDataTaken: boolean;
+}
+
 function sendEncryptedExtensions(
   io: HandshakeIo,
   options: DtlsServerOptions,
-  { alpn }: HelloNegotiation,
-  offered: Extensions,
+  { alpn, serverName }: HelloNegotiation,
+  { offered, isPskTaken, isEarlyDataTaken }: EncryptedAnswers,
 ): void {
   const encrypted = new Map<number, Uint8Array>();
+  // RFC 6066 section 3: "A server that receives a client hello containing the "server_name" extension MAY use the
+  // information contained in the extension [...]. In this event, the server SHALL include an extension of type
+  // "server_name" in the (extended) server hello. The "extension_data" field of this extension SHALL be empty." And:
+  // "When resuming a session, the server MUST NOT include a server_name extension in the server hello."
+  const isAcknowledged = options.isServerNameAcknowledged !== false && !isPskTaken;
+  if (serverName !== undefined && isAcknowledged) {
+    encrypted.set(ExtensionType.SERVER_NAME, EMPTY_BYTES);
+  }
   if (alpn !== undefined) {
     encrypted.set(
       ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
@@ -213,6 +263,7 @@ function sendEncryptedExtensions(
     );
   }
   answerRecordSizes(io, "1.3", { options, offered, answers: encrypted });
+  if (isEarlyDataTaken) encrypted.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
   io.send(HandshakeType.ENCRYPTED_EXTENSIONS, encodeEncryptedExtensions(encrypted));
 }
 

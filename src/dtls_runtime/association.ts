@@ -1,13 +1,13 @@
 // What people see of an association, and the association as sockets carry it: a core, what waits to be read, and what
 // waits to be sent.
 
-import { EMPTY_BYTES } from "../base/bytes.ts";
 import { type Milliseconds, NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import type { DtlsAssociation } from "../dtls/association.ts";
 import { type AssociationError, DtlsError } from "../dtls/errors.ts";
 import type { DtlsVersion } from "../dtls/options.ts";
+import type { DtlsSession } from "../dtls/session.ts";
 import { monotonicNow } from "../net/driver.ts";
 import type { UdpAddress } from "../net/socket.ts";
 import { AsyncQueue } from "./async_queue.ts";
@@ -29,6 +29,12 @@ export interface ConnectedAssociation extends AsyncIterable<Uint8Array>, AsyncDi
   readonly serverName: string | undefined;
   /** The cipher suite's number; see `CipherSuite`. */
   readonly cipherSuite: number;
+  /** The key exchange group's number; see `NamedGroup`. `undefined` where there was no key exchange. */
+  readonly group: number | undefined;
+  /** Whether a session was resumed. */
+  readonly isResumed: boolean;
+  /** The identity of the external PSK that vouched for the peer, in this handshake or before a resumption. */
+  readonly pskIdentity: Uint8Array | undefined;
   /** The peer's verified certificate in DER; `undefined` where it presented none. `parseCertificate` reads it. */
   readonly peerCertificate: Uint8Array | undefined;
   /** The peer's certificate and those that it sent with it, in DER. */
@@ -57,6 +63,12 @@ export interface ConnectedAssociation extends AsyncIterable<Uint8Array>, AsyncDi
    */
   exportKeyingMaterial(label: string, lengthBytes: number, context?: Uint8Array): Uint8Array;
   /**
+   * Changes the keys that this side sends with, and asks the peer to change its own where `requestPeer` is true. It
+   * happens by itself before a key is worn out. Returns `false` where a change is under way. Throws `DtlsError` when
+   * the association is over, or speaks DTLS 1.2 (`wrong-version`).
+   */
+  updateKeys(options?: { readonly requestPeer?: boolean }): boolean;
+  /**
    * Closes in order: what was sent before goes first, then close_notify. Resolves when that is with the system.
    * Harmless when it is closed.
    */
@@ -64,7 +76,7 @@ export interface ConnectedAssociation extends AsyncIterable<Uint8Array>, AsyncDi
 }
 
 /** Why something of an association was dropped beside its core. */
-export type RuntimeDropReason = "messages-full" | "sends-full" | "after-close";
+export type RuntimeDropReason = "messages-full" | "sends-full" | "waiting-for-keys" | "after-close";
 
 /** What an association tells its owner, who runs it. */
 export interface AssociationOwner {
@@ -72,6 +84,8 @@ export interface AssociationOwner {
   onWork(): void;
   /** Its handshake is complete. */
   onConnected(): void;
+  /** A client was given a session to keep. */
+  onSession(session: DtlsSession): void;
   /** Its handshake came to nothing. */
   onHandshakeFailed(error: AssociationError): void;
   /**
@@ -135,6 +149,18 @@ export class RunningAssociation implements ConnectedAssociation {
     return this.#core.cipherSuite!;
   }
 
+  get group(): number | undefined {
+    return this.#core.group;
+  }
+
+  get isResumed(): boolean {
+    return this.#core.isResumed;
+  }
+
+  get pskIdentity(): Uint8Array | undefined {
+    return this.#core.pskIdentity;
+  }
+
   get peerCertificate(): Uint8Array | undefined {
     return this.#core.peerChain[0];
   }
@@ -171,6 +197,8 @@ export class RunningAssociation implements ConnectedAssociation {
     const { sendsMax } = this.#limits;
     if (this.#outgoing.length >= sendsMax) {
       this.#dropped.add("sends-full");
+    } else if (this.#core.isWaitingForKeys) {
+      this.#dropped.add("waiting-for-keys");
     } else {
       this.#outgoing.push(this.#core.sealApplicationData(message));
       this.#lastMessageAt = monotonicNow();
@@ -193,8 +221,14 @@ export class RunningAssociation implements ConnectedAssociation {
     this.#room = undefined;
   }
 
-  exportKeyingMaterial(label: string, lengthBytes: number, context = EMPTY_BYTES): Uint8Array {
+  exportKeyingMaterial(label: string, lengthBytes: number, context?: Uint8Array): Uint8Array {
     return this.#core.exportKeyingMaterial(label, context, lengthBytes);
+  }
+
+  updateKeys(options: { readonly requestPeer?: boolean } = {}): boolean {
+    const isBegun = this.#core.updateKeys(options);
+    this.#owner.onWork();
+    return isBegun;
   }
 
   async close(): Promise<void> {
@@ -221,6 +255,9 @@ export class RunningAssociation implements ConnectedAssociation {
           this.#lastMessageAt = now;
           if (this.#phase !== "connected") this.#dropped.add("after-close");
           else if (!this.#messages.push(event.bytes)) this.#dropped.add("messages-full");
+          break;
+        case "session":
+          this.#owner.onSession(event.session);
           break;
         case "closed":
           this.#onCoreEnded(undefined);

@@ -55,7 +55,7 @@ function connectOn(
   socket: DatagramSocket,
   server: UdpAddress,
   dtls: DtlsClientOptions,
-  { limits, signal }: ConnectDtlsOptions,
+  { limits, signal, onSession }: ConnectDtlsOptions,
 ): Promise<ConnectedAssociation> {
   return new Promise((resolve, reject) => {
     const now = monotonicNow();
@@ -68,6 +68,7 @@ function connectOn(
         signal?.removeEventListener("abort", stop);
         resolve(running);
       },
+      onSession: (session) => onSession?.(session),
       onHandshakeFailed: (error) => failure = error,
       onSilent: async () => {
         signal?.removeEventListener("abort", stop);

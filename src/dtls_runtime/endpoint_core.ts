@@ -91,6 +91,8 @@ export class EndpointCore implements AddressedCore {
         this.#pastDrops.add("waiting-associations-full");
         association.close();
       },
+      // Sessions are the clients' to keep.
+      onSession: () => {},
       onHandshakeFailed: (error) => {
         this.handshakeFailures.add(errorReason(error));
         this.#options.onHandshakeFailed?.(error, parseAddress(entry.address));

@@ -35,7 +35,7 @@
  */
 
 export * from "../dtls/mod.ts";
-export { OPENSSL_LIBRARY_PATHS } from "./openssl_library.ts";
+export { OPENSSL_LIBRARY_PATHS } from "./openssl_paths.ts";
 export { openOpensslProvider } from "./openssl.ts";
 export { systemProvider } from "./system_provider.ts";
 export { connectDtls } from "./connect.ts";

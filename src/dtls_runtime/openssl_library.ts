@@ -4,24 +4,7 @@
 // deprecated ones among them, and the sizes of the structures that callers provide stay as they are as long as the
 // library has this name.
 
-/** Where distributions put libcrypto of OpenSSL 3, by operating system. */
-const LIBRARY_PATHS: Readonly<Partial<Record<typeof Deno.build.os, readonly string[]>>> = {
-  linux: [
-    "/usr/lib/x86_64-linux-gnu/libcrypto.so.3", // Debian, Ubuntu
-    "/usr/lib/aarch64-linux-gnu/libcrypto.so.3",
-    "/usr/lib64/libcrypto.so.3", // Fedora, Red Hat, SUSE
-    "/usr/lib/libcrypto.so.3", // Arch, Alpine
-    "/lib/libcrypto.so.3", // Alpine before 3.22
-  ],
-  darwin: [
-    "/opt/homebrew/opt/openssl@3/lib/libcrypto.3.dylib", // Homebrew
-    "/usr/local/opt/openssl@3/lib/libcrypto.3.dylib",
-    "/opt/local/libexec/openssl3/lib/libcrypto.3.dylib", // MacPorts
-  ],
-};
-
-/** All paths that are tried, for those who grant them: `--allow-ffi=` and these, joined with commas. */
-export const OPENSSL_LIBRARY_PATHS: readonly string[] = Object.values(LIBRARY_PATHS).flat();
+import { opensslLibraryPaths } from "./openssl_paths.ts";
 
 /** size_t. By its types Deno wants a bigint; it takes a number as well, and calls faster with one. */
 const SIZE = "usize" as unknown as "u32";
@@ -72,6 +55,7 @@ const SYMBOLS = {
   d2i_PUBKEY_bio: READ_DER,
   EVP_PKEY_new_raw_private_key: RAW_KEY,
   EVP_PKEY_new_raw_public_key: RAW_KEY,
+  EVP_PKEY_set1_encoded_public_key: { parameters: ["pointer", "buffer", SIZE], result: "i32" },
   EVP_PKEY_get_raw_public_key: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
   EVP_PKEY_free: RELEASE,
   EVP_PKEY_CTX_new: { parameters: ["pointer", "pointer"], result: "pointer" },
@@ -163,7 +147,7 @@ const NO_LOAD_CONFIG = 0x80n;
 /** The first library that this program may open and that has all the functions; never asks for a permission. */
 export function openLibcrypto(): Libcrypto | undefined {
   if (typeof Deno === "undefined" || Deno.dlopen === undefined) return undefined;
-  for (const path of LIBRARY_PATHS[Deno.build.os] ?? []) {
+  for (const path of opensslLibraryPaths(Deno.build.os)) {
     try {
       if (Deno.permissions.querySync({ name: "ffi", path }).state !== "granted") continue;
       const { symbols } = Deno.dlopen(path, SYMBOLS);

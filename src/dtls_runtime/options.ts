@@ -6,9 +6,18 @@ import type { EndpointLimits } from "../dtls/endpoint.ts";
 import { type AssociationError, DtlsError } from "../dtls/errors.ts";
 import { keyLogLine } from "../dtls/key_log.ts";
 import type { DtlsLimits } from "../dtls/limits.ts";
-import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions } from "../dtls/options.ts";
+import type {
+  Credential,
+  CredentialSelector,
+  DtlsClientOptions,
+  DtlsOptions,
+  DtlsServerOptions,
+} from "../dtls/options.ts";
 import { clientVerifier, serverVerifier } from "../dtls/peer_verifier.ts";
+import type { DtlsSession } from "../dtls/session.ts";
+import { TicketKeys } from "../dtls/ticket_keys.ts";
 import { parseIpAddress } from "../dtls/x509/mod.ts";
+import { monotonicNow } from "../net/driver.ts";
 import type { UdpAddress, UdpRuntime } from "../net/socket.ts";
 import {
   type CertificateAndKey,
@@ -50,8 +59,13 @@ export interface ConnectDtlsOptions
    * `hostname`.
    */
   readonly serverName?: string;
-  /** What the client presents where the server asks for it. Default: nothing. */
-  readonly credential?: CertificateAndKey;
+  /** What the client may present where the server asks for it, best first. Default: nothing. */
+  readonly credentials?: readonly CertificateAndKey[];
+  /**
+   * Takes each session that the server gives, to be the `session` of a later association: it saves the server's proof
+   * and, in DTLS 1.2, a round trip. `encodeSession` makes bytes of one to store.
+   */
+  readonly onSession?: (session: DtlsSession) => void;
   /** Decides about the server's chain, in place of `ca`, `crl` and the server's name. */
   readonly verifyPeer?: DtlsClientOptions["verifyPeer"];
   /** Limits that differ from `DTLS_LIMITS` and `RUNTIME_LIMITS`. */
@@ -59,16 +73,26 @@ export interface ConnectDtlsOptions
 }
 
 /** Options of {@linkcode listenDtls}. */
-export interface ListenDtlsOptions
-  extends
-    SocketOptions,
-    Omit<DtlsServerOptions, ReplacedOption | "credentials" | "verifyPeer" | "connectionId"> {
+export interface ListenDtlsOptions extends
+  SocketOptions,
+  Omit<
+    DtlsServerOptions,
+    ReplacedOption | "credentials" | "verifyPeer" | "connectionId" | "tickets"
+  > {
   /** The address to listen at. Default: `127.0.0.1`. */
   readonly hostname?: string;
   /** The port. Default: one of the system's choice. */
   readonly port?: number;
-  /** The server's certificates, best first: the first that a client can verify is used. */
-  readonly credentials: readonly CertificateAndKey[];
+  /**
+   * The server's certificates, best first: the first that a client can verify is used. A function chooses them by the
+   * name that a client asks for.
+   */
+  readonly credentials: readonly CertificateAndKey[] | CredentialSelector;
+  /**
+   * Seals and opens session tickets. Default: keys of this endpoint alone, changed every day. `null`: no session is
+   * resumed.
+   */
+  readonly tickets?: TicketKeys | null;
   /** Decides about clients' chains, in place of `ca` and `crl`. */
   readonly verifyPeer?: DtlsServerOptions["verifyPeer"];
   /** Limits that differ from `DTLS_LIMITS`, `ENDPOINT_LIMITS` and `RUNTIME_LIMITS`. */
@@ -92,38 +116,57 @@ function coreOptions(
   };
 }
 
+function readAll(
+  credentials: readonly CertificateAndKey[],
+  provider: CryptoProvider,
+): readonly Credential[] {
+  return credentials.map((one) => readCredential(one, provider));
+}
+
 /** The core's options of a client. Throws `DtlsError` `bad-option`. */
 export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsClientOptions> {
-  const { credential, verifyPeer, serverName: _, ...others } = options;
+  const { credentials, verifyPeer, serverName: _, ...others } = options;
   const serverName = options.serverName ?? options.hostname;
   const core = coreOptions(options);
-  const store = verifyPeer === undefined ? await readTrust(options) : undefined;
+  // Who has a key with the server from elsewhere need not trust any authority.
+  const needsTrust = options.ca !== undefined || (options.externalPsks ?? []).length === 0;
+  const store = verifyPeer === undefined && needsTrust
+    ? await readTrust(options, core.provider)
+    : undefined;
+  const verifier = verifyPeer ??
+    (store === undefined ? undefined : serverVerifier(() => store, serverName));
   return {
     ...others,
     ...core,
-    verifyPeer: verifyPeer ?? serverVerifier(() => store!, serverName),
+    ...(verifier !== undefined && { verifyPeer: verifier }),
     // RFC 6066 section 3: "Literal IPv4 and IPv6 addresses are not permitted in "HostName"."
     ...(parseIpAddress(serverName) === undefined && { serverName }),
-    ...(credential !== undefined && { credentials: [readCredential(credential, core.provider)] }),
+    ...(credentials !== undefined && { credentials: readAll(credentials, core.provider) }),
   };
 }
 
 /** The core's options of a server. Throws `DtlsError` `bad-option`. */
 export async function serverOptions(options: ListenDtlsOptions): Promise<DtlsServerOptions> {
-  const { credentials, verifyPeer, ...others } = options;
+  const { credentials, verifyPeer, tickets, ...others } = options;
   const core = coreOptions(options);
+  const ticketKeys = tickets === undefined ? new TicketKeys(core, monotonicNow()) : tickets;
   const asksClients = (options.clientCertificate ?? "none") !== "none";
   // A server that asked the public authorities who its clients are would let in everybody.
   if (asksClients && verifyPeer === undefined && options.ca === undefined) {
     throw new DtlsError("bad-option", "ca: whom clients' certificates have to be from is not said");
   }
-  const store = asksClients && verifyPeer === undefined ? await readTrust(options) : undefined;
+  const store = asksClients && verifyPeer === undefined
+    ? await readTrust(options, core.provider)
+    : undefined;
   const verifier = verifyPeer ??
     (store === undefined ? undefined : clientVerifier(() => store));
   return {
     ...others,
     ...core,
-    credentials: credentials.map((one) => readCredential(one, core.provider)),
+    credentials: typeof credentials === "function"
+      ? credentials
+      : readAll(credentials, core.provider),
+    ...(ticketKeys !== null && { tickets: ticketKeys }),
     ...(verifier !== undefined && { verifyPeer: verifier }),
   };
 }

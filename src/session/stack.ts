@@ -2,9 +2,10 @@
 
 import { type Core, type Milliseconds, NEVER } from "../base/core.ts";
 import { DtlsAssociation } from "../dtls/association.ts";
-import type { DtlsEvent } from "../dtls/association_events.ts";
+import type { DtlsEvent } from "../dtls/association_event.ts";
 import { type AssociationError, DtlsError } from "../dtls/errors.ts";
 import type { DtlsClientOptions } from "../dtls/options.ts";
+import type { DtlsSession } from "../dtls/session.ts";
 import type { TransportLimits } from "../transport/limits.ts";
 import { DEFAULT_TRANSPORT_LIMITS } from "../transport/limits.ts";
 import { Transport } from "../transport/transport.ts";
@@ -35,6 +36,11 @@ function transportLimits(limits: SessionLimits): TransportLimits {
   };
 }
 
+/** For another try: where a session spoils the handshake, the next one is a full one. */
+function withoutSession({ session: _, ...others }: DtlsClientOptions): DtlsClientOptions {
+  return others;
+}
+
 /**
  * A client: association, transport and session.
  *
@@ -50,6 +56,7 @@ export class ClientStack implements Core<ClientSessionEvent> {
   #isConfirmed = false;
   #transport: Transport | undefined;
   #session: ClientSession | undefined;
+  #resumable: DtlsSession | undefined;
   /** Why the association ended. */
   #failure: SqpError | undefined;
   #isFailureTold = false;
@@ -81,6 +88,11 @@ export class ClientStack implements Core<ClientSessionEvent> {
   /** The session, once the association is there: requests go through it. */
   get session(): ClientSession | undefined {
     return this.#session;
+  }
+
+  /** What a later client can resume this association with; the newest that the server gave. */
+  get resumable(): DtlsSession | undefined {
+    return this.#resumable;
   }
 
   /** Whether everything is over and nothing is left to send. */
@@ -174,7 +186,7 @@ export class ClientStack implements Core<ClientSessionEvent> {
         return this.#association.close(now);
       case "begin":
         this.#association.abandon();
-        this.#association = DtlsAssociation.client(this.#dtls, now);
+        this.#association = DtlsAssociation.client(withoutSession(this.#dtls), now);
         return this.#drainAssociation(now);
       case "wait":
         return;
@@ -208,6 +220,9 @@ export class ClientStack implements Core<ClientSessionEvent> {
         this.#session = new ClientSession(this.#options, this.#transport, now);
         return;
       }
+      case "session":
+        this.#resumable = event.session;
+        return;
       case "application-data":
         this.#session?.onHeard(now);
         return this.#transport?.handleDatagram(event.bytes, now);

@@ -1,7 +1,7 @@
 // The commands of the project: every promised task is there, and runs with the least permissions.
 
 import { assertEquals } from "@std/assert";
-import { OPENSSL_LIBRARY_PATHS } from "../../src/dtls_runtime/openssl_library.ts";
+import { OPENSSL_LIBRARY_PATHS } from "../../src/dtls_runtime/openssl_paths.ts";
 import { readText, testOnFiles } from "./repository.ts";
 
 const TASKS = ["serve", "serve:fast", "certgen", "token", "query", "test", "ok", "bench"];

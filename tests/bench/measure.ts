@@ -1,5 +1,22 @@
 // Measuring: rates, latencies, and the tables that show them.
 
+import { fastestProvider } from "../../src/dtls/crypto/composed.ts";
+import { nobleProvider } from "../../src/dtls/crypto/noble.ts";
+import { nodeProvider } from "../../src/dtls/crypto/node.ts";
+import type { CryptoProvider } from "../../src/dtls/crypto/provider.ts";
+import { openOpensslProvider } from "../../src/dtls_runtime/openssl.ts";
+
+const openssl = openOpensslProvider();
+const others = openssl === undefined ? [] : [openssl];
+
+/** The crypto providers that are measured: each alone, and before them the composition of the fastest. */
+export const PRESENT_PROVIDERS: readonly CryptoProvider[] = [
+  fastestProvider(...others),
+  ...others,
+  nodeProvider,
+  nobleProvider,
+];
+
 /** Lines of cells under a title; every line has as many cells as there are columns. */
 export interface Table {
   readonly title: string;

@@ -2,8 +2,6 @@
 
 import { CipherSuite } from "../../src/dtls/code_points.ts";
 import { type SuiteParameters, suiteParameters } from "../../src/dtls/cipher_suites.ts";
-import { nobleProvider } from "../../src/dtls/crypto/noble.ts";
-import { nodeProvider } from "../../src/dtls/crypto/node.ts";
 import type { CryptoProvider } from "../../src/dtls/crypto/provider.ts";
 import { trafficKeys } from "../../src/dtls/key_schedule.ts";
 import { DTLS_LIMITS } from "../../src/dtls/limits.ts";
@@ -13,11 +11,7 @@ import {
   CiphertextOpener,
   CiphertextSealer,
 } from "../../src/dtls/record_protection_13.ts";
-import { openOpensslProvider } from "../../src/dtls_runtime/openssl.ts";
-import { figure, measureRate, type Table } from "./measure.ts";
-
-const openssl = openOpensslProvider();
-const PRESENT = [nodeProvider, nobleProvider, ...(openssl === undefined ? [] : [openssl])];
+import { figure, measureRate, PRESENT_PROVIDERS, type Table } from "./measure.ts";
 
 const ROUND_MS = 120;
 const APPLICATION_DATA = 23;
@@ -31,7 +25,8 @@ const SUITES = [
   ["ChaCha20-Poly1305", CipherSuite.TLS_CHACHA20_POLY1305_SHA256],
 ] as const;
 
-function recordKeys(provider: CryptoProvider, suite: SuiteParameters): CiphertextKeys {
+/** The ciphers of one direction, from a secret that is always the same. */
+export function recordKeys(provider: CryptoProvider, suite: SuiteParameters): CiphertextKeys {
   const secret = new Uint8Array(suite.hashBytes).fill(1);
   const { hash, aead } = suite;
   const { key, iv, recordNumberKey } = trafficKeys({ provider, hash, aead }, secret);
@@ -82,7 +77,7 @@ export function benchRecords(): Table {
     for (const contentBytes of [1_200, 64]) {
       const seal = [`${name}, seal ${contentBytes} bytes`];
       const open = [`${name}, open ${contentBytes} bytes`];
-      for (const provider of PRESENT) {
+      for (const provider of PRESENT_PROVIDERS) {
         const { sealUs, openUs } = measure(provider, suite, contentBytes);
         seal.push(figure(sealUs));
         open.push(figure(openUs));
@@ -91,5 +86,5 @@ export function benchRecords(): Table {
     }
   }
   const title = "Records: microseconds each, record number included";
-  return { title, columns: ["", ...PRESENT.map(({ name }) => name)], rows };
+  return { title, columns: ["", ...PRESENT_PROVIDERS.map(({ name }) => name)], rows };
 }

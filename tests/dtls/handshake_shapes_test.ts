@@ -74,8 +74,7 @@ Deno.test("a full handshake takes five flights and an ACK, in six datagrams and 
     "C | 0:0 CLIENT_HELLO#0",
     "S | 0:0 SERVER_HELLO#0",
     "C | 0:1 CLIENT_HELLO#1",
-    "S | 0:1 SERVER_HELLO#1 | 2:0 ENCRYPTED_EXTENSIONS#2 | 2:1 CERTIFICATE#3 " +
-    "| 2:2 CERTIFICATE_VERIFY#4 | 2:3 FINISHED#5",
+    "S | 0:1 SERVER_HELLO#1 | 2:0 ENCRYPTED_EXTENSIONS#2 CERTIFICATE#3 CERTIFICATE_VERIFY#4 FINISHED#5",
     "C | 2:0 FINISHED#2",
     "S | 3:0 ACK 2:0",
   ]);

@@ -120,16 +120,19 @@ Deno.test("buffering of records of future epochs (CVE-2026-54874)", () => {
 });
 
 Deno.test("zero-length fragment loops for ever (CVE-2022-29190)", () => {
-  const empty = handshakeMessage(HandshakeType.CERTIFICATE, 2, new Uint8Array(50), 0, 0);
   const server = new Scripted("client");
+  const { type, body } = server.messages[0]!;
+  const empty = handshakeMessage(type, 2, body, 0, 0);
+  // It brings nothing, and is no fault: the handshake goes on.
   server.record(HANDSHAKE, concatBytes(empty, empty, empty));
-  assertEquals(server.outcome, DECODE_ERROR);
+  server.say(...server.messages);
+  assertEquals(server.outcome, "connected");
   const none = new Scripted("client");
   none.record(HANDSHAKE, new Uint8Array(0));
   assertEquals(none.outcome, UNEXPECTED_MESSAGE);
   const client = new DtlsPair().client;
   client.handleDatagram(plaintextRecord(HANDSHAKE, concatBytes(empty, empty)), EPOCH_MS);
-  assertEquals([client.state, client.drops.get("malformed-fragment")], ["handshaking", 1]);
+  assertEquals(client.state, "handshaking");
 });
 
 Deno.test("fragments that disagree on length, underflow, overlap (CVE-2014-0195, CVE-2026-33845)", () => {
@@ -492,7 +495,7 @@ Deno.test("duplicate extensions or key shares (CVE-2025-11936, CVE-2025-11933)",
       2;
     const length = bytes.length - lengthAt - 2;
     bytes.set([length >> 8, length & 255], lengthAt);
-    assertEquals(answerTo(bytes).subarray(13), new Uint8Array([2, ILLEGAL_PARAMETER]));
+    assertEquals(answerTo(bytes).subarray(13), new Uint8Array([2, DECODE_ERROR]));
   }
   const share = hello.extensions.get(ExtensionType.KEY_SHARE)!.subarray(2);
   const shares = new ByteWriter().opaque(2, concatBytes(share, share)).finish();

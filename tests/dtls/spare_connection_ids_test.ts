@@ -147,7 +147,7 @@ Deno.test("messages wait for the KeyUpdate before them, and go under the new key
   ]);
 });
 
-Deno.test('two of a kind are never under way at once: "if an earlier message of the same type has not yet been acknowledged"', () => {
+Deno.test("two messages of a kind are never under way at once", () => {
   const pair = connected();
   const server = pair.server.association!;
   const sent = during(pair, 200, () => {

@@ -1,14 +1,17 @@
 // Servers and clients on real sockets, on every kind of socket that there is.
 
-import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import {
   AddressError,
   connectDtls,
   type ConnectedAssociation,
+  decodeSession,
   denoUdp,
   DtlsAlertError,
   DtlsError,
   DtlsFault,
+  type DtlsSession,
+  encodeSession,
   listenDtls,
   type ListeningEndpoint,
   nodeUdp,
@@ -63,7 +66,7 @@ for (const [name, udp] of Object.entries({ denoUdp, nodeUdp })) {
         ca: CA,
         clientCertificate: "required",
       });
-      const { server, client } = await pair(endpoint, { udp, alpn: ["a"], credential: CLIENT });
+      const { server, client } = await pair(endpoint, { udp, alpn: ["a"], credentials: [CLIENT] });
       for (const side of [server, client]) {
         assertEquals([side.version, side.alpn], ["1.3", "a"]);
         assert(side.messageBytesMax > 1_000);
@@ -195,4 +198,41 @@ socketTest("a client without the certificate that is required learns so", async 
   assertInstanceOf(error, DtlsAlertError);
   assertEquals(error.message, "the peer sent the alert certificate_required");
   await assertRejects(() => next(client), DtlsAlertError);
+});
+
+socketTest("a session is resumed; where the endpoint makes no tickets, none is given", async () => {
+  for (const tickets of [undefined, null]) {
+    await using endpoint = await listenDtls({
+      ...LISTEN,
+      ...(tickets === null && { tickets }),
+    });
+    const sessions: DtlsSession[] = [];
+    const first = await pair(endpoint, { onSession: (session) => sessions.push(session) });
+    await first.server.send(bytes("after the tickets"));
+    await next(first.client);
+    await first.client.close();
+    assertEquals(sessions.length, tickets === null ? 0 : 2);
+    const session = sessions.map((one) => decodeSession(encodeSession(one)))[0];
+    const { server, client } = await pair(endpoint, session === undefined ? {} : { session });
+    for (const side of [server, client]) assertEquals(side.isResumed, tickets !== null);
+    assertEquals(client.peerCertificate, SERVER_CREDENTIAL.certificate);
+    await client.close();
+  }
+});
+
+socketTest("keys change while messages go on, in DTLS 1.3 only", async () => {
+  await using endpoint = await listenDtls(LISTEN);
+  const { server, client } = await pair(endpoint);
+  assert(client.updateKeys({ requestPeer: true }));
+  for (let number = 0; number < 5; number++) {
+    await client.send(bytes(`${number}`));
+    assertEquals(text(await next(server)), `${number}`);
+    await server.send(bytes(`${number} back`));
+    assertEquals(text(await next(client)), `${number} back`);
+  }
+  await client.close();
+  const old = await pair(endpoint, { versions: ["1.2"] });
+  assertEquals([old.server.version, old.client.version], ["1.2", "1.2"]);
+  assertThrows(() => old.client.updateKeys(), DtlsError, "DTLS 1.2 has no key updates");
+  await old.client.close();
 });

@@ -33,7 +33,7 @@ if (role === "server") {
     ...common,
     hostname: "localhost",
     port: Number(port),
-    credential: { cert: file("client.pem"), key: file("client.key") },
+    credentials: [{ cert: file("client.pem"), key: file("client.key") }],
   });
   await association.send(new TextEncoder().encode("hello"));
   for await (const message of association) {

@@ -58,7 +58,7 @@ async function testRuntime(runtime: string, folder: string, context: Deno.TestCo
     const port = Number(await firstLine(server));
     const client = await connectDtls({
       ...connectTo({ port }),
-      credential: CLIENT,
+      credentials: [CLIENT],
       alpn: ["echo"],
     });
     await client.send(new TextEncoder().encode("hello"));

@@ -1,5 +1,6 @@
 // What an association tells the layer above, and the phases of its life.
 
+import type { EarlyDataEvent } from "./early_data_channel.ts";
 import type { AssociationError } from "./errors.ts";
 import type { DtlsSession } from "./session.ts";
 
@@ -11,6 +12,7 @@ export type DtlsEvent =
   | { readonly kind: "application-data"; readonly bytes: Uint8Array }
   /** A session that a client may keep and offer later; each is for one use, so that nobody can link several. */
   | { readonly kind: "session"; readonly session: DtlsSession }
+  | EarlyDataEvent
   /** The peer's address has changed, and was shown to be the peer's: datagrams go there from now on. */
   | { readonly kind: "moved"; readonly path: string }
   /** The peer closed the association in order. The last event. */

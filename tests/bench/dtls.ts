@@ -1,0 +1,126 @@
+// What DTLS does in a second with each crypto provider: handshakes in memory and records, one thread at both ends.
+
+import { CipherSuite } from "../../src/dtls/code_points.ts";
+import { suiteParameters } from "../../src/dtls/cipher_suites.ts";
+import type { CryptoProvider } from "../../src/dtls/crypto/provider.ts";
+import { DTLS_LIMITS } from "../../src/dtls/limits.ts";
+import {
+  DtlsAssociation,
+  type DtlsClientOptions,
+  DtlsEndpoint,
+  type DtlsSession,
+  type EndpointAssociation,
+  TicketKeys,
+} from "../../src/dtls/mod.ts";
+import { readRecord } from "../../src/dtls/record.ts";
+import { CiphertextOpener, CiphertextSealer } from "../../src/dtls/record_protection_13.ts";
+import { monotonicNow } from "../../src/net/driver.ts";
+import { type BenchCredentials, benchCredentials, systemEntropy } from "./credentials.ts";
+import { figure, measureRate, PRESENT_PROVIDERS, type Table } from "./measure.ts";
+import { recordKeys } from "./records.ts";
+
+const ROUND_MS = 400;
+const ADDRESS = "192.0.2.1:50000";
+
+/** One handshake from the first ClientHello to the end of both ends; the session that the server gave, if any. */
+function handshake(endpoint: DtlsEndpoint, options: DtlsClientOptions): DtlsSession | undefined {
+  const client = DtlsAssociation.client(options, monotonicNow());
+  let entry: EndpointAssociation | undefined;
+  for (let isMoving = true; isMoving;) {
+    isMoving = false;
+    const now = monotonicNow();
+    for (let bytes; (bytes = client.pollTransmit(now)) !== undefined; isMoving = true) {
+      entry = endpoint.handleDatagram(bytes, ADDRESS, now) ?? entry;
+    }
+    for (let answer; (answer = endpoint.pollTransmit()) !== undefined; isMoving = true) {
+      client.handleDatagram(answer.bytes, now);
+    }
+    for (let bytes; (bytes = entry?.association.pollTransmit(now)) !== undefined; isMoving = true) {
+      client.handleDatagram(bytes, now);
+    }
+  }
+  if (client.state !== "connected" || entry?.association.state !== "connected") {
+    throw new Error("a handshake has failed");
+  }
+  if (client.isResumed !== (options.session !== undefined)) throw new Error("wrongly resumed");
+  let session: DtlsSession | undefined;
+  for (let event; (event = client.pollEvent()) !== undefined;) {
+    if (event.kind === "session") session = event.session;
+  }
+  client.close(monotonicNow());
+  entry.association.close(monotonicNow());
+  endpoint.remove(entry);
+  return session;
+}
+
+/** Full handshakes a second. */
+function fullRate({ client, server, forgetVerified }: BenchCredentials, isFresh: boolean): number {
+  const endpoint = new DtlsEndpoint(server, monotonicNow());
+  const rate = measureRate(() => {
+    if (isFresh) forgetVerified();
+    handshake(endpoint, client);
+  }, ROUND_MS);
+  endpoint.destroy();
+  return rate;
+}
+
+/** Handshakes a second that each resume the session of the one before, with a fresh key exchange. */
+function resumedRate({ client, server }: BenchCredentials): number {
+  const now = monotonicNow();
+  const tickets = new TicketKeys({ provider: server.provider, entropy: systemEntropy }, now);
+  const endpoint = new DtlsEndpoint({ ...server, tickets, ticketsPerHandshake: 1 }, now);
+  let session = handshake(endpoint, client);
+  const rate = measureRate(() => {
+    session = handshake(endpoint, { ...client, session: session! });
+  }, ROUND_MS);
+  endpoint.destroy();
+  return rate;
+}
+
+/** Records of AES-128-GCM, with so much content, that are sealed and opened in a second. */
+function recordRate(provider: CryptoProvider, contentBytes: number): number {
+  const suite = suiteParameters(CipherSuite.TLS_AES_128_GCM_SHA256)!;
+  const keys = recordKeys(provider, suite);
+  const sealer = new CiphertextSealer(3, suite, keys, new Uint8Array(0));
+  const opener = new CiphertextOpener(3, keys, DTLS_LIMITS.replayWindowRecords);
+  const content = new Uint8Array(contentBytes).fill(7);
+  const rate = measureRate(() => {
+    const datagram = new Uint8Array(contentBytes + sealer.overheadBytes);
+    sealer.seal(datagram, 0, 23, content);
+    const record = readRecord(datagram, 0, 0);
+    if (record === undefined || opener.open(record).kind !== "opened") {
+      throw new Error("a record that was sealed does not open");
+    }
+  }, ROUND_MS);
+  sealer.destroy();
+  return rate;
+}
+
+/** Measures full and resumed handshakes, and records, with each provider that is present. */
+export async function benchDtls(): Promise<Table> {
+  const rows: string[][] = [];
+  const add = (what: string, rates: readonly number[]) => rows.push([what, ...rates.map(figure)]);
+  for (const [name, key] of [["P-256", "p256"], ["Ed25519", "ed25519"]] as const) {
+    for (const withClient of [false, true]) {
+      const credentials = await Promise.all(
+        PRESENT_PROVIDERS.map((provider) => benchCredentials(key, provider, withClient)),
+      );
+      const who = `full handshake, ${name}${withClient ? " at both ends" : ""}`;
+      add(who, credentials.map((each) => fullRate(each, false)));
+      add(`${who}, chain seen first`, credentials.map((each) => fullRate(each, true)));
+      if (name === "P-256" && !withClient) {
+        add("resumed handshake", credentials.map(resumedRate));
+      }
+    }
+  }
+  for (const contentBytes of [1_200, 64]) {
+    const rates = PRESENT_PROVIDERS.map((provider) => recordRate(provider, contentBytes));
+    add(`record of ${contentBytes} bytes, sealed and opened`, rates);
+  }
+  return {
+    title:
+      "DTLS 1.3: how often a second, both ends on one thread, by provider (X25519, fresh shares, cookie)",
+    columns: ["", ...PRESENT_PROVIDERS.map(({ name }) => name)],
+    rows,
+  };
+}
