@@ -35,7 +35,6 @@ import type { DtlsSession } from "./session.ts";
 import { PSK_KEY_EXCHANGE_MODES } from "./pre_shared_key.ts";
 import { offerPsks, type PskOffer } from "./psk_offer.ts";
 import { offeredSession12, SESSION_ID_BYTES } from "./resumption_12.ts";
-import type { DtlsSession } from "./session.ts";
 import { VERSION_NUMBERS } from "./versions.ts";
 
 /** What the client has offered and may be answered with. */
