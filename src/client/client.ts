@@ -3,6 +3,7 @@
 import { type Milliseconds, NEVER } from "../base/core.ts";
 import type { AddressedCore, AddressedDatagram } from "../base/core.ts";
 import { keyLogLine } from "../dtls/key_log.ts";
+import { encodeSession } from "../dtls/session.ts";
 import { monotonicNow, UdpDriver } from "../net/driver.ts";
 import { addressText, type DatagramSocket } from "../net/socket.ts";
 import { openUdpSocket, resolveHost } from "../net/udp.ts";
@@ -238,6 +239,15 @@ export class Client implements AsyncDisposable {
     const isCancelled = request.cancel();
     this.#driver.wake();
     return isCancelled;
+  }
+
+  /**
+   * What a later `connect` can begin with: see `ConnectOptions.session`. As secret as a key, and for one use.
+   * `undefined` as long as the server has given nothing to resume with.
+   */
+  exportSession(): Uint8Array | undefined {
+    const session = this.#stack.resumable;
+    return session === undefined ? undefined : encodeSession(session);
   }
 
   /** Ends the session in order. Open requests fail with `closed`. Never throws; harmless when called again. */

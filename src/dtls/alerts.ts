@@ -22,8 +22,8 @@ export function readAlert(content: Uint8Array, version: DtlsVersion | undefined)
   if (description === AlertDescription.CLOSE_NOTIFY) return { kind: "close" };
   if (description === AlertDescription.USER_CANCELED) return { kind: "nothing" };
   // RFC 5246 section 7.2.2: "If an alert with a level of warning is sent and received, generally the connection can
-  // continue normally." RFC 8446 section 6.2: whatever its level says, every other alert is an error alert and fatal.
-  // A server may send one before it has said which version it speaks.
+  // continue normally." A server may send one before it has said which version it speaks. RFC 8446 section 6.2:
+  // whatever its level says, every other alert is an error alert and fatal.
   if (version !== "1.3" && level === AlertLevel.WARNING) return { kind: "nothing" };
   return { kind: "failure", description };
 }

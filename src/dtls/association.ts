@@ -62,7 +62,9 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
   private constructor(options: DtlsOptions, start: AssociationStart, now: Milliseconds) {
     super();
     this.#options = options;
-    this.#limits = { ...DTLS_LIMITS, ...options.limits };
+    this.#limits = options.limits === undefined
+      ? DTLS_LIMITS
+      : { ...DTLS_LIMITS, ...options.limits };
     this.#datagramBytesMax = this.#limits.datagramBytesMax;
     this.#isClient = start.isClient;
     this.#now = now;
@@ -304,8 +306,8 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
       this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
       this.#dropKeys(now);
     });
-    if (datagram.isEmpty) return this.#closing?.poll();
     const bytes = datagram.finish();
+    if (bytes === undefined) return this.#closing?.poll();
     this.#amplification?.onSent(bytes.length);
     return bytes;
   }
@@ -362,8 +364,12 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
           return this.drops.add("unauthenticated-alert");
         }
         return this.#onAlert(record.content);
+      case ContentType.CHANGE_CIPHER_SPEC:
+        // In DTLS 1.2 the epoch of the records that follow says the same, and they are authenticated.
+        if (this.#version === "1.2") return;
+        return this.drops.add("unexpected-plaintext");
       default:
-        // Application data without protection, ChangeCipherSpec, anything else: noise.
+        // Application data without protection, anything else: noise.
         return this.drops.add("unexpected-plaintext");
     }
   }
@@ -396,6 +402,7 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     }
     this.#result = step.value;
     this.#secrets.eraseOfHandshake();
+    this.#io.transcript.end();
     this.#state = "connected";
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient, this.#now);

@@ -33,6 +33,11 @@ export abstract class AssociationFacts {
     return this.result?.peerChain ?? [];
   }
 
+  /** Whether the server asked for a second ClientHello by a HelloRetryRequest, once connected. */
+  get isRetried(): boolean {
+    return this.result?.isRetried ?? false;
+  }
+
   /** Whether a session was resumed, once connected. */
   get isResumed(): boolean {
     return this.result?.isResumed ?? false;

@@ -102,12 +102,15 @@ export function encodeCertificateVerify({ scheme, signature }: CertificateVerify
 }
 
 const SIGNED_PADDING = new Uint8Array(64).fill(0x20);
+const SIGNED_CONTEXTS = {
+  client: utf8Bytes("TLS 1.3, client CertificateVerify\0"),
+  server: utf8Bytes("TLS 1.3, server CertificateVerify\0"),
+} as const;
 
 /**
  * What a CertificateVerify signs (RFC 8446 section 4.4.3): 64 spaces, a context string, a zero byte, the transcript
  * hash.
  */
 export function signedContent(signer: "client" | "server", transcriptHash: Uint8Array): Uint8Array {
-  const context = utf8Bytes(`TLS 1.3, ${signer} CertificateVerify\0`);
-  return concatBytes(SIGNED_PADDING, context, transcriptHash);
+  return concatBytes(SIGNED_PADDING, SIGNED_CONTEXTS[signer], transcriptHash);
 }

@@ -130,6 +130,7 @@ export function* clientHandshake12(
     serverName,
     peerChain,
     credential: credential?.credential,
+    isRetried: false,
     isResumed: false,
     pskIdentity: undefined,
     session: sessionOf12(state, ticket, hello.legacySessionIdEcho, io.now()),
@@ -174,6 +175,7 @@ function* resume(
     serverName: session.serverName,
     peerChain: session.peerChain,
     credential: undefined,
+    isRetried: false,
     isResumed: true,
     pskIdentity: undefined,
     // Without a new ticket the session is as good as it was.

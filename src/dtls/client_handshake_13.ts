@@ -156,6 +156,7 @@ export function* clientHandshake13(
     serverName,
     peerChain,
     credential,
+    isRetried: retrySuite !== undefined,
     isResumed: psk?.session !== undefined,
     pskIdentity,
     acceptTicket: (body, now) => sessionOfTicket(io.provider, resumable, body, now),

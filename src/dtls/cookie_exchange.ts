@@ -137,37 +137,48 @@ export class CookieExchange {
   ): HelloOutcome {
     negotiateHello12(hello, this.#options);
     const { legacyCookie } = hello;
-    const digest = helloDigest(this.#provider, hello);
-    if (this.#isCookie12(legacyCookie, digest, address, now)) {
+    const { messageSeq } = message;
+    if (this.#isCookie12(legacyCookie, this.#covered12(hello, messageSeq), address, now)) {
       if (!this.#use(legacyCookie, now)) return { kind: "used" };
       return { kind: "accepted", accepted: { hello, ...message } };
     }
     // RFC 6347 section 4.2.1: "if the server receives a ClientHello with an invalid cookie, it SHOULD be treated the
     // same as a ClientHello with no cookie."
     const madeAt = new ByteWriter(COOKIE_TIME_BYTES).u48(Math.floor(now)).finish();
-    const body = encodeHelloVerifyRequest(this.#cookie12(this.#key, madeAt, digest, address));
-    const { messageSeq } = message;
+    // The number of the message that is to bring the cookie is covered as well: this side's own begin with it.
+    const covered = this.#covered12(hello, messageSeq + 1);
+    const body = encodeHelloVerifyRequest(this.#cookie12(this.#key, madeAt, covered, address));
     return {
       kind: "retry",
       answer: { type: HandshakeType.HELLO_VERIFY_REQUEST, messageSeq, body },
     };
   }
 
+  #covered12(hello: ClientHello, messageSeq: number): Uint8Array {
+    const digest = helloDigest(this.#provider, hello);
+    return new ByteWriter(64).u32(messageSeq).bytes(digest).finish();
+  }
+
   #cookie12(
     key: Uint8Array,
     madeAt: Uint8Array,
-    digest: Uint8Array,
+    covered: Uint8Array,
     address: string,
   ): Uint8Array {
-    const mac = this.#mac(key, concatBytes(COOKIE_12_LABEL, madeAt, digest), address);
+    const mac = this.#mac(key, concatBytes(COOKIE_12_LABEL, madeAt, covered), address);
     return concatBytes(madeAt, mac).subarray(0, COOKIE_12_BYTES);
   }
 
-  #isCookie12(cookie: Uint8Array, digest: Uint8Array, address: string, now: Milliseconds): boolean {
+  #isCookie12(
+    cookie: Uint8Array,
+    covered: Uint8Array,
+    address: string,
+    now: Milliseconds,
+  ): boolean {
     if (cookie.length !== COOKIE_12_BYTES) return false;
     const madeAt = cookie.subarray(0, COOKIE_TIME_BYTES);
     const isOurs = [this.#key, this.#previousKey].some((key) =>
-      equalSecrets(cookie, this.#cookie12(key, madeAt, digest, address))
+      equalSecrets(cookie, this.#cookie12(key, madeAt, covered, address))
     );
     return isOurs && now - new ByteReader(madeAt).u48() <= COOKIE_LIFE_MS;
   }

@@ -34,6 +34,8 @@ export interface HandshakeResult {
   readonly peerChain: readonly Uint8Array[];
   /** What this side presented, if it presented a certificate. */
   readonly credential: Credential | undefined;
+  /** Whether the server asked for a second ClientHello by a HelloRetryRequest. */
+  readonly isRetried: boolean;
   /** Whether a session was resumed. */
   readonly isResumed: boolean;
   /** The external PSK that vouched for the peer, in this handshake or in the one that is resumed. */

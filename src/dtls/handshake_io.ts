@@ -11,28 +11,30 @@ import { Transcript } from "./transcript.ts";
 
 /** The secrets of one association, until each is zeroed. */
 export class Secrets {
-  readonly #ofHandshake: Erasable[] = [];
-  readonly #ofAssociation: Erasable[] = [];
+  #ofHandshake: readonly Erasable[] = [];
+  #ofAssociation: readonly Erasable[] = [];
 
   /** Keeps secrets for the handshake. */
   addOfHandshake(secrets: readonly Erasable[]): void {
-    this.#ofHandshake.push(...secrets);
+    this.#ofHandshake = [...this.#ofHandshake, ...secrets];
   }
 
   /** Keeps secrets for the association. */
   add(secrets: readonly Erasable[]): void {
-    this.#ofAssociation.push(...secrets);
+    this.#ofAssociation = [...this.#ofAssociation, ...secrets];
   }
 
   /** The handshake is over. */
   eraseOfHandshake(): void {
-    for (const secret of this.#ofHandshake.splice(0)) erase(secret);
+    for (const secret of this.#ofHandshake) erase(secret);
+    this.#ofHandshake = [];
   }
 
   /** The association is over. */
   erase(): void {
     this.eraseOfHandshake();
-    for (const secret of this.#ofAssociation.splice(0)) erase(secret);
+    for (const secret of this.#ofAssociation) erase(secret);
+    this.#ofAssociation = [];
   }
 }
 

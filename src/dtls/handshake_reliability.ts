@@ -8,6 +8,7 @@ import { ackedRecordsIn, AckList, encodeAck, readAck } from "./ack.ts";
 import { ContentType } from "./code_points.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import { Flight } from "./flight.ts";
+import { FlightTimeout } from "./flight_timeout.ts";
 import {
   HandshakeAssembler,
   type HandshakeFragment,
@@ -28,9 +29,6 @@ const ACK_DELAY_FRACTION = 1 / 4;
  * off, but 2-3 seems appropriate."
  */
 const RETRANSMISSIONS_BEFORE_SMALL = 3;
-
-/** RFC 9147 section 5.8.2: "1.5 times the measured round trip time". */
-const TIMEOUT_ROUND_TRIPS = 1.5;
 
 /** The epoch of the handshake's protected messages (RFC 9147 section 6.1). */
 const HANDSHAKE_EPOCH = 2;
@@ -67,20 +65,17 @@ export class HandshakeReliability {
   /** Who is told when the open flight is acknowledged. */
   #onAcked: (() => void)[] = [];
   #nextSendSeq: number;
-  /** The timeout that a flight begins with. */
-  #firstTimeoutMs: number;
-  /** The timeout as it is, doubled for each retransmission of the flight. */
-  #timeoutMs: number;
+  readonly #timeout: FlightTimeout;
   #isAckDue = false;
   /** A record was added to the list of those to acknowledge since the last look. */
   #hasAckNews = false;
   /** The version, once both ends are known to speak it. */
   #version: DtlsVersion | undefined;
   #isEmptyAckAnswered = false;
-  /** A whole message came since the flight was begun. */
-  #isAnswered = false;
   /** What the path is said to carry. */
   #datagramBytesMax: number;
+  /** A whole message came since the flight was begun. */
+  #isAnswered = false;
   /** Larger datagrams seem not to get through. */
   #isPathSmall = false;
   /** When the first datagram of the flight was sent. */
@@ -105,8 +100,7 @@ export class HandshakeReliability {
     this.#assembler = new HandshakeAssembler(limits, received);
     this.#acks = new AckList(limits.ackedRecordsMax);
     this.#nextSendSeq = nextSendSeq;
-    this.#firstTimeoutMs = limits.initialTimeoutMs;
-    this.#timeoutMs = limits.initialTimeoutMs;
+    this.#timeout = new FlightTimeout(limits);
   }
 
   /** Both ends are known to speak a version. */
@@ -142,11 +136,7 @@ export class HandshakeReliability {
 
   /** Changes the first timeout of each flight, and with it the timers that run, as if it had always been so. */
   set initialTimeoutMs(initialTimeoutMs: number) {
-    const before = this.#timeoutMs;
-    const doublings = 2 ** (this.#flight?.retransmissions ?? 0);
-    this.#firstTimeoutMs = initialTimeoutMs;
-    this.#timeoutMs = Math.min(doublings * initialTimeoutMs, this.#limits.timeoutMsMax);
-    const later = this.#timeoutMs - before;
+    const later = this.#timeout.change(initialTimeoutMs, this.#flight?.retransmissions ?? 0);
     for (const [timer, fraction] of [["retransmit", 1], ["ack", ACK_DELAY_FRACTION]] as const) {
       this.#deadlines.set(timer, this.#deadlines.get(timer) + fraction * later);
     }
@@ -181,7 +171,7 @@ export class HandshakeReliability {
     this.#transmittedAt = undefined;
     this.#isEmptyAckAnswered = false;
     this.#isAnswered = false;
-    this.#timeoutMs = this.#firstTimeoutMs;
+    this.#timeout.restart();
   }
 
   get #begunFlight(): Flight {
@@ -331,7 +321,7 @@ export class HandshakeReliability {
 
   #startAckTimer(now: Milliseconds): void {
     if (!this.#isAcking || this.#isAckDue || this.#deadlines.has("ack")) return;
-    this.#deadlines.set("ack", now + this.#timeoutMs * ACK_DELAY_FRACTION);
+    this.#deadlines.set("ack", now + this.#timeout.ms * ACK_DELAY_FRACTION);
   }
 
   /**
@@ -400,26 +390,15 @@ export class HandshakeReliability {
   #endFlight(now: Milliseconds): void {
     if (this.#flight === undefined) return;
     this.#measureRoundTrip(now);
-    this.#timeoutMs = this.#firstTimeoutMs;
+    this.#timeout.restart();
     this.#flight = undefined;
     this.#deadlines.clear("retransmit");
     for (const onAcked of this.#onAcked.splice(0)) onAcked();
   }
 
-  /**
-   * RFC 9147 section 5.8.2: a message that is "acknowledged without having to be retransmitted" shows the round trip:
-   * "the value SHOULD be adjusted to 1.5 times the measured round trip time for that message". Until one does, each
-   * flight begins with the first value again, not with the doubled one that the RFC would retain: with random loss
-   * that would make the next flight wait for the misfortune of the last.
-   */
   #measureRoundTrip(now: Milliseconds): void {
-    if (
-      this.#isTimed || this.#flight?.wasSentAgain !== false || this.#transmittedAt === undefined
-    ) return;
-    const { timeoutMsMin, initialTimeoutMs, timeoutMsMax } = this.#limits;
-    const measuredMs = TIMEOUT_ROUND_TRIPS * (now - this.#transmittedAt);
-    const leastMs = Math.min(timeoutMsMin, initialTimeoutMs);
-    this.#firstTimeoutMs = Math.min(Math.max(measuredMs, leastMs), timeoutMsMax);
+    if (this.#isTimed || this.#flight?.wasSentAgain !== false) return;
+    if (this.#transmittedAt !== undefined) this.#timeout.measure(now - this.#transmittedAt);
   }
 
   #clearAcks(): void {
@@ -462,8 +441,7 @@ export class HandshakeReliability {
     flight.retransmissions++;
     this.#isPathSmall ||= flight.retransmissions >= RETRANSMISSIONS_BEFORE_SMALL;
     this.#isEmptyAckAnswered = false;
-    // RFC 9147 section 5.8.2: "double the value at each retransmission, up to no less than 60 seconds".
-    this.#timeoutMs = Math.min(2 * this.#timeoutMs, this.#limits.timeoutMsMax);
+    this.#timeout.double();
     this.#sendAgain(flight);
   }
 
@@ -481,12 +459,12 @@ export class HandshakeReliability {
     if (flight === undefined) return;
     if (flight.hasPending) {
       if (flight.transmit(datagram)) this.#transmittedAt ??= now;
-      if (!this.#isTimed) this.#quietUntil = now + this.#timeoutMs * ACK_DELAY_FRACTION;
+      if (!this.#isTimed) this.#quietUntil = now + this.#timeout.ms * ACK_DELAY_FRACTION;
     }
     const wasTransmitted = this.#transmittedAt !== undefined;
     if (flight === this.#lastFlight) return;
     if (!flight.hasPending && wasTransmitted && !this.#deadlines.has("retransmit")) {
-      this.#deadlines.set("retransmit", now + this.#timeoutMs);
+      this.#deadlines.set("retransmit", now + this.#timeout.ms);
     }
   }
 

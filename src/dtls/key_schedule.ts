@@ -6,7 +6,7 @@ import { EMPTY_BYTES } from "../base/bytes.ts";
 import {
   deriveSecret,
   DTLS13_LABEL_PREFIX,
-  emptyHash,
+  EMPTY_HASH,
   HASH_BYTES,
   hkdfExpandLabel,
   hkdfExtract,
@@ -59,7 +59,7 @@ export abstract class PhaseSecret {
   /** The next phase's secret. This phase's is zeroed. */
   protected extractNext(inputKeyingMaterial: Uint8Array): Uint8Array {
     const { provider, hash } = this.#parameters;
-    const salt = this.derive("derived", emptyHash(provider, hash));
+    const salt = this.derive("derived", EMPTY_HASH[hash]);
     const next = hkdfExtract(provider, hash, salt, inputKeyingMaterial);
     salt.fill(0);
     // RFC 8446 section 7.1: "Once all the values which are to be derived from a given secret have been computed,
@@ -97,8 +97,8 @@ export class EarlySecret extends PhaseSecret {
 
   /** binder_key: the base key of a binder, whose verify data {@linkcode finishedVerifyData} gives. */
   binderKey(kind: PskKind): Uint8Array {
-    const { provider, hash } = this.parameters;
-    return this.derive(BINDER_LABELS[kind], emptyHash(provider, hash));
+    const { hash } = this.parameters;
+    return this.derive(BINDER_LABELS[kind], EMPTY_HASH[hash]);
   }
 
   /** client_early_traffic_secret, given the hash of ClientHello. */
@@ -267,7 +267,7 @@ export function exportKeyingMaterial(
   lengthBytes: number,
 ): Uint8Array {
   const { provider, hash } = parameters;
-  const none = emptyHash(provider, hash);
+  const none = EMPTY_HASH[hash];
   const secret = expandLabel(parameters, exporterMasterSecret, label, none, HASH_BYTES[hash]);
   const contextHash = provider.hash(hash);
   contextHash.update(context);

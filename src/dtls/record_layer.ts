@@ -252,9 +252,13 @@ export class RecordLayer {
   }
 }
 
+/** Where the next datagram is put together: most of them are shorter than they may be, and many are empty. */
+let spareRoom: Uint8Array | undefined;
+
 /** One datagram to be filled with records of any epochs that there are keys for. */
 export class DatagramWriter implements RecordSink {
   readonly #bytes: Uint8Array;
+  readonly #bytesMax: number;
   readonly #sealerOf: (epoch: number) => RecordSealer | undefined;
   readonly #takePlaintextNumber: () => number;
   #length = 0;
@@ -264,14 +268,18 @@ export class DatagramWriter implements RecordSink {
     sealerOf: (epoch: number) => RecordSealer | undefined,
     takePlaintextNumber: () => number,
   ) {
-    this.#bytes = new Uint8Array(bytesMax);
+    this.#bytes = spareRoom !== undefined && spareRoom.length >= bytesMax
+      ? spareRoom
+      : new Uint8Array(bytesMax);
+    spareRoom = undefined;
+    this.#bytesMax = bytesMax;
     this.#sealerOf = sealerOf;
     this.#takePlaintextNumber = takePlaintextNumber;
   }
 
   roomFor(epoch: number): number {
     const overhead = epoch === 0 ? PLAINTEXT_HEADER_BYTES : this.#sealer(epoch).overheadBytes;
-    return this.#bytes.length - this.#length - overhead;
+    return this.#bytesMax - this.#length - overhead;
   }
 
   write(epoch: number, type: number, content: Uint8Array): RecordNumber {
@@ -294,13 +302,9 @@ export class DatagramWriter implements RecordSink {
     return sealer;
   }
 
-  /** Whether nothing was written. */
-  get isEmpty(): boolean {
-    return this.#length === 0;
-  }
-
-  /** The datagram so far. */
-  finish(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+  /** The datagram, or `undefined` where nothing was written. Nothing is written after that. */
+  finish(): Uint8Array | undefined {
+    spareRoom = this.#bytes;
+    return this.#length === 0 ? undefined : this.#bytes.slice(0, this.#length);
   }
 }

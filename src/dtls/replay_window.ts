@@ -1,11 +1,15 @@
 // The sliding window that refuses a record which was received before (RFC 9147 section 4.5.1).
 
+/** Records that a window has room for at first: most associations receive few, and there may be many associations. */
+const FIRST_RECORDS = 64;
+
 /**
  * Remembers which of the newest record numbers of one epoch were received. Checking never changes it; only
  * {@linkcode ReplayWindow.accept} does, after the record was authenticated.
  */
 export class ReplayWindow {
-  readonly #bits: Uint32Array;
+  /** One bit for each record, at its number modulo their count, which grows up to the window's. */
+  #bits: Uint32Array;
   readonly #windowRecords: number;
   /** The record number after the largest accepted one. */
   #next = 0;
@@ -13,7 +17,7 @@ export class ReplayWindow {
   /** `windowRecords` is a multiple of 32. */
   constructor(windowRecords: number) {
     this.#windowRecords = windowRecords;
-    this.#bits = new Uint32Array(windowRecords / 32);
+    this.#bits = new Uint32Array(Math.min(windowRecords, FIRST_RECORDS) / 32);
   }
 
   /** The record number after the largest that was accepted. */
@@ -25,7 +29,7 @@ export class ReplayWindow {
   check(recordNumber: number): "new" | "replay" | "too-old" {
     if (recordNumber >= this.#next) return "new";
     if (recordNumber < this.#next - this.#windowRecords) return "too-old";
-    const slot = recordNumber % this.#windowRecords;
+    const slot = this.#slot(recordNumber);
     return (this.#bits[slot >>> 5]! & (1 << (slot & 31))) === 0 ? "new" : "replay";
   }
 
@@ -35,15 +39,30 @@ export class ReplayWindow {
    */
   accept(recordNumber: number): void {
     const ahead = recordNumber - this.#next;
+    this.#grow(recordNumber);
     if (ahead >= this.#windowRecords) this.#bits.fill(0);
     else for (let number = this.#next; number < recordNumber; number++) this.#clear(number);
     if (ahead >= 0) this.#next = recordNumber + 1;
-    const slot = recordNumber % this.#windowRecords;
+    const slot = this.#slot(recordNumber);
     this.#bits[slot >>> 5]! |= 1 << (slot & 31);
   }
 
+  #slot(recordNumber: number): number {
+    return recordNumber % (32 * this.#bits.length);
+  }
+
+  /** Until the window has its whole size, no number was above that of its bits, so each bit keeps its place. */
+  #grow(recordNumber: number): void {
+    let records = 32 * this.#bits.length;
+    if (recordNumber < records || records === this.#windowRecords) return;
+    while (records <= recordNumber && records < this.#windowRecords) records *= 2;
+    const bits = new Uint32Array(Math.min(records, this.#windowRecords) / 32);
+    bits.set(this.#bits);
+    this.#bits = bits;
+  }
+
   #clear(recordNumber: number): void {
-    const slot = recordNumber % this.#windowRecords;
+    const slot = this.#slot(recordNumber);
     this.#bits[slot >>> 5]! &= ~(1 << (slot & 31));
   }
 }

@@ -82,7 +82,8 @@ export function* serverHandshake12(
 
   const serverRandom = makeRandom(io, options);
   const randoms = { clientRandom: hello.random, serverRandom };
-  const isTicketDue = negotiation.hasTicketExtension && options.tickets !== undefined;
+  const isTicketDue = negotiation.hasTicketExtension && options.tickets !== undefined &&
+    options.ticketsPerHandshake !== 0;
   const sessionId = options.sessionCache === undefined || isTicketDue
     ? EMPTY_BYTES
     : io.entropy(SESSION_ID_BYTES);
@@ -137,6 +138,7 @@ export function* serverHandshake12(
     serverName,
     peerChain: claimed.chain,
     credential: credential.credential,
+    isRetried: false,
     isResumed: false,
     pskIdentity: undefined,
     exportKeyingMaterial: exporter12(io, master),
@@ -177,6 +179,7 @@ function* resume(
     serverName: negotiation.serverName,
     peerChain: state.peerChain,
     credential: undefined,
+    isRetried: false,
     isResumed: true,
     pskIdentity: undefined,
     exportKeyingMaterial: exporter12(io, master),

@@ -176,6 +176,7 @@ export function* serverHandshake13(
     serverName,
     peerChain,
     credential: chosen?.credential,
+    isRetried: accepted.retry !== undefined,
     isResumed: psk?.ticket !== undefined,
     pskIdentity,
     exportKeyingMaterial: exporter(parameters, exporterSecret),

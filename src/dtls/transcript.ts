@@ -15,17 +15,19 @@ export function transcriptMessage(type: number, body: Uint8Array): Uint8Array {
   return new ByteWriter(4 + body.length).u8(type).u24(body.length).bytes(body).finish();
 }
 
+/** Adds to a hash what {@linkcode transcriptMessage} gives, without putting it together. */
+function updateByMessage(hash: Hash, type: number, body: Uint8Array): void {
+  const { length } = body;
+  hash.update(Uint8Array.of(type, length >>> 16, length >>> 8, length));
+  hash.update(body);
+}
+
 /** The transcript of one handshake. Messages wait until version and hash function are known. */
 export class Transcript {
   readonly #provider: CryptoProvider;
   #waiting: HandshakeMessage[] = [];
   #version: DtlsVersion = "1.3";
   #hash: Hash | undefined;
-  /** The hash that a binder goes on with: of all messages so far, of none where the hash function is not known yet. */
-  before(hash: HashName): Hash {
-    return this.#hash?.copy() ?? this.#provider.hash(hash);
-  }
-
   /** In DTLS 1.2 all messages so far, for a signature over them; `undefined` once none is wanted. */
   #signed: Uint8Array[] | undefined = [];
 
@@ -48,9 +50,7 @@ export class Transcript {
   }
 
   #update(message: HandshakeMessage): void {
-    if (this.#version === "1.3") {
-      return this.#hash!.update(transcriptMessage(message.type, message.body));
-    }
+    if (this.#version === "1.3") return updateByMessage(this.#hash!, message.type, message.body);
     // RFC 6347 section 4.2.6: "handshake messages [...] are hashed [...] as if each handshake message had been sent as
     // a single fragment", with message_seq, fragment_offset and fragment_length.
     const bytes = encodeHandshakeFragment(message, 0, message.body.length);
@@ -61,6 +61,11 @@ export class Transcript {
   /** Forgets all messages so far: RFC 6347 section 4.2.1 leaves what led to a cookie out of the hash. */
   forget(): void {
     this.#waiting = [];
+  }
+
+  /** The hash that a binder goes on with: of all messages so far, of none where the hash function is not known yet. */
+  before(hash: HashName): Hash {
+    return this.#hash?.copy() ?? this.#provider.hash(hash);
   }
 
   /** The hash of all messages so far. */
@@ -88,6 +93,12 @@ export class Transcript {
     const digest = clientHelloHash ?? this.digest();
     this.#waiting = [];
     this.#hash = this.#provider.hash(hash);
-    this.#hash.update(transcriptMessage(HandshakeType.MESSAGE_HASH, digest));
+    updateByMessage(this.#hash, HandshakeType.MESSAGE_HASH, digest);
+  }
+  /** The handshake is over: nothing is kept of it. */
+  end(): void {
+    this.#waiting = [];
+    this.#hash = undefined;
+    this.#signed = undefined;
   }
 }

@@ -100,10 +100,14 @@ async function runtimeAuthorities(): Promise<Uint8Array[]> {
 }
 
 /** Reads whom to trust. Throws `DtlsError` `bad-option`. */
-export async function readTrust({ ca, crl, revocation }: TrustOptions): Promise<TrustStore> {
+export async function readTrust(
+  { ca, crl, revocation }: TrustOptions,
+  provider: CryptoProvider,
+): Promise<TrustStore> {
   const authorities = ca ?? await runtimeAuthorities();
   return checked("ca", () =>
     new TrustStore({
+      provider,
       trustAnchors: derOf(authorities, certificatesFromPem),
       crls: crl === undefined ? [] : checked("crl", () => derOf(crl, crlsFromPem)),
       ...(revocation !== undefined && { revocation }),

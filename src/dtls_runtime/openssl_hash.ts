@@ -10,8 +10,10 @@ interface HashFunction {
   readonly blockBytes: number;
   /** Bytes of SHA256_CTX or SHA512_CTX. */
   readonly stateBytes: number;
+  /** A state for what begins and ends in one call. */
+  readonly scratch: Uint8Array;
   init(state: Uint8Array): void;
-  update(state: Uint8Array, bytes: Uint8Array): void;
+  update(state: Uint8Array, bytes: Uint8Array, lengthBytes: number): void;
   final(state: Uint8Array, out: Uint8Array): void;
 }
 
@@ -24,24 +26,30 @@ function hashFunctions(libcrypto: Libcrypto): Readonly<Record<HashName, HashFunc
       hashBytes: 32,
       blockBytes: 64,
       stateBytes: 112,
+      scratch: new Uint8Array(112),
       init: (state) => check(libcrypto.SHA256_Init(state)),
-      update: (state, bytes) => check(libcrypto.SHA256_Update(state, bytes, bytes.length)),
+      update: (state, bytes, lengthBytes) =>
+        check(libcrypto.SHA256_Update(state, bytes, lengthBytes)),
       final: (state, out) => check(libcrypto.SHA256_Final(out, state)),
     },
     sha384: {
       hashBytes: 48,
       blockBytes: 128,
       stateBytes: 216,
+      scratch: new Uint8Array(216),
       init: (state) => check(libcrypto.SHA384_Init(state)),
-      update: (state, bytes) => check(libcrypto.SHA384_Update(state, bytes, bytes.length)),
+      update: (state, bytes, lengthBytes) =>
+        check(libcrypto.SHA384_Update(state, bytes, lengthBytes)),
       final: (state, out) => check(libcrypto.SHA384_Final(out, state)),
     },
     sha512: {
       hashBytes: 64,
       blockBytes: 128,
       stateBytes: 216,
+      scratch: new Uint8Array(216),
       init: (state) => check(libcrypto.SHA512_Init(state)),
-      update: (state, bytes) => check(libcrypto.SHA512_Update(state, bytes, bytes.length)),
+      update: (state, bytes, lengthBytes) =>
+        check(libcrypto.SHA512_Update(state, bytes, lengthBytes)),
       final: (state, out) => check(libcrypto.SHA512_Final(out, state)),
     },
   };
@@ -57,13 +65,15 @@ class OpensslHash implements Hash {
   }
 
   update(bytes: Uint8Array): void {
-    this.#function.update(this.#state, bytes);
+    this.#function.update(this.#state, bytes, bytes.length);
   }
 
   digest(): Uint8Array {
     // libcrypto ends a hash with its digest, hence the copy.
-    const digest = new Uint8Array(this.#function.hashBytes);
-    this.#function.final(this.#state.slice(), digest);
+    const { hashBytes, scratch, final } = this.#function;
+    const digest = new Uint8Array(hashBytes);
+    scratch.set(this.#state);
+    final(scratch, digest);
     return digest;
   }
 
@@ -72,50 +82,80 @@ class OpensslHash implements Hash {
   }
 }
 
-/** RFC 2104 section 2: "ipad = the byte 0x36 repeated B times, opad = the byte 0x5C repeated B times". */
-const IPAD = 0x36;
-const OPAD = 0x5c;
+/** RFC 2104 section 2: "ipad = the byte 0x36 repeated B times, opad = the byte 0x5C repeated B times"; four at once. */
+const IPAD = 0x3636_3636;
+const OPAD = 0x5c5c_5c5c;
+
+/** Bytes of a text that is put behind the inner pad, so that one call takes both: all that a handshake derives from. */
+const TEXT_ROOM_BYTES = 1_024;
 
 /** HMAC with one hash function. Calls are synchronous, so that its buffers serve all of them. */
 class Hmac {
   readonly #function: HashFunction;
-  readonly #state: Uint8Array;
-  readonly #pad: Uint8Array;
+  /** K XOR ipad, and the text. */
   readonly #inner: Uint8Array;
+  readonly #innerPad: Uint32Array;
+  /** K XOR opad, and the inner hash. */
+  readonly #outer: Uint8Array;
+  readonly #outerPad: Uint32Array;
+  readonly #innerHash: Uint8Array;
 
   constructor(hashFunction: HashFunction) {
+    const { blockBytes, hashBytes } = hashFunction;
     this.#function = hashFunction;
-    this.#state = new Uint8Array(hashFunction.stateBytes);
-    this.#pad = new Uint8Array(hashFunction.blockBytes);
-    this.#inner = new Uint8Array(hashFunction.hashBytes);
+    this.#inner = new Uint8Array(blockBytes + TEXT_ROOM_BYTES);
+    this.#innerPad = new Uint32Array(this.#inner.buffer, 0, blockBytes / 4);
+    this.#outer = new Uint8Array(blockBytes + hashBytes);
+    this.#outerPad = new Uint32Array(this.#outer.buffer, 0, blockBytes / 4);
+    this.#innerHash = this.#outer.subarray(blockBytes);
   }
 
   compute(key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
-    const { blockBytes, hashBytes, init, update, final } = this.#function;
-    const [state, pad, inner] = [this.#state, this.#pad, this.#inner];
+    const { blockBytes, hashBytes, scratch: state, init, update, final } = this.#function;
+    const [inner, outer, innerPad, outerPad] = [
+      this.#inner,
+      this.#outer,
+      this.#innerPad,
+      this.#outerPad,
+    ];
+    // Both are zeros between calls.
     if (key.length > blockBytes) {
       // "Applications that use keys longer than B bytes will first hash the key using H"
       init(state);
-      update(state, key);
-      pad.fill(0, hashBytes);
-      final(state, pad);
+      update(state, key, key.length);
+      final(state, inner);
     } else {
-      pad.set(key);
-      pad.fill(0, key.length);
+      inner.set(key);
+    }
+    for (let i = 0; i < innerPad.length; i++) {
+      const word = innerPad[i]!;
+      innerPad[i] = word ^ IPAD;
+      outerPad[i] = word ^ OPAD;
     }
     // "H(K XOR opad, H(K XOR ipad, text))"
-    for (let i = 0; i < blockBytes; i++) pad[i]! ^= IPAD;
+    let filledBytes = blockBytes;
     init(state);
-    update(state, pad);
-    for (const part of parts) update(state, part);
-    final(state, inner);
-    for (let i = 0; i < blockBytes; i++) pad[i]! ^= IPAD ^ OPAD;
+    for (const part of parts) {
+      if (filledBytes + part.length > inner.length) {
+        update(state, inner, filledBytes);
+        filledBytes = 0;
+      }
+      if (part.length > inner.length) {
+        update(state, part, part.length);
+      } else {
+        inner.set(part, filledBytes);
+        filledBytes += part.length;
+      }
+    }
+    update(state, inner, filledBytes);
+    final(state, this.#innerHash);
     init(state);
-    update(state, pad);
-    update(state, inner);
+    update(state, outer, blockBytes + hashBytes);
     const mac = new Uint8Array(hashBytes);
     final(state, mac);
-    for (const secret of [state, pad, inner]) secret.fill(0);
+    state.fill(0);
+    inner.fill(0);
+    outer.fill(0);
     return mac;
   }
 }
@@ -145,11 +185,10 @@ export class OpensslHashes {
 
   /** The hash of one byte string. */
   digest(name: HashName, bytes: Uint8Array): Uint8Array {
-    const { stateBytes, hashBytes, init, update, final } = this.#functions[name];
-    const state = new Uint8Array(stateBytes);
+    const { scratch: state, hashBytes, init, update, final } = this.#functions[name];
     const digest = new Uint8Array(hashBytes);
     init(state);
-    update(state, bytes);
+    update(state, bytes, bytes.length);
     final(state, digest);
     return digest;
   }

@@ -55,6 +55,7 @@ const SYMBOLS = {
   d2i_PUBKEY_bio: READ_DER,
   EVP_PKEY_new_raw_private_key: RAW_KEY,
   EVP_PKEY_new_raw_public_key: RAW_KEY,
+  EVP_PKEY_set1_encoded_public_key: { parameters: ["pointer", "buffer", SIZE], result: "i32" },
   EVP_PKEY_get_raw_public_key: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
   EVP_PKEY_free: RELEASE,
   EVP_PKEY_CTX_new: { parameters: ["pointer", "pointer"], result: "pointer" },

@@ -130,7 +130,9 @@ export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsCl
   const core = coreOptions(options);
   // Who has a key with the server from elsewhere need not trust any authority.
   const needsTrust = options.ca !== undefined || (options.externalPsks ?? []).length === 0;
-  const store = verifyPeer === undefined && needsTrust ? await readTrust(options) : undefined;
+  const store = verifyPeer === undefined && needsTrust
+    ? await readTrust(options, core.provider)
+    : undefined;
   const verifier = verifyPeer ??
     (store === undefined ? undefined : serverVerifier(() => store, serverName));
   return {
@@ -158,7 +160,9 @@ export async function serverOptions(options: ListenDtlsOptions): Promise<DtlsSer
   if (asksClients && verifyPeer === undefined && options.ca === undefined) {
     throw new DtlsError("bad-option", "ca: whom clients' certificates have to be from is not said");
   }
-  const store = asksClients && verifyPeer === undefined ? await readTrust(options) : undefined;
+  const store = asksClients && verifyPeer === undefined
+    ? await readTrust(options, core.provider)
+    : undefined;
   const verifier = verifyPeer ??
     (store === undefined ? undefined : clientVerifier(() => store));
   return {

@@ -6,6 +6,7 @@ import type { CryptoProvider } from "../dtls/crypto/provider.ts";
 import { keyLogLine } from "../dtls/key_log.ts";
 import type { DtlsServerOptions } from "../dtls/options.ts";
 import { clientVerifier } from "../dtls/peer_verifier.ts";
+import { TicketKeys } from "../dtls/ticket_keys.ts";
 import { systemProvider } from "../dtls_runtime/system_provider.ts";
 import { monotonicNow, UdpDriver } from "../net/driver.ts";
 import { addressText, type DatagramSocket } from "../net/socket.ts";
@@ -54,6 +55,7 @@ export class Server implements AsyncDisposable {
   readonly #config: ServerConfig;
   readonly #provider: CryptoProvider;
   readonly #socket: DatagramSocket;
+  readonly #tickets: TicketKeys;
   readonly #endpoint: ServerEndpoint;
   readonly #service: Service;
   readonly #driver: UdpDriver;
@@ -73,8 +75,9 @@ export class Server implements AsyncDisposable {
     const now = monotonicNow;
     const wake = () => this.#driver.wake();
     const { engine, log } = config;
+    this.#tickets = new TicketKeys({ provider, entropy: systemEntropy }, now());
     this.#endpoint = new ServerEndpoint({
-      dtls: dtlsOptions(config, provider, files),
+      dtls: dtlsOptions(config, provider, files, this.#tickets),
       session: {
         entropy: systemEntropy,
         limits: DEFAULT_SESSION_LIMITS,
@@ -173,6 +176,7 @@ export class Server implements AsyncDisposable {
     await this.#config.engine.close();
     await this.#driver.close();
     this.#endpoint.destroy(monotonicNow());
+    this.#tickets.destroy();
     this.#service.drainEvents();
   }
 
@@ -198,6 +202,7 @@ function dtlsOptions(
   config: ServerConfig,
   provider: CryptoProvider,
   files: TrustFiles,
+  tickets: TicketKeys,
 ): DtlsServerOptions {
   const { policy, onKeyLogLine } = config;
   return {
@@ -206,7 +211,9 @@ function dtlsOptions(
     alpn: [ALPN_PROTOCOL],
     isAlpnRequired: true,
     clientCertificate: policy === "certificate" ? "required" : "optional",
+    // On resumption as well: by the trust and the revocations of then.
     verifyPeer: clientVerifier(() => files.trust.store),
+    tickets,
     // A getter: the credentials of a handshake are those of its beginning.
     get credentials() {
       return files.trust.credentials;

@@ -35,7 +35,7 @@ async function readTrust(paths: TrustPaths, provider: CryptoProvider): Promise<T
   const crls = crl !== undefined && await fileExists(crl) ? await readCrls(crl) : [];
   const { chain, pkcs8 } = await readCredential(server.certificate, server.key);
   return {
-    store: new TrustStore({ trustAnchors: await readCertificates(ca), crls }),
+    store: new TrustStore({ trustAnchors: await readCertificates(ca), crls, provider }),
     credentials: [{ chain, key: provider.signingKey(pkcs8) }],
     tokenKeys: tokenKeys === undefined ? [] : await readTokenKeys(tokenKeys),
   };

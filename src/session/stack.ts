@@ -5,10 +5,12 @@ import { DtlsAssociation } from "../dtls/association.ts";
 import type { DtlsEvent } from "../dtls/association_event.ts";
 import { type AssociationError, DtlsError } from "../dtls/errors.ts";
 import type { DtlsClientOptions } from "../dtls/options.ts";
+import type { DtlsSession } from "../dtls/session.ts";
 import type { TransportLimits } from "../transport/limits.ts";
 import { DEFAULT_TRANSPORT_LIMITS } from "../transport/limits.ts";
-import { Transport } from "../transport/transport.ts";
+import { Transport, type TransportOptions } from "../transport/transport.ts";
 import { SqpError } from "../wire/errors.ts";
+import { LIMITS } from "../wire/limits.ts";
 import type { SessionLimits } from "../wire/handshake_payload.ts";
 import {
   ClientSession,
@@ -25,6 +27,16 @@ import {
   type ServerSessionOptions,
 } from "./server_session.ts";
 
+/** The packets that every path carries in a datagram, and those that it is probed for. */
+function packetSizes(
+  association: DtlsAssociation,
+): Pick<TransportOptions, "maxPacketBytes" | "maxPacketBytesProbed"> {
+  return {
+    maxPacketBytes: association.applicationBytesMax(),
+    maxPacketBytesProbed: association.applicationBytesMax(LIMITS.datagramBytesMax),
+  };
+}
+
 /** Settles on what the transport bears, from what the session announces. */
 function transportLimits(limits: SessionLimits): TransportLimits {
   return {
@@ -33,6 +45,11 @@ function transportLimits(limits: SessionLimits): TransportLimits {
     sessionCreditBytes: limits.sessionCredit,
     streamCreditBytes: limits.streamCredit,
   };
+}
+
+/** For another try: where a session spoils the handshake, the next one is a full one. */
+function withoutSession({ session: _, ...others }: DtlsClientOptions): DtlsClientOptions {
+  return others;
 }
 
 /**
@@ -50,6 +67,7 @@ export class ClientStack implements Core<ClientSessionEvent> {
   #isConfirmed = false;
   #transport: Transport | undefined;
   #session: ClientSession | undefined;
+  #resumable: DtlsSession | undefined;
   /** Why the association ended. */
   #failure: SqpError | undefined;
   #isFailureTold = false;
@@ -81,6 +99,11 @@ export class ClientStack implements Core<ClientSessionEvent> {
   /** The session, once the association is there: requests go through it. */
   get session(): ClientSession | undefined {
     return this.#session;
+  }
+
+  /** What a later client can resume this association with; the newest that the server gave. */
+  get resumable(): DtlsSession | undefined {
+    return this.#resumable;
   }
 
   /** Whether everything is over and nothing is left to send. */
@@ -174,7 +197,7 @@ export class ClientStack implements Core<ClientSessionEvent> {
         return this.#association.close(now);
       case "begin":
         this.#association.abandon();
-        this.#association = DtlsAssociation.client(this.#dtls, now);
+        this.#association = DtlsAssociation.client(withoutSession(this.#dtls), now);
         return this.#drainAssociation(now);
       case "wait":
         return;
@@ -199,15 +222,17 @@ export class ClientStack implements Core<ClientSessionEvent> {
     switch (event.kind) {
       case "connected": {
         const limits = transportLimits(this.#options.limits);
-        const maxPacketBytes = this.#association.applicationBytesMax();
         const initialRttMs = this.#rtt.estimateMs;
         this.#transport = new Transport(
-          { role: "client", limits, maxPacketBytes, initialRttMs },
+          { role: "client", limits, ...packetSizes(this.#association), initialRttMs },
           now,
         );
         this.#session = new ClientSession(this.#options, this.#transport, now);
         return;
       }
+      case "session":
+        this.#resumable = event.session;
+        return;
       case "application-data":
         this.#session?.onHeard(now);
         return this.#transport?.handleDatagram(event.bytes, now);
@@ -355,10 +380,9 @@ export class ServerStack implements Core<ServerSessionEvent> {
       case "connected": {
         this.#isConnected = true;
         const limits = transportLimits(this.#options.limits);
-        const maxPacketBytes = this.#association.applicationBytesMax();
         const initialRttMs = this.#rtt.estimateMs;
         const transport = new Transport(
-          { role: "server", limits, maxPacketBytes, initialRttMs },
+          { role: "server", limits, ...packetSizes(this.#association), initialRttMs },
           now,
         );
         this.#gate = new Gate(transport);

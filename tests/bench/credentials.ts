@@ -43,7 +43,7 @@ export async function benchCredentials(
     altNames: [SERVER_NAME],
   });
   const client = await issueClientCertificate(authority, { ...options, commonName: "client" });
-  const newStore = () => new TrustStore({ trustAnchors: [certificate.der] });
+  const newStore = () => new TrustStore({ trustAnchors: [certificate.der], provider });
   let clientStore = newStore();
   let serverStore = newStore();
   const credential = ({ certificate, privateKeyPem }: IssuedCertificate) => ({

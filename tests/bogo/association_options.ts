@@ -13,13 +13,15 @@ import type { DtlsLimits } from "../../src/dtls/limits.ts";
 import {
   type ClientCertificatePolicy,
   type Credential,
-  DEFAULT_VERSIONS,
   type DtlsClientOptions,
   type DtlsOptions,
   type DtlsServerOptions,
   type DtlsVersion,
   type PeerVerifier,
 } from "../../src/dtls/options.ts";
+import type { SessionCache } from "../../src/dtls/session_cache.ts";
+import type { DtlsSession } from "../../src/dtls/session.ts";
+import { TicketKeys } from "../../src/dtls/ticket_keys.ts";
 import { readPsks } from "./credentials.ts";
 import { ExpectationError } from "./expectations.ts";
 import { type ConnectionFlags, UnknownFlagError } from "./flags.ts";
@@ -66,8 +68,7 @@ function versions(flags: ConnectionFlags): readonly DtlsVersion[] {
   const max = flags.number("-max-version") ?? 0;
   return VERSION_FLAGS
     .filter(({ number, exclude }) => number <= min && number >= max && !flags.has(exclude))
-    .map(({ version }) => version)
-    .filter((version) => DEFAULT_VERSIONS.includes(version));
+    .map(({ version }) => version);
 }
 
 function groups(flags: ConnectionFlags): readonly NamedGroup[] | undefined {
@@ -103,15 +104,23 @@ function verifier(flags: ConnectionFlags): PeerVerifier {
   };
 }
 
+const entropy = (lengthBytes: number) => new Uint8Array(randomBytes(lengthBytes));
+
+/** The keys of a server's tickets, for all connections of a process. */
+export function ticketKeys(nowMs: number): TicketKeys {
+  return new TicketKeys({ provider: nodeProvider, entropy }, nowMs);
+}
+
 function common(flags: ConnectionFlags): DtlsOptions {
   const chosenGroups = groups(flags);
   const signatureSchemes = flags.numbers("-verify-prefs") as readonly SignatureScheme[] | undefined;
   return {
     provider: nodeProvider,
-    entropy: (lengthBytes) => new Uint8Array(randomBytes(lengthBytes)),
+    entropy,
     limits: limits(flags),
     retransmission: "timed",
     versions: versions(flags),
+    reverifyPeer: flags.has("-reverify-on-resume"),
     externalPsks: readPsks(flags).map(({ psk }) => psk),
     ...(chosenGroups === undefined ? {} : { groups: chosenGroups }),
     ...(signatureSchemes === undefined ? {} : { signatureSchemes }),
@@ -122,13 +131,18 @@ function common(flags: ConnectionFlags): DtlsOptions {
 export function clientOptions(
   flags: ConnectionFlags,
   credentials: readonly Credential[],
+  session: DtlsSession | undefined,
 ): DtlsClientOptions {
   const serverName = flags.text("-host-name");
   const alpn = flags.text("-advertise-alpn");
   return {
     ...common(flags),
-    verifyPeer: verifier(flags),
+    // With PSKs BoringSSL takes a certificate only where it is told to verify it.
+    ...(readPsks(flags).length > 0 && !flags.has("-verify-peer")
+      ? {}
+      : { verifyPeer: verifier(flags) }),
     connectionId: null,
+    ...(session === undefined ? {} : { session }),
     ...(serverName === undefined ? {} : { serverName }),
     ...(alpn === undefined ? {} : { alpn: protocolNames(alpn) }),
     credentials,
@@ -145,11 +159,15 @@ function clientCertificatePolicy(flags: ConnectionFlags): ClientCertificatePolic
 export function serverOptions(
   flags: ConnectionFlags,
   credentials: readonly Credential[],
+  { tickets, sessionCache }: { tickets: TicketKeys; sessionCache: SessionCache },
 ): DtlsServerOptions {
   const chooseProtocol = protocolChooser(flags);
   return {
     ...common(flags),
     credentials,
+    ...(flags.has("-no-ticket") ? {} : { tickets }),
+    sessionCache,
+    ...(flags.has("-skip-ticket") ? { ticketsPerHandshake: 0 } : {}),
     isServerNameAcknowledged: !flags.has("-no-server-name-ack"),
     clientCertificate: clientCertificatePolicy(flags),
     verifyPeer: verifier(flags),

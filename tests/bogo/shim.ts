@@ -2,7 +2,9 @@
 // connects to the runner, plays the client or the server that the flags ask for, and says by its exit code and on
 // stderr what came of it.
 
+import { SessionCache } from "../../src/dtls/session_cache.ts";
 import { DtlsAlertError, DtlsError, DtlsFault } from "../../src/dtls/errors.ts";
+import { ticketKeys } from "./association_options.ts";
 import { runExchange, RunnerGoneError } from "./exchange.ts";
 import { ExpectationError } from "./expectations.ts";
 import { readFlags, type ShimFlags, UnknownFlagError } from "./flags.ts";
@@ -32,7 +34,11 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function runConnections(flags: ShimFlags): Promise<void> {
-  const clock = { nowMs: START_MS };
+  const state = {
+    nowMs: START_MS,
+    tickets: ticketKeys(START_MS),
+    sessionCache: new SessionCache(),
+  };
   const { initial } = flags;
   const connections = 1 + (initial.number("-resume-count") ?? 0);
   for (let at = 0; at < connections; at++) {
@@ -40,7 +46,9 @@ async function runConnections(flags: ShimFlags): Promise<void> {
     const port = initial.number("-port") ?? 0;
     const connection = await PacketConnection.connect(initial.has("-ipv6"), port, shimId);
     try {
-      await runExchange(at === 0 ? initial : flags.resume, connection, clock);
+      await runExchange(at === 0 ? initial : flags.resume, connection, state, at > 0);
+      // A ticket of DTLS 1.2 is renewed in the second half of its life.
+      if (initial.has("-renew-ticket")) state.nowMs += 0.6 * state.tickets.lifetimeMs;
     } finally {
       await connection.close();
     }

@@ -3,6 +3,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Client, connect, SqpError } from "../../src/client/mod.ts";
+import { decodeSession } from "../../src/dtls/session.ts";
 import { AddressError } from "../../src/server/mod.ts";
 import { LiveServer, liveTest, until } from "../harness/live_server.ts";
 
@@ -138,3 +139,22 @@ liveTest("options that are wrong are told apart before anything is sent", async 
   }
   assertEquals(server.server.counters()["socket"]!["received"] ?? 0, 0);
 });
+
+liveTest(
+  "a client comes back with the session that it exported, and with none that is none",
+  async () => {
+    await using live = await LiveServer.start();
+    const authenticatedAt: number[] = [];
+    let session: Uint8Array | undefined;
+    for (let i = 0; i < 2; i++) {
+      await using client = await live.connect(session === undefined ? {} : { session });
+      await until("there is a session", () => client.exportSession() !== undefined);
+      session = client.exportSession()!;
+      authenticatedAt.push(decodeSession(session).authenticatedAt);
+      assertEquals((await client.execute("select 7")).rows, [[7]]);
+    }
+    assertEquals(authenticatedAt[1], authenticatedAt[0], "what the first handshake proved");
+    const error = await assertRejects(() => live.connect({ session: new Uint8Array(9) }), SqpError);
+    assertEquals(error.codeName, "bad_configuration");
+  },
+);

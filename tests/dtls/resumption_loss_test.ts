@@ -1,5 +1,5 @@
-// Resumptions, external PSKs and early data over networks that lose, repeat, reorder and damage datagrams: one at a time,
-// and at random.
+// Resumptions, external PSKs and early data over networks that lose, repeat, reorder and damage datagrams: one at a
+// time, and at random.
 
 import { assert, assertEquals } from "@std/assert";
 import { equalBytes, utf8Bytes } from "../../src/base/bytes.ts";
@@ -156,7 +156,7 @@ for (const [name, shape] of Object.entries(SHAPES)) {
           const pair = begin(shape, 2, { [way]: [only(at, node), delay(10)] });
           assert(pair.elapsedMs < 4_000, `${way} ${at}: ${pair.elapsedMs} ms`);
           assertEquals(checkEnd(pair, shape), "connected", `${way} ${at}`);
-          // Once early data could not be taken with its hello, a cookie comes first; the session is resumed all the same.
+          // Where early data is not taken a cookie comes first, and the session is resumed all the same.
           assertEquals(pair.client.isResumed, shape.isResumed, `${way} ${at}`);
         }
       }

@@ -97,7 +97,7 @@ class Composition implements ComposedProvider {
   readonly #chosen: ReadonlyMap<PrimitiveName, CryptoProvider>;
   // What every record and key derivation asks for is looked up once.
   readonly #hash: CryptoProvider;
-  readonly #hmac: CryptoProvider;
+  readonly hmac: CryptoProvider["hmac"];
 
   constructor(name: string, present: readonly CryptoProvider[], preferences: Preferences) {
     const chosen = new Map<PrimitiveName, CryptoProvider>();
@@ -108,7 +108,8 @@ class Composition implements ComposedProvider {
     this.#chosen = chosen;
     this.uses = new Map([...chosen].map(([primitive, provider]) => [primitive, provider.name]));
     this.#hash = this.#for("hash");
-    this.#hmac = this.#for("hmac");
+    const hmac = this.#for("hmac");
+    this.hmac = hmac.hmac.bind(hmac);
   }
 
   #for(primitive: PrimitiveName): CryptoProvider {
@@ -117,10 +118,6 @@ class Composition implements ComposedProvider {
 
   hash(name: HashName): Hash {
     return this.#hash.hash(name);
-  }
-
-  hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
-    return this.#hmac.hmac(name, key, ...parts);
   }
 
   aead(name: AeadName, key: Uint8Array): Aead {

@@ -1,7 +1,6 @@
 // HKDF (RFC 5869) and its labelled forms (RFC 8446 section 7.1, RFC 9147 section 5.9), over a provider's HMAC.
 
-import { EMPTY_BYTES, utf8Bytes } from "../../base/bytes.ts";
-import { ByteWriter } from "../../base/byte_writer.ts";
+import { EMPTY_BYTES, fromHex } from "../../base/bytes.ts";
 import type { CryptoProvider, HashName } from "./provider.ts";
 
 /** What stands before every label of HKDF-Expand-Label: TLS 1.3's, with a space, or DTLS 1.3's, without. */
@@ -63,9 +62,12 @@ export function hkdfExpand(
   return output;
 }
 
+/** HkdfLabel and the counter of the first block: two vectors of at most 255 bytes, and four bytes more. */
+const labelRoom = new Uint8Array(2 + 1 + 255 + 1 + 255 + 1);
+
 /**
- * HKDF-Expand-Label(Secret, Label, Context, Length). `label` stands without its prefix. Throws `RangeError` where
- * label or context are longer than 255 bytes, or the length exceeds what HKDF-Expand gives.
+ * HKDF-Expand-Label(Secret, Label, Context, Length). `label` stands without its prefix. Throws `RangeError` where it is
+ * not ASCII, it or the context is longer than 255 bytes, or the length exceeds what HKDF-Expand gives.
  */
 export function hkdfExpandLabel(
   provider: CryptoProvider,
@@ -78,12 +80,33 @@ export function hkdfExpandLabel(
 ): Uint8Array {
   // RFC 8446 section 7.1: "struct { uint16 length = Length; opaque label<7..255> = "tls13 " + Label;
   // opaque context<0..255> = Context; } HkdfLabel;"
-  const info = new ByteWriter(64)
-    .u16(lengthBytes)
-    .opaque(1, utf8Bytes(prefix + label))
-    .opaque(1, context)
-    .view();
-  return hkdfExpand(provider, hash, secret, info, lengthBytes);
+  const labelBytes = prefix.length + label.length;
+  if (labelBytes > 255 || context.length > 255) throw new RangeError("a label or context too long");
+  const info = labelRoom;
+  info[0] = lengthBytes >>> 8;
+  info[1] = lengthBytes;
+  info[2] = labelBytes;
+  let at = 3;
+  for (let i = 0; i < prefix.length; i++) info[at++] = prefix.charCodeAt(i);
+  for (let i = 0; i < label.length; i++) {
+    const code = label.charCodeAt(i);
+    if (code > 0x7f) throw new RangeError("a label that is not ASCII");
+    info[at++] = code;
+  }
+  info[at++] = context.length;
+  info.set(context, at);
+  at += context.length;
+  if (lengthBytes > HASH_BYTES[hash]) {
+    return hkdfExpand(provider, hash, secret, info.slice(0, at), lengthBytes);
+  }
+  // RFC 5869 section 2.3: "T(1) = HMAC-Hash(PRK, T(0) | info | 0x01)", T(0) being empty: nearly all that is derived is
+  // no longer than that.
+  info[at] = 1;
+  const block = provider.hmac(hash, secret, info.subarray(0, at + 1));
+  if (block.length === lengthBytes) return block;
+  const output = block.slice(0, lengthBytes);
+  block.fill(0);
+  return output;
 }
 
 /** Derive-Secret(Secret, Label, Messages), given the hash of the messages. */
@@ -99,6 +122,10 @@ export function deriveSecret(
 }
 
 /** The hash of no bytes at all, which Derive-Secret takes where it has no messages. */
-export function emptyHash(provider: CryptoProvider, hash: HashName): Uint8Array {
-  return provider.hash(hash).digest();
-}
+export const EMPTY_HASH: Readonly<Record<HashName, Uint8Array>> = {
+  sha256: fromHex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+  sha384: fromHex(`38b060a751ac96384cd9327eb1b1e36a21fdb71114be07434c0cc7bf63f6e1da
+    274edebfe76f65fbd51ad2f14898b95b`),
+  sha512: fromHex(`cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce
+    47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e`),
+};

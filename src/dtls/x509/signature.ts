@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { constants, createPublicKey, type KeyObject, verify } from "node:crypto";
 import { equalBytes } from "../../base/bytes.ts";
 import { DecodeError } from "../../base/byte_reader.ts";
-import type { HashName } from "../crypto/provider.ts";
+import type { CryptoProvider, HashName, SignatureName } from "../crypto/provider.ts";
 import { contextTag, DerReader, DerTag } from "./der_reader.ts";
 
 /** A signature algorithm of certificates. */
@@ -151,14 +151,26 @@ export function isAlgorithmOfKey(algorithm: SignatureAlgorithm, key: PublicKeyIn
   }
 }
 
-/** Whether `signature` is `message`'s under `key`; false for malformed keys and signatures as well. Never throws. */
+/** The provider's name of a signature algorithm other than RSA's. */
+function schemeOf(algorithm: SignatureAlgorithm): SignatureName {
+  return algorithm.kind === "ed25519" ? "ed25519" : `ecdsa_${algorithm.hash}`;
+}
+
+/**
+ * Whether `signature` is `message`'s under `key`; false for malformed keys and signatures as well. Never throws.
+ * RSA's are verified by node:crypto, since not every provider has it, and all of them without a provider.
+ */
 export function verifySignature(
   algorithm: SignatureAlgorithm,
   key: PublicKeyInfo,
   message: Uint8Array,
   signature: Uint8Array,
+  provider?: CryptoProvider,
 ): boolean {
   if (!isAlgorithmOfKey(algorithm, key)) return false;
+  if (provider !== undefined && key.kind !== "rsa") {
+    return provider.verify(schemeOf(algorithm), key.spki, message, signature);
+  }
   try {
     const keyObject = importPublicKey(key.spki);
     if (algorithm.kind === "ed25519") return verify(null, message, keyObject, signature);

@@ -1,11 +1,13 @@
 // Trust anchors and revocation lists, and the validation of a peer's certificates against them (RFC 5280 section 6).
 
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { DecodeError } from "../../base/byte_reader.ts";
 import { toHex } from "../../base/bytes.ts";
 import type { Milliseconds } from "../../base/core.ts";
 import { parseCertificate, type ParsedCertificate } from "./certificate.ts";
 import { checkCrlUsable, type CrlIssuer, isCrlOfIssuer, parseCrl, type ParsedCrl } from "./crl.ts";
+import type { CryptoProvider } from "../crypto/provider.ts";
 import { CertificateFault, TrustStoreError } from "./fault.ts";
 import { checkPath, describe } from "./path_checks.ts";
 import { candidatePaths, type CertificatePath, PathSearchExhausted } from "./path_search.ts";
@@ -57,6 +59,8 @@ export interface TrustStoreOptions {
   readonly revocation?: RevocationPolicy;
   /** Limits that differ from {@linkcode DEFAULT_CERTIFICATE_LIMITS}. */
   readonly limits?: Partial<CertificateLimits>;
+  /** What verifies signatures. Default: node:crypto. */
+  readonly provider?: CryptoProvider;
 }
 
 /** A peer's certificates and what they are wanted for. A client always says which server it wants. */
@@ -82,6 +86,9 @@ export interface ValidatedCertificate {
   readonly path: CertificatePath;
 }
 
+/** Certificates that a store keeps parsed: a client meets the same few again and again. */
+const PARSED_CERTIFICATES_MAX = 64;
+
 /** Something with a signature: a certificate or a revocation list. */
 interface Signed {
   readonly der: Uint8Array;
@@ -96,6 +103,9 @@ export class TrustStore {
   readonly #crls: readonly ParsedCrl[];
   readonly #revocation: RevocationPolicy;
   readonly #limits: CertificateLimits;
+  readonly #provider: CryptoProvider | undefined;
+  /** Certificates that were parsed, by their octets as text; the oldest goes first. */
+  readonly #parsed = new Map<string, ParsedCertificate>();
   /** Fingerprints of key and signed structure whose signature was good; the oldest goes first. */
   readonly #goodSignatures = new Set<string>();
 
@@ -103,6 +113,7 @@ export class TrustStore {
   constructor(options: TrustStoreOptions) {
     this.#limits = { ...DEFAULT_CERTIFICATE_LIMITS, ...options.limits };
     this.#revocation = options.revocation ?? "if-present";
+    this.#provider = options.provider;
     this.#anchors = options.trustAnchors.map((der, i) =>
       readOwn(`trust anchor ${i + 1}`, der, this.#limits.certificateBytesMax, parseCertificate)
     );
@@ -165,8 +176,21 @@ export class TrustStore {
       if (der.length > this.#limits.certificateBytesMax) {
         throw new CertificateFault("too-large", `a certificate of ${der.length} bytes`);
       }
-      return parseCertificate(der);
+      return this.#parse(der);
     });
+  }
+
+  #parse(der: Uint8Array): ParsedCertificate {
+    const text = Buffer.from(der.buffer, der.byteOffset, der.length).toString("latin1");
+    const known = this.#parsed.get(text);
+    if (known !== undefined) return known;
+    // A copy: what is kept must not change with the message that it came in.
+    const parsed = parseCertificate(der.slice());
+    this.#parsed.set(text, parsed);
+    if (this.#parsed.size > PARSED_CERTIFICATES_MAX) {
+      this.#parsed.delete(this.#parsed.keys().next().value!);
+    }
+    return parsed;
   }
 
   /** Cheap checks come first, so that a stranger's nonsense costs no signature. */
@@ -246,7 +270,9 @@ export class TrustStore {
     if (this.#goodSignatures.has(cacheKey)) return true;
     signatures.spend();
     const { signatureAlgorithm, signedOctets, signature } = signed;
-    if (!verifySignature(signatureAlgorithm, key, signedOctets, signature)) return false;
+    if (!verifySignature(signatureAlgorithm, key, signedOctets, signature, this.#provider)) {
+      return false;
+    }
     if (cacheMax > 0) {
       this.#goodSignatures.add(cacheKey);
       if (this.#goodSignatures.size > cacheMax) {
@@ -271,8 +297,16 @@ class SignatureBudget {
   }
 }
 
+const fingerprints = new WeakMap<Uint8Array, string>();
+
+/** The hash of octets that stay as they are. */
 function fingerprint(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("base64");
+  let text = fingerprints.get(bytes);
+  if (text === undefined) {
+    text = createHash("sha256").update(bytes).digest("base64");
+    fingerprints.set(bytes, text);
+  }
+  return text;
 }
 
 function readOwn<Value>(

@@ -3,7 +3,13 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
 import { concatBytes, EMPTY_BYTES, fromHex, toHex, utf8Bytes } from "../../../src/base/bytes.ts";
-import { hkdfExpand, hkdfExpandLabel, hkdfExtract } from "../../../src/dtls/crypto/hkdf.ts";
+import { ByteWriter } from "../../../src/base/byte_writer.ts";
+import {
+  EMPTY_HASH,
+  hkdfExpand,
+  hkdfExpandLabel,
+  hkdfExtract,
+} from "../../../src/dtls/crypto/hkdf.ts";
 import type { HashName } from "../../../src/dtls/crypto/provider.ts";
 import { PROVIDERS, testEach } from "./providers.ts";
 
@@ -55,10 +61,37 @@ testEach("HKDF-Expand gives at most 255 blocks, labels at most 255 bytes", (prov
     RangeError,
   );
   assertThrows(
+    () => hkdfExpandLabel(provider, "sha256", "dtls13", secret, "é", EMPTY_BYTES, 32),
+    RangeError,
+  );
+  assertThrows(
+    () => hkdfExpandLabel(provider, "sha256", "dtls13", secret, "x", EMPTY_BYTES, 255 * 32 + 1),
+    RangeError,
+  );
+  assertThrows(
     () => hkdfExpandLabel(provider, "sha256", "dtls13", secret, "x", new Uint8Array(256), 32),
     RangeError,
   );
 });
+
+testEach(
+  "a label expands to any length as HKDF-Expand does with HkdfLabel, and EMPTY_HASH is it",
+  (provider) => {
+    const secret = new Uint8Array(48).fill(4);
+    const context = new Uint8Array(255).fill(9);
+    for (const hash of ["sha256", "sha384", "sha512"] as const) {
+      assertEquals(EMPTY_HASH[hash], provider.hash(hash).digest());
+      for (const lengthBytes of [1, 12, 16, 31, 32, 33, 48, 64, 65, 300]) {
+        const info = new ByteWriter().u16(lengthBytes).opaque(1, utf8Bytes("tls13 label"))
+          .opaque(1, context).finish();
+        assertEquals(
+          hkdfExpandLabel(provider, hash, "tls13 ", secret, "label", context, lengthBytes),
+          hkdfExpand(provider, hash, secret, info, lengthBytes),
+        );
+      }
+    }
+  },
+);
 
 // RFC 4231 sections 4.2, 4.3, 4.7: key, message, HMACs.
 const HMAC_VECTORS: readonly (readonly [Uint8Array, string, Readonly<Record<HashName, string>>])[] =
@@ -146,6 +179,22 @@ Deno.test("providers agree on hashes and HMACs of any bytes", () => {
     ),
     { seed: 5869, numRuns: 200 },
   );
+});
+
+Deno.test("providers agree on HMACs of long parts, wherever one ends", () => {
+  const key = new Uint8Array(32).fill(1);
+  const bytes = Uint8Array.from({ length: 3_000 }, (_, i) => i);
+  for (const name of ["sha256", "sha384"] as const) {
+    for (
+      const first of [0, 1, 63, 64, 900, 1_023, 1_024, 1_025, 1_087, 1_088, 1_089, 1_152, 1_153]
+    ) {
+      for (const second of [0, 1, 100, 1_024, 1_089, 1_800]) {
+        const parts = [bytes.subarray(0, first), bytes.subarray(first, first + second), key];
+        const macs = PROVIDERS.map((provider) => toHex(provider.hmac(name, key, ...parts)));
+        assertEquals(new Set(macs).size, 1, `${first} ${second}`);
+      }
+    }
+  }
 });
 
 Deno.test("digests are plain byte strings, not views of a class of the runtime", () => {
