@@ -374,8 +374,12 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
           return this.drops.add("unauthenticated-alert");
         }
         return this.#onAlert(record.content);
+      case ContentType.CHANGE_CIPHER_SPEC:
+        // In DTLS 1.2 the epoch of the records that follow says the same, and they are authenticated.
+        if (this.#version === "1.2") return;
+        return this.drops.add("unexpected-plaintext");
       default:
-        // Application data without protection, ChangeCipherSpec, anything else: noise.
+        // Application data without protection, anything else: noise.
         return this.drops.add("unexpected-plaintext");
     }
   }

@@ -60,6 +60,9 @@ export class ClientOffer {
   constructor(io: HandshakeIo, options: DtlsClientOptions) {
     this.#io = io;
     this.versions = offeredVersions(options);
+    if (this.versions.length === 0) {
+      throw new DtlsError("bad-option", "there is no version to offer");
+    }
     const is12Offered = this.versions.includes("1.2");
     this.signatureSchemes = options.signatureSchemes ??
       (is12Offered ? SIGNATURE_SCHEMES_12 : SIGNATURE_SCHEMES);
@@ -108,6 +111,7 @@ export class ClientOffer {
     const is13Offered = this.versions.includes("1.3");
     if (is13Offered) this.#offer13(options.keyShareGroups);
     this.psks = offerPsks(options, is13Offered ? this.cipherSuites : [], io.now());
+    io.eraseAfterHandshake(this.psks);
     this.earlySession = earlyDataSession(options, this.psks.first, this.cipherSuites);
     if (this.earlySession !== undefined) set.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
   }

@@ -82,7 +82,8 @@ export function* serverHandshake12(
 
   const serverRandom = makeRandom(io, options);
   const randoms = { clientRandom: hello.random, serverRandom };
-  const isTicketDue = negotiation.hasTicketExtension && options.tickets !== undefined;
+  const isTicketDue = negotiation.hasTicketExtension && options.tickets !== undefined &&
+    options.ticketsPerHandshake !== 0;
   const sessionId = options.sessionCache === undefined || isTicketDue
     ? EMPTY_BYTES
     : io.entropy(SESSION_ID_BYTES);
