@@ -88,7 +88,7 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     }
     // RFC 9147 section 4: legacy_record_version "MUST be set to {254, 253} for all records other than the initial
     // ClientHello (i.e., one not generated after a HelloRetryRequest), where it may also be {254, 255} for compatibility
-    // purposes."
+    // purposes": there are servers of DTLS 1.2 that take no other.
     if (start.isClient) this.#records.plaintextVersion = ProtocolVersion.DTLS_1_0;
     this.#io = this.#makeIo();
     this.#guard(() => {
@@ -400,7 +400,6 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
       if (handshake === undefined || !this.#expected.includes(message.type as HandshakeType)) {
         throw new DtlsFault("unexpected-message", `handshake message ${message.type} out of turn`);
       }
-      this.#records.plaintextVersion = ProtocolVersion.DTLS_1_2;
       this.#step(handshake.next(message));
     }
   }
@@ -552,7 +551,10 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
       secrets: this.#secrets,
       earlyData: this.#earlyData,
       now: () => this.#now,
-      onVersion: (version) => this.#version = version,
+      onVersion: (version) => {
+        this.#version = version;
+        this.#records.plaintextVersion = ProtocolVersion.DTLS_1_2;
+      },
       onExpectedEpoch: (epoch) => this.#expectedEpoch = epoch,
     });
   }
