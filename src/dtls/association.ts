@@ -376,7 +376,10 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
       const isReadable = !this.#records.isAnyOpened && record.content.length === 2;
       return isReadable ? this.#onAlert(record.content) : this.drops.add("unauthenticated-alert");
     }
-    // Application data without protection, ChangeCipherSpec, anything else: noise.
+    // In DTLS 1.2 the epoch of the records that follow says the same, and they are authenticated.
+    const isSilent = type === ContentType.CHANGE_CIPHER_SPEC && this.#version === "1.2";
+    if (isHandshaking && isSilent) return;
+    // Application data without protection, anything else: noise.
     return this.drops.add("unexpected-plaintext");
   }
 

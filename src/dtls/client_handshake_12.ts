@@ -15,7 +15,7 @@ import {
   negotiateConnectionIds,
 } from "./client_answers.ts";
 import type { ClientOffer } from "./client_hello.ts";
-import { signatureName, type SuiteParameters } from "./cipher_suites.ts";
+import { groupName, signatureName, type SuiteParameters } from "./cipher_suites.ts";
 import { ClientCertificateType, ExtensionType, HandshakeType } from "./code_points.ts";
 import { chooseClientCredential } from "./credential_choice_12.ts";
 import type { ChosenCredential } from "./credentials.ts";
@@ -257,7 +257,8 @@ function* receiveKeyExchange(
 ) {
   const message: HandshakeMessage = yield [HandshakeType.SERVER_KEY_EXCHANGE];
   const { share, parameters, proof } = decodeServerKeyExchange(message.body);
-  if (!offer.groups.includes(share.group)) {
+  // A group of DTLS 1.3 alone was offered for that.
+  if (!offer.groups.includes(share.group) || groupName(share.group) === undefined) {
     throw new DtlsFault("illegal-parameter", "the server chose a group that was not offered");
   }
   const content = signedKeyExchange(offer.random, serverRandom, parameters);

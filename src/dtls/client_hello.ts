@@ -8,8 +8,8 @@ import {
   suiteParameters,
 } from "./cipher_suites.ts";
 import { ExtensionType } from "./code_points.ts";
-import type { KeyExchange } from "./crypto/provider.ts";
-import { DtlsFault } from "./errors.ts";
+import type { KeyShares } from "./crypto/provider.ts";
+import { DtlsError, DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
   encodeCodePoints,
@@ -45,7 +45,7 @@ export class ClientOffer {
   readonly cipherSuites: readonly number[];
   readonly groups: readonly number[];
   readonly signatureSchemes: readonly number[];
-  readonly exchanges = new Map<number, KeyExchange>();
+  readonly exchanges = new Map<number, KeyShares>();
   /** What may stand in place of the server's certificate. */
   readonly psks: PskOffer;
   /** The session whose early data is offered. */
@@ -61,6 +61,9 @@ export class ClientOffer {
   constructor(io: HandshakeIo, options: DtlsClientOptions) {
     this.#io = io;
     this.versions = offeredVersions(options);
+    if (this.versions.length === 0) {
+      throw new DtlsError("bad-option", "there is no version to offer");
+    }
     const is12Offered = this.versions.includes("1.2");
     this.signatureSchemes = options.signatureSchemes ??
       (is12Offered ? SIGNATURE_SCHEMES_12 : SIGNATURE_SCHEMES);
@@ -117,6 +120,7 @@ export class ClientOffer {
     const is13Offered = this.versions.includes("1.3");
     if (is13Offered) this.#offer13(options.keyShareGroups);
     this.psks = offerPsks(options, is13Offered ? this.cipherSuites : [], io.now());
+    io.eraseAfterHandshake(this.psks);
     this.earlySession = earlyDataSession(options, this.psks.first, this.cipherSuites);
     if (this.earlySession !== undefined) set.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
   }
@@ -180,5 +184,9 @@ export class ClientOffer {
 /** Without a verifier of certificates there are only PSKs, which DTLS 1.2 does not have here. */
 function offeredVersions(options: DtlsClientOptions): readonly DtlsVersion[] {
   const { versions = DEFAULT_VERSIONS, verifyPeer } = options;
-  return verifyPeer === undefined ? versions.filter((version) => version === "1.3") : versions;
+  const offered = verifyPeer === undefined
+    ? versions.filter((version) => version === "1.3")
+    : versions;
+  if (offered.length === 0) throw new DtlsError("bad-option", "no version to offer");
+  return offered;
 }

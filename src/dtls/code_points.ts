@@ -117,6 +117,8 @@ export const NamedGroup = {
   SECP256R1: 0x0017,
   SECP384R1: 0x0018,
   X25519: 0x001d,
+  /** draft-ietf-tls-ecdhe-mlkem; of DTLS 1.3 alone. */
+  X25519_MLKEM768: 0x11ec,
 } as const;
 /** A value of {@linkcode NamedGroup}. */
 export type NamedGroup = CodePoint<typeof NamedGroup>;

@@ -344,7 +344,7 @@ export class HandshakeReliability {
   /** The main handshake is complete. `isPeerWaiting`: the peer's last flight has no answer but an ACK. */
   onHandshakeOver(isPeerWaiting: boolean, now: Milliseconds): void {
     this.#isHandshakeOver = true;
-    if (isPeerWaiting && this.#isAcking) this.#isAckDue = true;
+    if (isPeerWaiting && this.#isAcking && !this.#acks.isEmpty) this.#isAckDue = true;
     if (this.#version !== "1.2") return;
     const isLast = !this.#isAnswered;
     if (isLast) this.#lastFlight = this.#flight;

@@ -70,7 +70,7 @@ export interface DtlsOptions {
   readonly limits?: Partial<DtlsLimits>;
   /** Default: `eager`. */
   readonly retransmission?: RetransmissionPolicy;
-  /** Versions that are offered or accepted. Default: `DEFAULT_VERSIONS`. */
+  /** Versions that are offered or accepted, in any order: the latest that both ends have is spoken. Default: both. */
   readonly versions?: readonly DtlsVersion[];
   /** Cipher suites of all these versions, best first. Default: `DEFAULT_CIPHER_SUITES`. */
   readonly cipherSuites?: readonly CipherSuite[];
@@ -165,7 +165,7 @@ export interface DtlsServerOptions extends DtlsOptions {
   readonly tickets?: TicketKeys;
   /** Sessions of DTLS 1.2 by their IDs, for clients that know no tickets. Default: none are kept. */
   readonly sessionCache?: SessionCache;
-  /** Tickets that a client of DTLS 1.3 gets after each handshake. Default: 2. */
+  /** Tickets that a client gets after each handshake, in DTLS 1.2 one at most. Default: 2. */
   readonly ticketsPerHandshake?: number;
   /** Early data, and what keeps it from being taken twice. Default: it is refused. */
   readonly earlyData?: EarlyDataPolicy;

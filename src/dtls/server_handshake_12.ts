@@ -12,7 +12,7 @@ import { decodeCertificateVerify } from "./certificate_messages.ts";
 import { SIGNATURE_SCHEMES_12, signatureName } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
 import { certificateTypesOf, type ChosenServerCredential } from "./credential_choice_12.ts";
-import type { KeyExchange } from "./crypto/provider.ts";
+import type { KeyShares } from "./crypto/provider.ts";
 import { DtlsFault } from "./errors.ts";
 import { encodeProtocolNames, type Extensions } from "./extensions.ts";
 import {
@@ -83,7 +83,8 @@ export function* serverHandshake12(
 
   const serverRandom = makeRandom(io, options);
   const randoms = { clientRandom: hello.random, serverRandom };
-  const isTicketDue = negotiation.hasTicketExtension && options.tickets !== undefined;
+  const isTicketDue = negotiation.hasTicketExtension && options.tickets !== undefined &&
+    options.ticketsPerHandshake !== 0;
   const sessionId = options.sessionCache === undefined || isTicketDue
     ? EMPTY_BYTES
     : io.entropy(SESSION_ID_BYTES);
@@ -278,7 +279,7 @@ function* receiveClientCertificate(
   return { chain, publicKey: verifyChain(options.verifyPeer, chain, io.now()).publicKey };
 }
 
-function* receiveKeyExchange(io: HandshakeIo, exchange: KeyExchange): Received<Uint8Array> {
+function* receiveKeyExchange(io: HandshakeIo, exchange: KeyShares): Received<Uint8Array> {
   const message = yield [HandshakeType.CLIENT_KEY_EXCHANGE];
   const premasterSecret = exchange.sharedSecret(decodeClientKeyExchange(message.body));
   if (premasterSecret === undefined) {

@@ -41,7 +41,7 @@ import {
 import type { Milliseconds } from "../base/core.ts";
 import { EarlySecret } from "./key_schedule.ts";
 import { SELECTED_VERSION } from "./hello_retry.ts";
-import { startKeyExchange } from "./key_share.ts";
+import { answerKeyShare } from "./key_share.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
 import { encodeSelectedIdentity } from "./pre_shared_key.ts";
@@ -96,17 +96,13 @@ export function* serverHandshake13(
   io.transcript.add({ type: HandshakeType.CLIENT_HELLO, messageSeq, body });
 
   if (earlyPsk !== undefined) acceptEarlyData(io, suite, earlyPsk, hello.random);
-  const exchange = startKeyExchange(io, share.group);
-  const sharedSecret = exchange.sharedSecret(share.publicKey);
-  if (sharedSecret === undefined) {
-    throw new DtlsFault("illegal-parameter", "the client's key share is not a valid public value");
-  }
+  const { publicKey, sharedSecret } = answerKeyShare(io, share);
   const answer = serverHello(
     io,
     options,
     negotiation,
     hello.extensions,
-    exchange.publicKey,
+    publicKey,
     psk,
   );
   io.beginFlight();
