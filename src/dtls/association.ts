@@ -9,7 +9,13 @@ import type { AssociationState, DtlsEvent } from "./association_event.ts";
 import { AssociationFacts } from "./association_facts.ts";
 import { type AssociationStart, clientStart, serverStart } from "./association_start.ts";
 import { ClosingAlert } from "./closing_alert.ts";
-import { AlertDescription, AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
+import {
+  AlertDescription,
+  AlertLevel,
+  ContentType,
+  HandshakeType,
+  ProtocolVersion,
+} from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
 import { AmplificationLimit } from "./amplification_limit.ts";
 import { EarlyDataChannel } from "./early_data_channel.ts";
@@ -70,6 +76,7 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     this.#now = now;
     this.#handshakeDeadline = now + this.#limits.handshakeMsMax;
     this.#records = new RecordLayer(this.#limits, this.drops, start.nextPlaintextNumber);
+    if (start.isClient) this.#records.plaintextVersion = ProtocolVersion.DTLS_1_0;
     this.#reliability = new HandshakeReliability(
       this.#limits,
       this.drops,

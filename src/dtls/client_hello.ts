@@ -100,8 +100,8 @@ export class ClientOffer {
     if (is12Offered) {
       this.session12 = offeredSession12(options, this.cipherSuites, io.now());
       const { ticket = EMPTY_BYTES, sessionId = EMPTY_BYTES } = this.session12 ?? {};
-      // RFC 5077 section 3.4: "the client MAY generate and include a Session ID in the TLS ClientHello", which the server
-      // gives back where it takes the ticket.
+      // RFC 5077 section 3.4: "the client MAY generate and include a Session ID in the TLS ClientHello", which the
+      // server gives back where it takes the ticket.
       this.legacySessionId = ticket.length > 0 ? io.entropy(SESSION_ID_BYTES) : sessionId;
       set.set(ExtensionType.SESSION_TICKET, ticket);
       set.set(ExtensionType.EXTENDED_MASTER_SECRET, EMPTY_BYTES);

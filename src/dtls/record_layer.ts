@@ -4,6 +4,7 @@ import { Counters } from "../base/counters.ts";
 import type { Milliseconds } from "../base/core.ts";
 import { EMPTY_BYTES, equalBytes } from "../base/bytes.ts";
 import type { RecordNumber } from "./ack.ts";
+import { ProtocolVersion } from "./code_points.ts";
 import { DtlsError } from "./errors.ts";
 import type { RecordSink } from "./flight.ts";
 import type { KeyUse } from "./key_update.ts";
@@ -54,6 +55,12 @@ export class RecordLayer {
   #hasUnreadable = false;
   /** The ID that this side wants in records to it; empty for none. */
   receiveConnectionId: Uint8Array = EMPTY_BYTES;
+  /**
+   * The version in the header of plaintext records. RFC 9147 section 4: {254, 253} "for all records other than the
+   * initial ClientHello (i.e., one not generated after a HelloRetryRequest), where it may also be {254, 255} for
+   * compatibility purposes": there are servers of DTLS 1.2 that take no other.
+   */
+  plaintextVersion: ProtocolVersion = ProtocolVersion.DTLS_1_2;
   /** The ID that the peer wants in records to it; empty for none. */
   sendConnectionId: Uint8Array = EMPTY_BYTES;
 
@@ -248,6 +255,7 @@ export class RecordLayer {
       datagramBytesMax,
       (epoch) => this.#sealers.find((sealer) => sealer.epoch === epoch),
       () => this.#nextPlaintextNumber++,
+      this.plaintextVersion,
     );
   }
 }
@@ -261,12 +269,14 @@ export class DatagramWriter implements RecordSink {
   readonly #bytesMax: number;
   readonly #sealerOf: (epoch: number) => RecordSealer | undefined;
   readonly #takePlaintextNumber: () => number;
+  readonly #plaintextVersion: ProtocolVersion;
   #length = 0;
 
   constructor(
     bytesMax: number,
     sealerOf: (epoch: number) => RecordSealer | undefined,
     takePlaintextNumber: () => number,
+    plaintextVersion: ProtocolVersion,
   ) {
     this.#bytes = spareRoom !== undefined && spareRoom.length >= bytesMax
       ? spareRoom
@@ -275,6 +285,7 @@ export class DatagramWriter implements RecordSink {
     this.#bytesMax = bytesMax;
     this.#sealerOf = sealerOf;
     this.#takePlaintextNumber = takePlaintextNumber;
+    this.#plaintextVersion = plaintextVersion;
   }
 
   roomFor(epoch: number): number {
@@ -285,7 +296,14 @@ export class DatagramWriter implements RecordSink {
   write(epoch: number, type: number, content: Uint8Array): RecordNumber {
     if (epoch === 0) {
       const recordNumber = this.#takePlaintextNumber();
-      this.#length = writePlaintextRecord(this.#bytes, this.#length, type, recordNumber, content);
+      this.#length = writePlaintextRecord(
+        this.#bytes,
+        this.#length,
+        type,
+        recordNumber,
+        content,
+        this.#plaintextVersion,
+      );
       return { epoch, recordNumber };
     }
     const sealer = this.#sealer(epoch);

@@ -1,5 +1,5 @@
-// Sessions of DTLS 1.2, resumed by ticket (RFC 5077) or by session ID (RFC 5246 section 7.3): which one a client offers,
-// whether a server takes it, and what both keep.
+// Sessions of DTLS 1.2, resumed by ticket (RFC 5077) or by session ID (RFC 5246 section 7.3): which one a client
+// offers, whether a server takes it, and what both keep.
 
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import type { Milliseconds } from "../base/core.ts";
