@@ -1,5 +1,5 @@
-// Associations with dimpl, a stack in Rust for WebRTC: `deno task test:foreign`. It has neither connection IDs nor tickets,
-// no ALPN, and updates its keys by itself.
+// Associations with dimpl, a stack in Rust for WebRTC: `deno task test:foreign`. It has neither connection IDs nor
+// tickets, no ALPN, and updates its keys by itself.
 
 import type { DtlsVersion } from "../../src/dtls_runtime/mod.ts";
 import { inFolder } from "../harness/folder.ts";
