@@ -19,12 +19,14 @@ export class HandshakeRtt {
   /** A datagram was received. */
   onReceived(now: Milliseconds): void {
     if (this.#sentAt === undefined) return;
-    // The answer to one that was sent again seems to come early: the longest time counts.
-    this.#rttMs = Math.max(this.#rttMs ?? RTT_MS_MIN, now - this.#sentAt);
+    // What comes late was held up by a loss, which says nothing of the path: the shortest time counts. An answer that
+    // comes after a retransmission of what it answers may seem early; that costs a probe too many.
+    this.#rttMs = Math.max(Math.min(this.#rttMs ?? INITIAL_RTT_MS, now - this.#sentAt), RTT_MS_MIN);
+    this.#sentAt = undefined;
   }
 
-  /** The round-trip time, RFC 9002's guess where there is none; never more, which one lost datagram would make it. */
+  /** The round-trip time, RFC 9002's guess where there is none; never more than that. */
   get estimateMs(): number {
-    return Math.min(this.#rttMs ?? INITIAL_RTT_MS, INITIAL_RTT_MS);
+    return this.#rttMs ?? INITIAL_RTT_MS;
   }
 }

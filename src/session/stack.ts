@@ -8,8 +8,9 @@ import type { DtlsClientOptions } from "../dtls/options.ts";
 import type { DtlsSession } from "../dtls/session.ts";
 import type { TransportLimits } from "../transport/limits.ts";
 import { DEFAULT_TRANSPORT_LIMITS } from "../transport/limits.ts";
-import { Transport } from "../transport/transport.ts";
+import { Transport, type TransportOptions } from "../transport/transport.ts";
 import { SqpError } from "../wire/errors.ts";
+import { LIMITS } from "../wire/limits.ts";
 import type { SessionLimits } from "../wire/handshake_payload.ts";
 import {
   ClientSession,
@@ -25,6 +26,16 @@ import {
   type ServerSessionEvent,
   type ServerSessionOptions,
 } from "./server_session.ts";
+
+/** The packets that every path carries in a datagram, and those that it is probed for. */
+function packetSizes(
+  association: DtlsAssociation,
+): Pick<TransportOptions, "maxPacketBytes" | "maxPacketBytesProbed"> {
+  return {
+    maxPacketBytes: association.applicationBytesMax(),
+    maxPacketBytesProbed: association.applicationBytesMax(LIMITS.datagramBytesMax),
+  };
+}
 
 /** Settles on what the transport bears, from what the session announces. */
 function transportLimits(limits: SessionLimits): TransportLimits {
@@ -211,10 +222,9 @@ export class ClientStack implements Core<ClientSessionEvent> {
     switch (event.kind) {
       case "connected": {
         const limits = transportLimits(this.#options.limits);
-        const maxPacketBytes = this.#association.applicationBytesMax();
         const initialRttMs = this.#rtt.estimateMs;
         this.#transport = new Transport(
-          { role: "client", limits, maxPacketBytes, initialRttMs },
+          { role: "client", limits, ...packetSizes(this.#association), initialRttMs },
           now,
         );
         this.#session = new ClientSession(this.#options, this.#transport, now);
@@ -370,10 +380,9 @@ export class ServerStack implements Core<ServerSessionEvent> {
       case "connected": {
         this.#isConnected = true;
         const limits = transportLimits(this.#options.limits);
-        const maxPacketBytes = this.#association.applicationBytesMax();
         const initialRttMs = this.#rtt.estimateMs;
         const transport = new Transport(
-          { role: "server", limits, maxPacketBytes, initialRttMs },
+          { role: "server", limits, ...packetSizes(this.#association), initialRttMs },
           now,
         );
         this.#gate = new Gate(transport);

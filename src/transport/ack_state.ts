@@ -5,7 +5,7 @@ import { RangeSet } from "../base/range_set.ts";
 import { ACK_BITMAP_BYTES_MAX, ACK_PREFIX_BYTES, encodeAck, fillAckBitmap } from "../wire/ack.ts";
 import { MessageType } from "../wire/frame.ts";
 import { ACK_EVERY_PACKETS, MAX_ACK_DELAY_MS, RECEIVED_HISTORY_PACKETS } from "./limits.ts";
-import type { SentOwner } from "./loss_state.ts";
+import type { SentOwner } from "./sent_packet.ts";
 import type { PacketBuilder } from "./packer.ts";
 
 const NUMBER_WINDOW = 0x1_0000_0000;

@@ -1,5 +1,6 @@
 // Flow control: credit that the peer grants, and credit that is granted to it (RFC 9000, section 4).
 
+import type { Milliseconds } from "../base/core.ts";
 import { CREDIT_BYTES, encodeCredit, SESSION_CREDIT } from "../wire/credit.ts";
 import { Flag, MessageType } from "../wire/frame.ts";
 import { TransportFault, TransportFaultCode } from "./fault.ts";
@@ -10,7 +11,7 @@ import {
   type Role,
   type TransportLimits,
 } from "./limits.ts";
-import type { SentOwner } from "./loss_state.ts";
+import type { SentOwner } from "./sent_packet.ts";
 import type { FrameSource, PacketBuilder } from "./packer.ts";
 
 /** A frame of control information that is written when it is its turn, with what is newest then. */
@@ -124,6 +125,12 @@ export class SendCredit implements ControlFrame, SentOwner {
   }
 }
 
+/** Decides how far a window of credit grows. */
+export interface TunedWindow {
+  /** Bytes to add to a window, of which `consumedBytes` in total were consumed by now, when a grant is sent. */
+  growth(windowBytes: number, consumedBytes: number, now: Milliseconds): number;
+}
+
 /** Credit granted to the peer: a window of bytes above what was consumed. */
 export class ReceiveCredit implements ControlFrame, SentOwner {
   readonly payloadBytes = CREDIT_BYTES;
@@ -133,14 +140,23 @@ export class ReceiveCredit implements ControlFrame, SentOwner {
   #windowBytes: number;
   #peerBlocked = false;
   #closed = false;
+  /** A grant that was not sent yet. */
+  #isFresh = false;
   readonly #owner: CreditOwner;
   readonly #controls: ControlQueue;
+  readonly #tuned: TunedWindow | undefined;
 
-  constructor(owner: CreditOwner, windowBytes: number, controls: ControlQueue) {
+  constructor(
+    owner: CreditOwner,
+    windowBytes: number,
+    controls: ControlQueue,
+    tuned?: TunedWindow,
+  ) {
     this.#owner = owner;
     this.#windowBytes = windowBytes;
     this.#maximum = windowBytes;
     this.#controls = controls;
+    this.#tuned = tuned;
   }
 
   /** Bytes received in total. */
@@ -193,9 +209,15 @@ export class ReceiveCredit implements ControlFrame, SentOwner {
     this.#maximum = Math.max(this.#maximum, this.#windowBytes);
   }
 
+  /** Makes the window larger by so many bytes, which the peer learns with the next grant. */
+  grow(lengthBytes: number): void {
+    this.#windowBytes += lengthBytes;
+  }
+
   #grant(): void {
     this.#maximum = this.#consumed + this.#windowBytes;
     this.#peerBlocked = false;
+    this.#isFresh = true;
     this.repeat();
   }
 
@@ -205,6 +227,11 @@ export class ReceiveCredit implements ControlFrame, SentOwner {
   }
 
   write(builder: PacketBuilder): void {
+    if (this.#isFresh && this.#tuned !== undefined) {
+      this.#windowBytes += this.#tuned.growth(this.#windowBytes, this.#consumed, builder.now);
+      this.#maximum = Math.max(this.#maximum, this.#consumed + this.#windowBytes);
+    }
+    this.#isFresh = false;
     const { streamId, requestId } = this.#owner;
     const payload = builder.frame(MessageType.CREDIT, 0, requestId, CREDIT_BYTES);
     encodeCredit(payload, streamId, this.#maximum);

@@ -17,7 +17,7 @@ export interface StreamEvent {
    * - `stream-opened`: the peer's first frame of it arrived, perhaps before the message that announces it.
    * - `stream-readable`: `readStream` has bytes. It comes again only after `readStream` has returned `undefined`.
    * - `stream-finished`: the last byte up to FIN was read.
-   * - `stream-writable`: bytes that wait for acknowledgement fell below the low-water mark.
+   * - `stream-writable`: bytes that wait to be sent fell below the low-water mark.
    */
   readonly kind: "stream-opened" | "stream-readable" | "stream-finished" | "stream-writable";
   readonly requestId: number;

@@ -7,41 +7,16 @@ import { TransportFault, TransportFaultCode } from "./fault.ts";
 import {
   ACK_ONLY_HISTORY_PACKETS,
   GRANULARITY_MS,
-  PACKET_THRESHOLD,
+  LOST_HISTORY_PROBE_TIMEOUTS,
   PACKETS_IN_FLIGHT_MAX,
   PERSISTENT_CONGESTION_THRESHOLD,
   PROBES_PER_TIMEOUT,
-  TIME_THRESHOLD,
 } from "./limits.ts";
+import { LostPackets } from "./lost_packets.ts";
+import type { PathMtu } from "./path_mtu.ts";
+import { ReorderingThresholds } from "./reordering.ts";
 import { RttEstimator } from "./rtt.ts";
-
-/**
- * Whatever was sent and learns what became of it: a message, a stream, a grant of credit. `start` and `end` mean what
- * the owner wants; bytes for messages and streams.
- */
-export interface SentOwner {
-  /** The range has arrived. */
-  onAcked(start: number, end: number): void;
-  /** The range has to be sent again, unless it arrived in another packet or is no longer wanted. */
-  onLost(start: number, end: number): void;
-}
-
-/** A part of an owner that a packet carried. */
-export interface SentFrame {
-  readonly owner: SentOwner;
-  readonly start: number;
-  readonly end: number;
-}
-
-/** A packet that was sent and is neither acknowledged nor lost. */
-export interface SentPacket {
-  readonly number: number;
-  readonly sentAt: Milliseconds;
-  readonly bytes: number;
-  /** Ack-eliciting packets are those in flight; nothing else counts against the congestion window. */
-  readonly ackEliciting: boolean;
-  readonly frames: readonly SentFrame[];
-}
+import type { SentPacket } from "./sent_packet.ts";
 
 /** A run of lost packets in which nothing was acknowledged, for persistent congestion (section 7.6). */
 interface LossRun {
@@ -66,6 +41,8 @@ export class LossState {
   packetsSent = 0;
   packetsAcked = 0;
   packetsLost = 0;
+  /** Those of the lost ones that were acknowledged after all. */
+  packetsLate = 0;
   bytesInFlight = 0;
   ptoCount = 0;
   /** Probes that a probe timeout still wants sent, whatever the congestion window says. */
@@ -74,7 +51,10 @@ export class LossState {
   limited = true;
   readonly #congestion: CongestionController;
   readonly #deadLimits: DeadLimits;
+  readonly #pathMtu: PathMtu;
   readonly #sent = new Map<number, SentPacket>();
+  readonly #lost = new LostPackets();
+  readonly #thresholds = new ReorderingThresholds();
   #ackOnlyTracked = 0;
   #nextNumber = 0;
   #largestAcked = -1;
@@ -85,8 +65,9 @@ export class LossState {
   #dead = false;
   readonly #lossRun: LossRun = { nextNumber: -1, firstSentAt: NEVER, lastSentAt: 0 };
 
-  constructor(congestion: CongestionController, deadLimits: DeadLimits) {
+  constructor(congestion: CongestionController, deadLimits: DeadLimits, pathMtu: PathMtu) {
     this.#congestion = congestion;
+    this.#pathMtu = pathMtu;
     this.#deadLimits = deadLimits;
   }
 
@@ -100,11 +81,17 @@ export class LossState {
     return this.#sent.size - this.#ackOnlyTracked;
   }
 
+  /** Whether the next packet goes out whatever the congestion window and the pace say. */
+  get isExempt(): boolean {
+    // "unless the packet is sent on a PTO timer expiration [...] or when entering recovery" (section 7).
+    return this.probesToSend > 0 || this.#recoveryPacketAllowed;
+  }
+
   /** Whether a packet of full size may be sent now. */
   maySend(maxPacketBytes: number): boolean {
     // "An endpoint MUST NOT send a packet if it would cause bytes_in_flight [...] to be larger than the congestion
-    // window, unless the packet is sent on a PTO timer expiration [...] or when entering recovery" (section 7).
-    if (this.probesToSend > 0 || this.#recoveryPacketAllowed) return true;
+    // window" (section 7).
+    if (this.isExempt) return true;
     return this.bytesInFlight + maxPacketBytes <= this.#congestion.congestionWindow &&
       // So many that one Ack can report all of them, however small they are.
       this.packetsInFlight < PACKETS_IN_FLIGHT_MAX;
@@ -126,7 +113,7 @@ export class LossState {
     this.#lastElicitingSentAt = packet.sentAt;
     if (this.probesToSend > 0) this.probesToSend--;
     else this.#recoveryPacketAllowed = false;
-    this.#congestion.onPacketSent(packet, this.bytesInFlight);
+    this.#congestion.onPacketSent(packet);
   }
 
   /** Any packet of the peer arrived, so it lives. */
@@ -144,6 +131,7 @@ export class LossState {
     }
     this.#largestAcked = Math.max(this.#largestAcked, ack.largest);
     const acked = this.#takeAcked(ack);
+    this.#noticeLate(ack);
     if (acked.length === 0) return;
     const largest = acked.at(-1)!;
     // "the largest acknowledged packet number is newly acknowledged, and [...] at least one of the newly
@@ -170,6 +158,20 @@ export class LossState {
     return acked;
   }
 
+  /**
+   * Notices packets that were declared lost and arrived. Where all packets that a recovery period was entered for did,
+   * its reduction of the window is undone.
+   */
+  #noticeLate(ack: Ack): void {
+    const { late, isPeriodSpurious } = this.#lost.takeAcked(ack);
+    for (const { packet, distance } of late) {
+      this.packetsLate++;
+      this.#thresholds.onLate(distance);
+      for (const { owner, start, end } of packet.frames) owner.onAcked(start, end);
+    }
+    if (isPeriodSpurious) this.#congestion.onSpuriousLoss();
+  }
+
   #remove(packet: SentPacket): void {
     this.#sent.delete(packet.number);
     if (packet.ackEliciting) this.bytesInFlight -= packet.bytes;
@@ -180,6 +182,7 @@ export class LossState {
     for (const { owner, start, end } of packet.frames) owner.onAcked(start, end);
     if (!packet.ackEliciting) return;
     this.packetsAcked++;
+    this.#pathMtu.onPacketAcked(packet.bytes);
     this.#congestion.onPacketAcked(packet, this.rtt, this.limited, now);
   }
 
@@ -187,37 +190,60 @@ export class LossState {
   #detectLost(now: Milliseconds): void {
     // "max(kTimeThreshold * max(smoothed_rtt, latest_rtt), kGranularity)" (section 6.1.2).
     const lossDelay = Math.max(
-      TIME_THRESHOLD * Math.max(this.rtt.smoothedRtt, this.rtt.latestRtt),
+      this.#thresholds.time * Math.max(this.rtt.smoothedRtt, this.rtt.latestRtt),
       GRANULARITY_MS,
     );
     this.#lossTime = NEVER;
-    let lastLostSentAt = -Infinity;
+    const lost: SentPacket[] = [];
     for (const packet of this.#sent.values()) {
       // "The packet is unacknowledged, in flight, and was sent prior to an acknowledged packet" (section 6.1).
       if (packet.number > this.#largestAcked) break;
       if (
-        packet.number + PACKET_THRESHOLD <= this.#largestAcked || packet.sentAt + lossDelay <= now
+        packet.number + this.#thresholds.packets <= this.#largestAcked ||
+        packet.sentAt + lossDelay <= now
       ) {
         this.#remove(packet);
         this.#extendLossRun(packet);
-        if (!packet.ackEliciting) continue;
-        this.packetsLost++;
-        lastLostSentAt = packet.sentAt;
-        for (const { owner, start, end } of packet.frames) owner.onLost(start, end);
+        if (packet.isMtuProbe) this.#onProbeLost(packet);
+        else if (packet.ackEliciting) lost.push(packet);
       } else if (packet.ackEliciting) {
         this.#lossTime = Math.min(this.#lossTime, packet.sentAt + lossDelay);
       }
     }
-    if (lastLostSentAt !== -Infinity) this.#onCongestion(lastLostSentAt, now);
+    if (lost.length > 0) this.#onLost(lost, now);
   }
 
-  #onCongestion(lastLostSentAt: Milliseconds, now: Milliseconds): void {
+  /**
+   * "Loss of a QUIC packet that is carried in a PMTU probe is therefore not a reliable indication of congestion and
+   * SHOULD NOT trigger a congestion control reaction" (RFC 9000, section 14.4).
+   */
+  #onProbeLost({ frames }: SentPacket): void {
+    this.packetsLost++;
+    for (const { owner, start, end } of frames) owner.onLost(start, end);
+  }
+
+  #onLost(lost: readonly SentPacket[], now: Milliseconds): void {
     // "If the congestion window is reduced immediately, a single packet can be sent prior to reduction"
     // (section 7.3.2).
-    if (this.#congestion.onPacketsLost(lastLostSentAt, now)) this.#recoveryPacketAllowed = true;
+    if (this.#congestion.onPacketsLost(lost.at(-1)!.sentAt, now)) {
+      this.#recoveryPacketAllowed = true;
+      this.#lost.beginPeriod();
+      this.#thresholds.onRecoveryPeriod();
+    }
+    this.#lost.expire(now - this.rtt.probeTimeoutMs * LOST_HISTORY_PROBE_TIMEOUTS);
+    for (const packet of lost) {
+      this.packetsLost++;
+      this.#lost.add(packet, this.#largestAcked);
+      for (const { owner, start, end } of packet.frames) owner.onLost(start, end);
+    }
+    this.#pathMtu.onPacketsLost(Math.min(...lost.map(({ bytes }) => bytes)), now);
     const duration = this.rtt.probeTimeoutMs * PERSISTENT_CONGESTION_THRESHOLD;
     if (this.#lossRun.lastSentAt - this.#lossRun.firstSentAt > duration) {
       this.#congestion.onPersistentCongestion();
+      this.#lost.forgetPeriod();
+      // "Endpoints SHOULD set the min_rtt to the newest RTT sample after persistent congestion is established"
+      // (section 5.2).
+      this.rtt.restartMin();
       this.#lossRun.firstSentAt = NEVER;
     }
   }
@@ -230,7 +256,8 @@ export class LossState {
     // "These two packets MUST be ack-eliciting"; "a prior RTT sample existed when these two packets were sent"
     // (section 7.6.2).
     const sampleAt = this.rtt.firstSampleAt;
-    if (!packet.ackEliciting || sampleAt === undefined || packet.sentAt <= sampleAt) return;
+    const counts = packet.ackEliciting && !packet.isMtuProbe;
+    if (!counts || sampleAt === undefined || packet.sentAt <= sampleAt) return;
     if (run.firstSentAt === NEVER) run.firstSentAt = packet.sentAt;
     run.lastSentAt = packet.sentAt;
   }
@@ -254,6 +281,7 @@ export class LossState {
     // "A PTO timer expiration event does not indicate packet loss and MUST NOT cause prior unacknowledged
     // packets to be marked as lost" (section 6.2).
     this.ptoCount++;
+    this.#pathMtu.onProbeTimeout(this.ptoCount, now);
     this.probesToSend = PROBES_PER_TIMEOUT;
     // The deadline is counted from here also where no probe can go out.
     this.#lastElicitingSentAt = now;
@@ -271,7 +299,7 @@ export class LossState {
   /** Has the content of the `count` oldest packets in flight sent again, without giving the packets up. */
   repeatOldest(count: number): void {
     for (const packet of this.#sent.values()) {
-      if (!packet.ackEliciting) continue;
+      if (!packet.ackEliciting || packet.isMtuProbe) continue;
       for (const { owner, start, end } of packet.frames) owner.onLost(start, end);
       if (--count <= 0) return;
     }
@@ -280,6 +308,7 @@ export class LossState {
   /** Forgets all packets. */
   close(): void {
     this.#sent.clear();
+    this.#lost.clear();
     this.#ackOnlyTracked = 0;
     this.bytesInFlight = 0;
     this.probesToSend = 0;

@@ -5,7 +5,7 @@ import { encodeFragmentPrefix, FRAGMENT_PREFIX_BYTES } from "../wire/fragment.ts
 import { Flag, MessageType } from "../wire/frame.ts";
 import type { SendCredit } from "./credit.ts";
 import { PART_BYTES_MIN, WHOLE_PAYLOAD_BYTES_MAX } from "./limits.ts";
-import type { SentOwner } from "./loss_state.ts";
+import type { SentOwner } from "./sent_packet.ts";
 import { isCharged } from "./message_limits.ts";
 import type { FrameSource, PacketBuilder } from "./packer.ts";
 import { SendRanges } from "./send_ranges.ts";
@@ -17,6 +17,8 @@ class OutgoingMessage implements SentOwner {
   readonly payload: Uint8Array;
   /** Undefined for a message that goes whole. */
   readonly ranges: SendRanges | undefined;
+  /** Whether a packet that carried something of it was lost. */
+  wasLost = false;
   readonly #sender: MessageSender;
 
   constructor(
@@ -40,12 +42,13 @@ class OutgoingMessage implements SentOwner {
   }
 
   onLost(start: number, end: number): void {
+    this.wasLost = true;
     this.ranges?.onLost(start, end);
     this.#sender.onSendAgain(this);
   }
 }
 
-/** Sends messages: urgent ones, then those of one frame, then the parts of larger ones in turn. */
+/** Sends messages: urgent ones, then those of one frame, lost ones first, then the parts of larger ones in turn. */
 export class MessageSender implements FrameSource {
   readonly #sessionCredit: SendCredit;
   /** Everything that has not arrived. */
@@ -53,6 +56,7 @@ export class MessageSender implements FrameSource {
   /** What has something to send, by priority. */
   readonly #urgent = new Set<OutgoingMessage>();
   readonly #handshakeRequest = new Set<OutgoingMessage>();
+  readonly #wholeAgain = new Set<OutgoingMessage>();
   readonly #whole = new Set<OutgoingMessage>();
   readonly #parts = new Set<OutgoingMessage>();
   /** Fragmented messages that wait for session credit, in order. */
@@ -91,8 +95,8 @@ export class MessageSender implements FrameSource {
   }
 
   get wantsToSend(): boolean {
-    return this.#urgent.size > 0 || this.#handshakeRequest.size > 0 || this.#whole.size > 0 ||
-      this.#parts.size > 0;
+    return this.#urgent.size > 0 || this.#handshakeRequest.size > 0 || this.#wholeAgain.size > 0 ||
+      this.#whole.size > 0 || this.#parts.size > 0;
   }
 
   /** Takes a message, which the caller must not change any more. */
@@ -139,6 +143,7 @@ export class MessageSender implements FrameSource {
 
   pack(builder: PacketBuilder): void {
     packWhole(this.#urgent, builder);
+    packWhole(this.#wholeAgain, builder);
     packWhole(this.#whole, builder);
     packParts(this.#parts, builder);
   }
@@ -147,7 +152,8 @@ export class MessageSender implements FrameSource {
   #line(message: OutgoingMessage): Set<OutgoingMessage> {
     if (endsSession(message.type, message.requestId)) return this.#urgent;
     if (message.type === MessageType.HANDSHAKE_REQUEST) return this.#handshakeRequest;
-    return message.ranges === undefined ? this.#whole : this.#parts;
+    if (message.ranges !== undefined) return this.#parts;
+    return message.wasLost ? this.#wholeAgain : this.#whole;
   }
 
   /** Something of a message has to be sent (again). */
@@ -175,6 +181,7 @@ export class MessageSender implements FrameSource {
     this.#messages.clear();
     this.#urgent.clear();
     this.#handshakeRequest.clear();
+    this.#wholeAgain.clear();
     this.#whole.clear();
     this.#parts.clear();
     this.#uncharged.clear();

@@ -2,19 +2,23 @@
 
 import type { Milliseconds } from "../base/core.ts";
 import { type MessageType, PacketWriter } from "../wire/frame.ts";
-import type { SentFrame, SentOwner, SentPacket } from "./loss_state.ts";
+import type { SentFrame, SentOwner, SentPacket } from "./sent_packet.ts";
 
 /** Collects the frames of one packet. Nothing is allocated before the first frame. */
 export class PacketBuilder {
   readonly number: number;
+  /** When the packet is sent. */
+  readonly now: Milliseconds;
   ackEliciting = false;
+  isMtuProbe = false;
   readonly #sessionId: bigint;
   readonly #maxBytes: number;
   readonly #frames: SentFrame[] = [];
   #writer: PacketWriter | undefined;
 
-  constructor(number: number, sessionId: bigint, maxBytes: number) {
+  constructor(number: number, sessionId: bigint, maxBytes: number, now: Milliseconds) {
     this.number = number;
+    this.now = now;
     this.#sessionId = sessionId;
     this.#maxBytes = maxBytes;
   }
@@ -50,13 +54,14 @@ export class PacketBuilder {
   }
 
   /** The packet's bytes, and the record of it for loss recovery. */
-  finish(sentAt: Milliseconds): { bytes: Uint8Array; sent: SentPacket } {
+  finish(): { bytes: Uint8Array; sent: SentPacket } {
     const bytes = this.#open.finish();
     const sent: SentPacket = {
       number: this.number,
-      sentAt,
+      sentAt: this.now,
       bytes: bytes.length,
       ackEliciting: this.ackEliciting,
+      isMtuProbe: this.isMtuProbe,
       frames: this.#frames,
     };
     return { bytes, sent };

@@ -2,6 +2,7 @@
 
 import { RangeSet } from "../base/range_set.ts";
 import { type ControlQueue, ReceiveCredit } from "./credit.ts";
+import type { StreamWindow } from "./credit_tuning.ts";
 import { TransportFault, TransportFaultCode } from "./fault.ts";
 import { BYTE_RANGES_MAX } from "./limits.ts";
 
@@ -15,6 +16,7 @@ export class ReceiveStream {
   /** Whether an event about readable bytes is out and not answered by reading all of them. */
   readableTold = false;
   readonly #streamCredit: ReceiveCredit;
+  readonly #tuned: StreamWindow;
   readonly #sessionCredit: ReceiveCredit;
   readonly #present = new RangeSet();
   readonly #blocks = new Map<number, Uint8Array>();
@@ -28,10 +30,12 @@ export class ReceiveStream {
     windowBytes: number,
     sessionCredit: ReceiveCredit,
     controls: ControlQueue,
+    tuned: StreamWindow,
   ) {
+    this.#tuned = tuned;
     this.streamId = streamId;
     this.requestId = requestId;
-    this.#streamCredit = new ReceiveCredit({ streamId, requestId }, windowBytes, controls);
+    this.#streamCredit = new ReceiveCredit({ streamId, requestId }, windowBytes, controls, tuned);
     this.#sessionCredit = sessionCredit;
   }
 
@@ -146,9 +150,10 @@ export class ReceiveStream {
     this.#blocks.clear();
   }
 
-  /** Has no more credit sent. */
+  /** Has no more credit sent, and gives back what it was lent. */
   close(): void {
     this.#streamCredit.close();
+    this.#tuned.close();
   }
 
   /** The peer learns elsewhere of a larger window. */

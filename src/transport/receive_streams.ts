@@ -5,6 +5,7 @@ import { decodeStreamData } from "../wire/stream_data.ts";
 import { decodeStreamEnd } from "../wire/stream_end.ts";
 import { Flag, type Frame } from "../wire/frame.ts";
 import type { ControlQueue, ReceiveCredit } from "./credit.ts";
+import { type CreditTuning, StreamWindow } from "./credit_tuning.ts";
 import type { TransportDrop } from "./drops.ts";
 import type { TransportEvent } from "./events.ts";
 import { TransportFault, TransportFaultCode } from "./fault.ts";
@@ -21,6 +22,7 @@ export interface ReceiveStreamsContext {
   readonly controls: ControlQueue;
   readonly drops: Counters<TransportDrop>;
   readonly inbox: Inbox;
+  readonly tuning: CreditTuning;
   readonly emit: (event: TransportEvent) => void;
 }
 
@@ -75,7 +77,7 @@ export class ReceiveStreams {
   }
 
   #open(streamId: number, requestId: number): ReceiveStream {
-    const { limits, inbox, sessionCredit, controls, emit } = this.#context;
+    const { limits, inbox, sessionCredit, controls, tuning, emit } = this.#context;
     if (requestId === 0 || !inbox.mayExist(requestId)) {
       throw new TransportFault(
         TransportFaultCode.STREAM_STATE,
@@ -87,7 +89,8 @@ export class ReceiveStreams {
     }
     this.#over.use(streamId >>> 1);
     const window = this.#windowBytes;
-    const stream = new ReceiveStream(streamId, requestId, window, sessionCredit, controls);
+    const tuned = new StreamWindow(tuning);
+    const stream = new ReceiveStream(streamId, requestId, window, sessionCredit, controls, tuned);
     this.#streams.set(streamId, stream);
     if (inbox.isFinished(requestId)) stream.stop();
     else emit({ kind: "stream-opened", requestId, streamId });

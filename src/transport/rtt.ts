@@ -45,6 +45,11 @@ export class RttEstimator {
     this.smoothedRtt = (7 * this.smoothedRtt + adjusted) / 8;
   }
 
+  /** What the path needs at least is learnt anew, from the newest sample on. */
+  restartMin(): void {
+    this.minRtt = this.latestRtt;
+  }
+
   /** "PTO = smoothed_rtt + max(4*rttvar, kGranularity) + max_ack_delay" (section 6.2.1), before back-off. */
   get probeTimeoutMs(): number {
     return this.smoothedRtt + Math.max(4 * this.rttvar, GRANULARITY_MS) + MAX_ACK_DELAY_MS;

@@ -3,12 +3,15 @@
 import type { Milliseconds } from "../base/core.ts";
 import { ACK_BITMAP_BYTES_MAX, ACK_PREFIX_BYTES } from "../wire/ack.ts";
 import { HEADER_BYTES } from "../wire/frame.ts";
+import type { CongestionController } from "./congestion.ts";
 import type { AckState } from "./ack_state.ts";
 import type { ControlQueue, ReceiveCredit } from "./credit.ts";
 import type { Heartbeats } from "./heartbeats.ts";
 import type { LossState } from "./loss_state.ts";
 import type { MessageSender } from "./message_sender.ts";
+import { Pacer } from "./pacer.ts";
 import { type FrameSource, PacketBuilder } from "./packer.ts";
+import type { PathMtu } from "./path_mtu.ts";
 import type { SendStreams } from "./send_streams.ts";
 
 /** A packet of an Ack alone, with the longest bitmap. */
@@ -17,18 +20,21 @@ const ACK_PACKET_BYTES = HEADER_BYTES + ACK_PREFIX_BYTES + ACK_BITMAP_BYTES_MAX;
 /** What a packet may be made of. */
 export interface SchedulerParts {
   readonly loss: LossState;
+  readonly congestion: CongestionController;
   readonly acks: AckState;
   readonly controls: ControlQueue;
   readonly heartbeats: Heartbeats;
   readonly messages: MessageSender;
+  readonly pathMtu: PathMtu;
   readonly streams: SendStreams;
   /** Credit of the session granted to the peer, which a probe repeats where there is nothing else. */
   readonly receiveCredit: ReceiveCredit;
 }
 
-/** Fills packets. Acks come first, then control, heartbeats, messages and streams. */
+/** Fills packets. Acks come first, then control, heartbeats, messages and streams; and packets keep their pace. */
 export class Scheduler {
   readonly #parts: SchedulerParts;
+  readonly #pacer = new Pacer();
   readonly #sources: readonly FrameSource[];
 
   constructor(parts: SchedulerParts) {
@@ -42,27 +48,50 @@ export class Scheduler {
   }
 
   /** The next packet, `undefined` where there is nothing to send or nothing may be sent. */
-  nextPacket(
-    sessionId: bigint,
-    maxPacketBytes: number,
-    now: Milliseconds,
-  ): PacketBuilder | undefined {
-    const { loss, acks, messages } = this.#parts;
-    const open = loss.maySend(maxPacketBytes);
-    if (open && loss.probesToSend > 0) this.#prepareProbe();
+  nextPacket(sessionId: bigint, now: Milliseconds): PacketBuilder | undefined {
+    const { loss, acks, messages, pathMtu } = this.#parts;
+    const maxPacketBytes = pathMtu.packetBytes;
+    this.#pacer.release();
+    const hasWindow = loss.maySend(maxPacketBytes);
+    if (hasWindow && loss.probesToSend > 0) this.#prepareProbe();
     const wants = this.#wantsToSend;
     // Where the window holds nothing back, it is the application or flow control that does (RFC 9002, section 7.8).
-    loss.limited = open && !wants;
+    loss.limited = hasWindow && !wants;
+    const open = hasWindow && wants && this.#isPaced(maxPacketBytes, now);
+    if (hasWindow && loss.packetsInFlight > 0 && pathMtu.wantsProbe(loss.packetsAcked, now)) {
+      const probe = new PacketBuilder(loss.nextNumber, sessionId, pathMtu.probeBytes, now);
+      pathMtu.packProbe(probe);
+      return probe;
+    }
     const sends = wants && (open || messages.hasUrgent);
     if (!sends && acks.deadline() > now) return undefined;
 
     const maxBytes = sends ? maxPacketBytes : ACK_PACKET_BYTES;
-    const builder = new PacketBuilder(loss.nextNumber, sessionId, maxBytes);
+    const builder = new PacketBuilder(loss.nextNumber, sessionId, maxBytes, now);
     // "An endpoint SHOULD send an ACK frame with other frames when there are new ack-eliciting packets to
     // acknowledge" (RFC 9000, section 13.2.1).
     if (acks.isPending) acks.write(builder, now);
     if (sends) this.#packFrames(builder, open);
     return builder.isEmpty ? undefined : builder;
+  }
+
+  /** Whether the pace lets a packet go now. */
+  #isPaced(maxPacketBytes: number, now: Milliseconds): boolean {
+    const { loss, congestion } = this.#parts;
+    if (loss.isExempt) return true;
+    const { congestionWindow, ssthresh } = congestion;
+    const { smoothedRtt } = loss.rtt;
+    return this.#pacer.maySend({ congestionWindow, ssthresh, smoothedRtt, maxPacketBytes }, now);
+  }
+
+  /** When a packet may go that the pace holds back. */
+  deadline(): Milliseconds {
+    return this.#pacer.heldUntil;
+  }
+
+  /** An ack-eliciting packet was sent. */
+  onPacketSent(lengthBytes: number): void {
+    this.#pacer.onPacketSent(lengthBytes);
   }
 
   #packFrames(builder: PacketBuilder, open: boolean): void {

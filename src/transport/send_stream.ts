@@ -4,7 +4,7 @@ import { encodeStreamDataPrefix, STREAM_DATA_PREFIX_BYTES } from "../wire/stream
 import { encodeStreamEnd, STREAM_END_PREFIX_BYTES } from "../wire/stream_end.ts";
 import { Flag, MessageType } from "../wire/frame.ts";
 import { type ControlFrame, type ControlQueue, SendCredit } from "./credit.ts";
-import type { SentOwner } from "./loss_state.ts";
+import type { SentOwner } from "./sent_packet.ts";
 import type { PacketBuilder } from "./packer.ts";
 import { SendRanges } from "./send_ranges.ts";
 
@@ -14,10 +14,11 @@ interface Chunk {
   readonly bytes: Uint8Array;
 }
 
-/** Learns when a stream has something to send, when its buffer shrinks, and when it is over. */
+/** Learns when a stream has something to send, when it was sent, when its buffer shrinks, and when it is over. */
 export interface SendStreamObserver {
   onStreamWants(stream: SendStream): void;
   onStreamReleased(stream: SendStream, lengthBytes: number): void;
+  onStreamSent(stream: SendStream): void;
   onStreamOver(stream: SendStream): void;
 }
 
@@ -54,6 +55,11 @@ export class SendStream implements SentOwner {
   /** Bytes written that have not arrived. */
   get bufferedBytes(): number {
     return this.#writtenBytes - this.#releasedBytes;
+  }
+
+  /** Bytes that were not sent yet. */
+  get unsentBytes(): number {
+    return this.#writtenBytes - this.sentBytes;
   }
 
   /** Whether bytes may still be written. */
@@ -124,6 +130,7 @@ export class SendStream implements SentOwner {
     );
     this.#copy(range.start, encodeStreamDataPrefix(payload, this.streamId, range.start));
     builder.track(this, range.start, range.end);
+    this.#observer.onStreamSent(this);
     return this.sentBytes - sentBefore;
   }
 

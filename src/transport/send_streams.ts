@@ -33,6 +33,8 @@ export class SendStreams implements FrameSource, SendStreamObserver {
   readonly #streams = new Map<number, SendStream>();
   /** Streams that may have something to send, in the order of their turns. */
   readonly #ready = new Set<SendStream>();
+  /** Streams whose writers wait for room. */
+  readonly #full = new Set<SendStream>();
   #creditBytes: number;
   #nextStreamId: number;
   #bufferedBytes = 0;
@@ -85,11 +87,29 @@ export class SendStreams implements FrameSource, SendStreamObserver {
     }
     this.#bufferedBytes += bytes.length;
     stream.write(bytes);
+    if (this.#waitingBytes(stream) >= this.#context.limits.streamLowWaterBytes) {
+      this.#full.add(stream);
+    }
   }
 
-  /** Bytes of a stream that have not arrived, 0 where it is over. */
-  bufferedBytesOf(streamId: number): number {
-    return this.#streams.get(streamId)?.bufferedBytes ?? 0;
+  /** Bytes of a stream that its writer has to wait for, 0 where it is over. */
+  waitingBytesOf(streamId: number): number {
+    const stream = this.#streams.get(streamId);
+    return stream === undefined ? 0 : this.#waitingBytes(stream);
+  }
+
+  /** What the path and the peer's credit hold back, and what was sent only where it is very much. */
+  #waitingBytes({ unsentBytes, bufferedBytes }: SendStream): number {
+    const sentBytes = bufferedBytes - unsentBytes;
+    return unsentBytes + Math.max(0, sentBytes - this.#context.limits.sentStreamBytesMax);
+  }
+
+  /** Tells the writer of a stream that was full when it has room. */
+  #tellRoom(stream: SendStream): void {
+    if (this.#waitingBytes(stream) >= this.#context.limits.streamLowWaterBytes) return;
+    if (!this.#full.delete(stream) || !stream.isOpen) return;
+    const { streamId, requestId } = stream;
+    this.#context.emit({ kind: "stream-writable", streamId, requestId });
   }
 
   /** Ends a stream with FIN. */
@@ -183,16 +203,16 @@ export class SendStreams implements FrameSource, SendStreamObserver {
 
   onStreamReleased(stream: SendStream, lengthBytes: number): void {
     this.#bufferedBytes -= lengthBytes;
-    const mark = this.#context.limits.streamLowWaterBytes;
-    const now = stream.bufferedBytes;
-    if (stream.isOpen && now < mark && now + lengthBytes >= mark) {
-      const { streamId, requestId } = stream;
-      this.#context.emit({ kind: "stream-writable", streamId, requestId });
-    }
+    if (this.#full.has(stream)) this.#tellRoom(stream);
+  }
+
+  onStreamSent(stream: SendStream): void {
+    if (this.#full.has(stream)) this.#tellRoom(stream);
   }
 
   onStreamOver(stream: SendStream): void {
     this.#ready.delete(stream);
+    this.#full.delete(stream);
     this.#streams.delete(stream.streamId);
   }
 
@@ -200,6 +220,7 @@ export class SendStreams implements FrameSource, SendStreamObserver {
   close(): void {
     this.#streams.clear();
     this.#ready.clear();
+    this.#full.clear();
     this.wantsToSend = false;
     this.#bufferedBytes = 0;
   }

@@ -6,26 +6,22 @@ import { Counters } from "../base/counters.ts";
 import { Deadlines } from "../base/deadlines.ts";
 import { decodeAck } from "../wire/ack.ts";
 import { decodeCredit, SESSION_CREDIT } from "../wire/credit.ts";
-import {
-  decodePacket,
-  Flag,
-  type Frame,
-  HEADER_BYTES,
-  MessageType,
-  type Packet,
-} from "../wire/frame.ts";
+import { decodePacket, Flag, type Frame, MessageType, type Packet } from "../wire/frame.ts";
 import { AckState } from "./ack_state.ts";
-import { type CongestionController, NewReno } from "./congestion.ts";
+import type { CongestionController } from "./congestion.ts";
 import { ControlQueue, initialCredit, ReceiveCredit, SendCredit } from "./credit.ts";
+import { CreditTuning } from "./credit_tuning.ts";
+import { Cubic } from "./cubic.ts";
 import type { TransportDrop } from "./drops.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { TransportEvent } from "./events.ts";
 import { TransportFault, TransportFaultCode, TransportLimitError } from "./fault.ts";
+import { packFarewell } from "./farewell.ts";
+import { checkNoRequest, checkPacketBytes, isAckedAtOnce } from "./frame_rules.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { Inbox, type ReceivedMessage } from "./inbox.ts";
 import {
   INITIAL_MESSAGE_BYTES_MAX,
-  PACKET_BYTES_MIN,
   type PeerLimits,
   type Role,
   type TransportLimits,
@@ -35,21 +31,24 @@ import { LossState } from "./loss_state.ts";
 import { payloadBytesMax } from "./message_limits.ts";
 import { endsSession, MessageSender } from "./message_sender.ts";
 import { PacketBuilder } from "./packer.ts";
+import { PathMtu } from "./path_mtu.ts";
 import { ReceiveStreams } from "./receive_streams.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SendStreams } from "./send_streams.ts";
 import { SessionIds } from "./session_ids.ts";
-import type { TransportStats } from "./stats.ts";
+import { gatherStats, type TransportStats } from "./stats.ts";
 
 /** What a transport is made with. */
 export interface TransportOptions {
   readonly role: Role;
   readonly limits: TransportLimits;
-  /** Largest packet that may come out of `pollTransmit`, in bytes; at least `PACKET_BYTES_MIN`. */
+  /** Bytes of the largest packet that every path carries; at least `PACKET_BYTES_MIN`. */
   readonly maxPacketBytes: number;
+  /** Bytes of the largest packet that the path is probed for; `maxPacketBytes` where there is none. */
+  readonly maxPacketBytesProbed?: number;
   /** The round-trip time of the path where it is known, in milliseconds; else RFC 9002's guess. */
   readonly initialRttMs?: number;
-  /** The congestion controller; New Reno where there is none. */
+  /** The congestion controller; CUBIC where there is none. */
   readonly congestion?: CongestionController;
 }
 
@@ -66,7 +65,7 @@ export class Transport implements Core<TransportEvent> {
   readonly drops: Counters<TransportDrop> = new Counters<TransportDrop>();
   readonly #role: Role;
   readonly #limits: TransportLimits;
-  #maxPacketBytes: number;
+  readonly #pathMtu: PathMtu;
   readonly #sessionIds: SessionIds;
   readonly #congestion: CongestionController;
   readonly #loss: LossState;
@@ -81,7 +80,7 @@ export class Transport implements Core<TransportEvent> {
   readonly #heartbeats: Heartbeats;
   readonly #scheduler: Scheduler;
   readonly #events: EventQueue;
-  readonly #deadlines = new Deadlines<"ack" | "loss">();
+  readonly #deadlines = new Deadlines<"ack" | "loss" | "pace">();
   #peerMessageBytesMax = INITIAL_MESSAGE_BYTES_MAX;
   #stopped = false;
   #closed = false;
@@ -89,14 +88,15 @@ export class Transport implements Core<TransportEvent> {
 
   /** Throws `RangeError` where `maxPacketBytes` is too small. */
   constructor(options: TransportOptions, now: Milliseconds) {
-    const { role, limits, maxPacketBytes, congestion, initialRttMs } = options;
+    const { role, limits, maxPacketBytes, maxPacketBytesProbed, congestion, initialRttMs } =
+      options;
     checkPacketBytes(maxPacketBytes);
+    this.#pathMtu = new PathMtu(maxPacketBytes, maxPacketBytesProbed ?? maxPacketBytes);
     this.#role = role;
     this.#limits = limits;
-    this.#maxPacketBytes = maxPacketBytes;
     this.#sessionIds = new SessionIds(role === "client");
-    this.#congestion = congestion ?? new NewReno(maxPacketBytes);
-    this.#loss = new LossState(this.#congestion, limits);
+    this.#congestion = congestion ?? new Cubic(maxPacketBytes);
+    this.#loss = new LossState(this.#congestion, limits, this.#pathMtu);
     this.#loss.onPacketReceived(now);
     if (initialRttMs !== undefined) this.#loss.rtt.setInitial(initialRttMs);
 
@@ -125,14 +125,17 @@ export class Transport implements Core<TransportEvent> {
       ...shared,
       sessionCredit: this.#receiveCredit,
       inbox: this.#inbox,
+      tuning: new CreditTuning(this.#receiveCredit, this.#loss.rtt, limits),
     }, initial.receiveStream);
     this.#heartbeats = new Heartbeats(limits.heartbeatsMax);
     this.#scheduler = new Scheduler({
       loss: this.#loss,
+      congestion: this.#congestion,
       acks: this.#acks,
       controls: this.#controls,
       heartbeats: this.#heartbeats,
       messages: this.#messages,
+      pathMtu: this.#pathMtu,
       streams: this.#sendStreams,
       receiveCredit: this.#receiveCredit,
     });
@@ -244,8 +247,10 @@ export class Transport implements Core<TransportEvent> {
 
   #arm(): void {
     if (this.#stopped) return;
+    this.#congestion.setMaxPacketBytes(this.#pathMtu.packetBytes);
     this.#deadlines.set("ack", this.#acks.deadline());
     this.#deadlines.set("loss", this.#loss.deadline());
+    this.#deadlines.set("pace", this.#scheduler.deadline());
   }
 
   // Sent.
@@ -253,10 +258,14 @@ export class Transport implements Core<TransportEvent> {
   /** The next packet to send, or `undefined` when there is none for now. */
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
     if (this.#stopped) return this.#takeFarewell();
-    const builder = this.#scheduler.nextPacket(this.#sessionIds.own, this.#maxPacketBytes, now);
-    if (builder === undefined) return undefined;
-    const { bytes, sent } = builder.finish(now);
+    const builder = this.#scheduler.nextPacket(this.#sessionIds.own, now);
+    if (builder === undefined) {
+      this.#deadlines.set("pace", this.#scheduler.deadline());
+      return undefined;
+    }
+    const { bytes, sent } = builder.finish();
     this.#loss.onPacketSent(sent);
+    if (sent.ackEliciting) this.#scheduler.onPacketSent(bytes.length);
     this.#arm();
     return bytes;
   }
@@ -301,10 +310,13 @@ export class Transport implements Core<TransportEvent> {
     this.#sendStreams.raiseInitialCredit(peerLimits.streamCreditBytes);
   }
 
-  /** The path carries packets of another size. Throws `RangeError` below `PACKET_BYTES_MIN`. */
-  setMaxPacketBytes(maxPacketBytes: number): void {
+  /**
+   * The path is another one, which carries packets of `maxPacketBytes` and perhaps, what it is probed for, of
+   * `maxPacketBytesProbed`. Throws `RangeError` below `PACKET_BYTES_MIN`.
+   */
+  setMaxPacketBytes(maxPacketBytes: number, maxPacketBytesProbed: number = maxPacketBytes): void {
     checkPacketBytes(maxPacketBytes);
-    this.#maxPacketBytes = maxPacketBytes;
+    this.#pathMtu.restart(maxPacketBytes, maxPacketBytesProbed);
     this.#congestion.setMaxPacketBytes(maxPacketBytes);
   }
 
@@ -362,9 +374,12 @@ export class Transport implements Core<TransportEvent> {
     this.#sendStreams.write(streamId, bytes);
   }
 
-  /** Bytes written to a stream that have not arrived. The event `stream-writable` tells when they are few again. */
+  /**
+   * Bytes written to a stream that wait to be sent, and those that were sent and have not arrived where they are many.
+   * The event `stream-writable` tells when they are few again.
+   */
   streamBufferedBytes(streamId: number): number {
-    return this.#sendStreams.bufferedBytesOf(streamId);
+    return this.#sendStreams.waitingBytesOf(streamId);
   }
 
   /** Ends a stream with FIN after what was written. */
@@ -404,13 +419,14 @@ export class Transport implements Core<TransportEvent> {
     if (termination.length > WHOLE_PAYLOAD_BYTES_MAX) throw new TransportLimitError("too long");
     if (!this.#stopped || this.#closed) return;
     const { nextNumber } = this.#loss;
-    const builder = new PacketBuilder(nextNumber, this.#sessionIds.own, this.#maxPacketBytes);
-    const room = builder.remaining - HEADER_BYTES - termination.length;
-    if (error !== undefined && error.length <= Math.min(room, WHOLE_PAYLOAD_BYTES_MAX)) {
-      builder.frame(MessageType.ERROR, 0, 0, error.length).set(error);
-    }
-    builder.frame(MessageType.TERMINATION, 0, 0, termination.length).set(termination);
-    this.#farewell = builder.finish(0).bytes;
+    const builder = new PacketBuilder(
+      nextNumber,
+      this.#sessionIds.own,
+      this.#pathMtu.packetBytes,
+      0,
+    );
+    packFarewell(builder, termination, error);
+    this.#farewell = builder.finish().bytes;
   }
 
   /** Ends everything and releases what is held. Events that wait are dropped. */
@@ -454,46 +470,16 @@ export class Transport implements Core<TransportEvent> {
 
   /** Numbers about the path and the tables. Times in milliseconds. */
   stats(): TransportStats {
-    const { rtt } = this.#loss;
-    return {
-      packetsSent: this.#loss.packetsSent,
-      packetsAcked: this.#loss.packetsAcked,
-      packetsLost: this.#loss.packetsLost,
-      packetsInFlight: this.#loss.packetsInFlight,
-      bytesInFlight: this.#loss.bytesInFlight,
-      congestionWindow: this.#congestion.congestionWindow,
-      ssthresh: this.#congestion.ssthresh,
-      smoothedRttMs: rtt.smoothedRtt,
-      rttvarMs: rtt.rttvar,
-      minRttMs: rtt.minRtt,
-      ptoCount: this.#loss.ptoCount,
-      openRequests: this.#inbox.openRequests,
-      sendStreams: this.#sendStreams.length,
-      receiveStreams: this.#receiveStreams.length,
-      waitingMessages: this.#messages.length,
-      sessionBytesSent: this.#sendCredit.used,
-      sessionBytesReceived: this.#receiveCredit.received,
-      sessionBytesConsumed: this.#receiveCredit.consumed,
-    };
-  }
-}
-
-/** The end of a stream and the handshake: waiting for more to acknowledge only costs the peer time. */
-function isAckedAtOnce(frame: Frame): boolean {
-  return (frame.flags & Flag.FIN) !== 0 || frame.type === MessageType.HANDSHAKE_REQUEST ||
-    frame.type === MessageType.HANDSHAKE_RESPONSE;
-}
-
-function checkNoRequest(frame: Frame): void {
-  if (frame.requestId === 0) return;
-  throw new TransportFault(
-    TransportFaultCode.UNEXPECTED_MESSAGE,
-    `type ${frame.type} belongs to no request`,
-  );
-}
-
-function checkPacketBytes(maxPacketBytes: number): void {
-  if (maxPacketBytes < PACKET_BYTES_MIN) {
-    throw new RangeError(`packets of ${maxPacketBytes} bytes, at least ${PACKET_BYTES_MIN} wanted`);
+    return gatherStats({
+      loss: this.#loss,
+      congestion: this.#congestion,
+      pathMtu: this.#pathMtu,
+      inbox: this.#inbox,
+      sendStreams: this.#sendStreams,
+      receiveStreams: this.#receiveStreams,
+      messages: this.#messages,
+      sendCredit: this.#sendCredit,
+      receiveCredit: this.#receiveCredit,
+    });
   }
 }

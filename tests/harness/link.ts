@@ -53,10 +53,34 @@ export function reorder(probability: number, byMs: number): LinkNode {
   };
 }
 
-/** Loses some datagrams. */
-export function loss(probability: number): LinkNode {
+/** Loses some datagrams, in runs of at most `runMax`. */
+export function loss(probability: number, runMax = Infinity): LinkNode {
+  let run = 0;
   return (passage, { random, counters }) => {
-    if (!random.chance(probability)) return [passage];
+    const isLost = random.chance(probability) && run < runMax;
+    run = isLost ? run + 1 : 0;
+    if (!isLost) return [passage];
+    counters.add("lost");
+    return [];
+  };
+}
+
+/** How a link of good and bad times (Gilbert and Elliott) changes, for each datagram. */
+export interface GilbertElliott {
+  /** Probability that a good time ends, and that a bad one does. */
+  readonly toBad: number;
+  readonly toGood: number;
+  /** Probability of loss in each. */
+  readonly lossInBad: number;
+  readonly lossInGood?: number;
+}
+
+/** Loses datagrams in bursts. */
+export function bursts({ toBad, toGood, lossInBad, lossInGood = 0 }: GilbertElliott): LinkNode {
+  let isBad = false;
+  return (passage, { random, counters }) => {
+    if (random.chance(isBad ? toGood : toBad)) isBad = !isBad;
+    if (!random.chance(isBad ? lossInBad : lossInGood)) return [passage];
     counters.add("lost");
     return [];
   };
@@ -76,6 +100,15 @@ export function lossOf(chosen: (index: number, bytes: Uint8Array) => boolean): L
 export function outage(from: Milliseconds, until: Milliseconds): LinkNode {
   return (passage, { counters }) => {
     if (passage.at < from || passage.at >= until) return [passage];
+    counters.add("lost");
+    return [];
+  };
+}
+
+/** Carries datagrams for `onMs`, loses all for `offMs`, and so on from `from`. */
+export function blackouts(onMs: number, offMs: number, from: Milliseconds): LinkNode {
+  return (passage, { counters }) => {
+    if (passage.at < from || (passage.at - from) % (onMs + offMs) < onMs) return [passage];
     counters.add("lost");
     return [];
   };
@@ -119,10 +152,27 @@ export function rate(bytesPerSecond: number, queueBytes: number): LinkNode {
   };
 }
 
-/** Drops datagrams above a size. */
-export function mtu(maxBytes: number): LinkNode {
+/** Sends with a fixed rate behind a queue of so many datagrams; what finds it full is dropped. */
+export function bottleneck(bitsPerSecond: number, queueDatagrams: number): LinkNode {
+  const leaving: Milliseconds[] = [];
+  return ({ bytes, at }, { counters }) => {
+    while (leaving[0]! <= at) leaving.shift();
+    // The first is being sent, the others wait.
+    if (leaving.length > queueDatagrams) {
+      counters.add("overflowed");
+      return [];
+    }
+    const left = (leaving.at(-1) ?? at) + (bytes.length * 8_000) / bitsPerSecond;
+    leaving.push(left);
+    return [{ bytes, at: left }];
+  };
+}
+
+/** Drops datagrams above a size; from a time on above another one. */
+export function mtu(maxBytes: number, later?: { from: Milliseconds; maxBytes: number }): LinkNode {
   return (passage, { counters }) => {
-    if (passage.bytes.length <= maxBytes) return [passage];
+    const isLater = later !== undefined && passage.at >= later.from;
+    if (passage.bytes.length <= (isLater ? later.maxBytes : maxBytes)) return [passage];
     counters.add("too large");
     return [];
   };

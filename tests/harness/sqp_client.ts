@@ -15,6 +15,8 @@ export interface AskOptions {
   readonly params?: readonly SqlValue[];
   /** Pages that are read by themselves; more wait for {@linkcode Asked.pull}. Default: all. */
   readonly pages?: number;
+  /** Called when it has ended, one way or the other; it may ask. */
+  readonly onEnd?: () => void;
 }
 
 /** A request and what has come of it. Exactly one of `isDone` and `error` comes. */
@@ -122,7 +124,7 @@ export class TestClient {
     for (const { asked, options } of this.#waiting.splice(0)) this.#send(asked, options);
   }
 
-  #send(asked: Asked, { params = [], pages = Infinity }: AskOptions): void {
+  #send(asked: Asked, { params = [], pages = Infinity, onEnd = () => {} }: AskOptions): void {
     const { session } = this.stack;
     const { sql } = asked;
     try {
@@ -148,11 +150,13 @@ export class TestClient {
           asked.isDone = true;
           asked.changes = changes;
           asked.endedAt = this.#now;
+          onEnd();
         },
         onError: (error) => {
           if (asked.isOver) throw new Error(`${asked.sql} ends twice`);
           asked.error = error;
           asked.endedAt = this.#now;
+          onEnd();
         },
       },
       () => this.#requests.delete(asked.requestId),

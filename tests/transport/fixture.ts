@@ -28,11 +28,14 @@ export class End {
   /** Called for each event besides recording it. */
   onEvent: (event: TransportEvent) => void = () => {};
 
-  constructor(role: "client" | "server", limits: Partial<TransportLimits> = {}) {
-    this.transport = new Transport(
-      { role, limits: { ...DEFAULT_TRANSPORT_LIMITS, ...limits }, maxPacketBytes: PACKET_BYTES },
-      EPOCH_MS,
-    );
+  constructor(
+    role: "client" | "server",
+    limits: Partial<TransportLimits> = {},
+    maxPacketBytesProbed: number = PACKET_BYTES,
+  ) {
+    const all = { ...DEFAULT_TRANSPORT_LIMITS, ...limits };
+    const sizes = { maxPacketBytes: PACKET_BYTES, maxPacketBytesProbed };
+    this.transport = new Transport({ role, limits: all, ...sizes }, EPOCH_MS);
   }
 }
 
@@ -42,6 +45,8 @@ export interface PairOptions {
   readonly nodes?: () => LinkNode[];
   readonly clientLimits?: Partial<TransportLimits>;
   readonly serverLimits?: Partial<TransportLimits>;
+  /** What the path is probed for; nothing, unless it is told. */
+  readonly maxPacketBytesProbed?: number;
   /** Leaves out `setSession`. */
   readonly beforeHandshake?: boolean;
 }
@@ -62,8 +67,8 @@ export class Pair {
     this.toClient = new Link(this.random.fork(), nodes());
     const clientLimits = { ...DEFAULT_TRANSPORT_LIMITS, ...options.clientLimits };
     const serverLimits = { ...DEFAULT_TRANSPORT_LIMITS, ...options.serverLimits };
-    this.client = new End("client", clientLimits);
-    this.server = new End("server", serverLimits);
+    this.client = new End("client", clientLimits, options.maxPacketBytesProbed);
+    this.server = new End("server", serverLimits, options.maxPacketBytesProbed);
     if (!options.beforeHandshake) {
       this.server.transport.setSession(SESSION_ID, clientLimits);
       this.client.transport.setSession(SESSION_ID, serverLimits);

@@ -1,7 +1,8 @@
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { NEVER } from "../../src/base/core.ts";
-import { NewReno } from "../../src/transport/congestion.ts";
+import { NewReno } from "../../src/transport/new_reno.ts";
 import { TransportFault } from "../../src/transport/fault.ts";
+import { PathMtu } from "../../src/transport/path_mtu.ts";
 import { LossState } from "../../src/transport/loss_state.ts";
 import { decodeAck } from "../../src/wire/ack.ts";
 import { ack } from "../harness/script.ts";
@@ -12,17 +13,18 @@ const PACKET = 1_200;
 class LossTest {
   now = 1_000_000;
   readonly congestion = new NewReno(PACKET);
+  readonly pathMtu = new PathMtu(PACKET, PACKET);
   readonly state: LossState;
   readonly lost: number[] = [];
   readonly acked: number[] = [];
 
   constructor(dead = { deadProbeTimeoutsMin: 5, deadSilenceMs: 20_000 }) {
-    this.state = new LossState(this.congestion, dead);
+    this.state = new LossState(this.congestion, dead, this.pathMtu);
     this.state.onPacketReceived(this.now);
     this.state.limited = false;
   }
 
-  send(count: number, { bytes = PACKET, eliciting = true } = {}): void {
+  send(count: number, { bytes = PACKET, eliciting = true, isMtuProbe = false } = {}): void {
     for (; count > 0; count--) {
       const number = this.state.nextNumber;
       const owner = {
@@ -34,6 +36,7 @@ class LossTest {
         sentAt: this.now,
         bytes,
         ackEliciting: eliciting,
+        isMtuProbe,
         frames: [{ owner, start: 0, end: 0 }],
       });
     }
@@ -159,15 +162,17 @@ Deno.test("9000 13.1: an acknowledgement of a packet that was not sent is a faul
   assertThrows(() => test.ack(1), TransportFault, "ACK_NEVER_SENT");
 });
 
-Deno.test("a packet is acknowledged once, and one declared lost stays lost", () => {
+Deno.test("a packet is acknowledged once, and one declared lost counts as lost also when it was late", () => {
   const test = new LossTest();
   test.send(5);
   test.advance(50);
   test.ack(4);
   test.ack(4);
   test.ack(0, 1, 2, 3, 4);
-  test.wantAcked(4, 2, 3);
+  test.ack(0, 1, 2, 3, 4);
+  test.wantAcked(4, 0, 1, 2, 3);
   test.wantLost(0, 1);
+  assertEquals(test.state.packetsLate, 2);
   assertEquals([test.state.packetsSent, test.state.packetsAcked, test.state.packetsLost], [
     5,
     3,
@@ -259,10 +264,23 @@ Deno.test("9002 7.3.3: congestion avoidance grows by at most one packet for each
 Deno.test("9002 7.8: an underutilised window does not grow", () => {
   const test = new LossTest();
   test.state.limited = true;
-  test.send(5);
+  test.send(4);
   test.advance(50);
-  test.ack(0, 1, 2, 3, 4);
+  test.ack(0, 1, 2, 3);
   test.wantWindow(10);
+});
+
+Deno.test("9000 14.4: the loss of a probe of the path's MTU changes no window, and no PTO repeats it", () => {
+  const test = new LossTest();
+  test.send(1, { isMtuProbe: true });
+  test.state.repeatOldest(2);
+  test.wantLost();
+  test.send(3);
+  test.advance(50);
+  test.ack(3);
+  test.wantLost(0);
+  test.wantWindow(11);
+  assertEquals([test.state.packetsLost, test.state.packetsInFlight], [1, 2]);
 });
 
 Deno.test("9002 7.2: the window never falls below two packets", () => {
@@ -275,6 +293,108 @@ Deno.test("9002 7.2: the window never falls below two packets", () => {
     test.ack(first + 3);
   }
   test.wantWindow(2);
+});
+
+Deno.test("a window that was reduced for packets that were only late is restored", () => {
+  const test = new LossTest();
+  test.send(10);
+  test.advance(50);
+  test.ack(4);
+  test.wantLost(0, 1);
+  test.wantWindow(5);
+  test.ack(0, 2, 3, 4);
+  test.wantWindow(5);
+  test.ack(0, 1, 2, 3, 4);
+  assertEquals(test.congestion.ssthresh, Infinity);
+  assertEquals(test.congestion.congestionWindow >= 10 * PACKET, true);
+});
+
+Deno.test("a window that was reduced for a packet that stays lost is not restored by others that were late", () => {
+  const test = new LossTest();
+  test.send(10);
+  test.advance(50);
+  test.ack(4);
+  test.ack(6);
+  test.wantLost(0, 1, 2, 3);
+  test.ack(0, 1, 2, 4, 6);
+  assertEquals(test.state.packetsLate, 3);
+  test.wantWindow(5);
+});
+
+Deno.test("9002 6.1.1: the packet threshold is raised where packets were late, and falls to 3 in the end", () => {
+  const test = new LossTest();
+  test.send(10);
+  test.advance(50);
+  test.ack(5);
+  test.wantLost(0, 1, 2);
+  test.ack(0, 1, 2, 3, 4, 5);
+  test.send(6);
+  test.ack(6, 7, 8, 9, 15);
+  test.wantLost();
+  test.ack(6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  for (let period = 0; period < 17; period++) {
+    const first = test.state.nextNumber;
+    test.advance(50);
+    test.send(10);
+    test.advance(50);
+    test.ack(...Array.from({ length: 9 }, (_, i) => first + 1 + i));
+    test.wantLost(first);
+  }
+  const first = test.state.nextNumber;
+  test.send(4);
+  test.ack(first + 3);
+  test.wantLost(first);
+});
+
+Deno.test("9002 6.1.2: the time threshold is raised where a packet was late", () => {
+  const test = new LossTest();
+  const ackLate = (lossAfterMs: number) => {
+    const first = test.state.nextNumber;
+    test.send(2);
+    test.advance(100);
+    test.ack(first + 1);
+    assertEquals(test.timeout(lossAfterMs - 100), "lost");
+    test.ack(first, first + 1);
+  };
+  ackLate(112.5);
+  ackLate(137.5);
+  assertEquals(test.state.packetsLate, 2);
+});
+
+Deno.test("lost packets are remembered in bounded number, and not for ever", () => {
+  const test = new LossTest();
+  const losePackets = (count: number) => {
+    const first = test.state.nextNumber;
+    test.send(count + 3);
+    test.advance(50);
+    test.ack(first + count + 2);
+    return Array.from({ length: count }, (_, i) => first + i);
+  };
+  const many = losePackets(1_500);
+  test.ack(...many, 1_502);
+  assertEquals(test.state.packetsLate, 1_024);
+  const forgotten = losePackets(1);
+  test.advance(100_000);
+  const remembered = losePackets(1);
+  test.ack(...forgotten, ...remembered, test.state.nextNumber - 1);
+  assertEquals(test.state.packetsLate, 1_025);
+});
+
+Deno.test("9002 5.2: min_rtt is the newest sample after persistent congestion", () => {
+  const test = new LossTest();
+  test.send(1);
+  test.advance(20);
+  test.ack(0);
+  for (let i = 0; i < 16; i++) {
+    test.send(1);
+    test.advance(100);
+  }
+  test.advance(100);
+  test.ack(16);
+  test.wantLost(...Array.from({ length: 15 }, (_, i) => i + 1));
+  // The minimum, and one more for the packet that was acknowledged.
+  test.wantWindow(3);
+  assertEquals(test.state.rtt.minRtt, 200);
 });
 
 Deno.test("9002 7.6.3: the example of persistent congestion", () => {
@@ -298,10 +418,10 @@ Deno.test("9002 7.6.3: the example of persistent congestion", () => {
   at(13.2);
   const { rtt } = test.state;
   rtt.update = () => {};
-  test.state.limited = true;
   test.ack(9);
   test.wantLost(2, 3, 4, 5, 6, 7, 8);
-  test.wantWindow(2);
+  // The minimum, and one more for the packet that was acknowledged.
+  test.wantWindow(3);
 });
 
 Deno.test("9002 7.6.2: an acknowledged packet among lost ones prevents persistent congestion", () => {
@@ -365,7 +485,7 @@ Deno.test("silence counts from the first packet without an answer, not from the 
 
 Deno.test("no more packets are in flight than one Ack can report, however small they are", () => {
   const test = new LossTest();
-  test.send(1_023, { bytes: 1 });
+  test.send(1_919, { bytes: 1 });
   assertEquals(test.state.maySend(PACKET), true);
   test.send(1, { bytes: 1 });
   assertEquals(test.state.maySend(PACKET), false);

@@ -204,6 +204,7 @@ Deno.test("a message waits for session credit, says so once, and streams leave t
   assertEquals(script.read()![0], "blocked 0: 12288");
   assertEquals(script.drain(), 4);
   assertEquals(transport.stats().sessionBytesSent, 5_000);
+  script.advance(20);
   script.write(ack(0, 1, 2, 3, 4), credit(0, 0, 30_000));
   script.drain();
   assertEquals(transport.stats().sessionBytesSent, 15_000);

@@ -1,6 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
 import { NEVER } from "../../src/base/core.ts";
-import { MessageType } from "../../src/wire/frame.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
 import {
   delay,
@@ -14,7 +13,7 @@ import {
 } from "../harness/link.ts";
 import { forEachSeed } from "../harness/simulation.ts";
 import { type End, Pair } from "./fixture.ts";
-import { Answering, Asking } from "./traffic.ts";
+import { Answering, Asking, sendStream } from "./traffic.ts";
 import { answerUnsteadily, askUnsteadily, listenUnsteadily } from "./unsteady.ts";
 
 /** Every kind of trouble at once. Corrupted packets do not reach a transport: they are lost, too. */
@@ -88,37 +87,10 @@ Deno.test("streams given up by either side, at any time, leave no credit, memory
   });
 });
 
-/** Sends bytes from server to client; returns the virtual time that it took, `Infinity` where it does not end. */
-function transferMs(pair: Pair, totalBytes: number): number {
-  const { client, server, simulation } = pair;
-  const begin = simulation.now;
-  client.transport.sendMessage(MessageType.QUERY, 1, new Uint8Array(1));
-  let left = totalBytes;
-  let finished = false;
-  const feed = (streamId: number) => {
-    for (; left > 0 && server.transport.streamBufferedBytes(streamId) < 400_000; left -= 10_000) {
-      server.transport.writeStream(streamId, new Uint8Array(10_000));
-    }
-    if (left <= 0) server.transport.finishStream(streamId);
-  };
-  server.onEvent = (event) => {
-    if (event.kind === "message") feed(server.transport.openStream(event.requestId));
-    if (event.kind === "stream-writable") feed(event.streamId);
-  };
-  client.onEvent = (event) => {
-    if (event.kind === "stream-readable") {
-      while (client.transport.readStream(event.streamId) !== undefined);
-    }
-    finished ||= event.kind === "stream-finished";
-  };
-  const arrived = simulation.runUntil(() => finished, { durationMs: 600_000 });
-  return arrived ? simulation.now - begin : Infinity;
-}
-
 Deno.test("one stream uses most of a link with a queue, and loses little", () => {
   const nodes = () => [rate(1_000_000, 100_000), delay(25)];
   const pair = new Pair({ nodes });
-  const ms = transferMs(pair, 5_000_000);
+  const ms = sendStream(pair, 5_000_000);
   assert(ms < 6_500, `5 MB over 1 MB/s took ${ms} ms`);
   const { packetsLost, packetsSent } = pair.server.transport.stats();
   assert(packetsLost < packetsSent / 20, `${packetsLost} of ${packetsSent} lost`);
@@ -131,10 +103,10 @@ Deno.test("a transfer goes on after an outage of ten seconds, and a longer one i
         () => [outage(EPOCH_MS + 1_000, EPOCH_MS + 1_000 + ms), rate(500_000, 50_000), delay(20)],
     });
   const short = outageOf(10_000);
-  const ms = transferMs(short, 2_000_000);
+  const ms = sendStream(short, 2_000_000);
   assert(ms > 10_000 && ms < 30_000, `${ms} ms`);
   const long = outageOf(600_000);
-  assertEquals(transferMs(long, 2_000_000), Infinity);
+  assertEquals(sendStream(long, 2_000_000), Infinity);
   assertEquals(long.server.events.at(-1)?.kind, "dead");
   assertEquals(long.server.transport.pollTimeout(), NEVER);
 });

@@ -6,7 +6,7 @@ import type { TransportEvent } from "../../src/transport/events.ts";
 import { MessageType } from "../../src/wire/frame.ts";
 import { Random } from "../harness/random.ts";
 import { DEFAULT_TRANSPORT_LIMITS } from "../../src/transport/limits.ts";
-import { type End, SESSION_ID } from "./fixture.ts";
+import { type End, type Pair, SESSION_ID } from "./fixture.ts";
 
 /** The Query with this id. */
 export function queryOf(requestId: number): Uint8Array {
@@ -130,4 +130,32 @@ export class Asking {
     this.answered.add(requestId);
     this.#end.transport.finishRequest(requestId);
   }
+}
+
+/** Sends bytes from server to client; returns the virtual time that it took, `Infinity` where it does not end. */
+export function sendStream(pair: Pair, totalBytes: number): number {
+  const { client, server, simulation } = pair;
+  const begin = simulation.now;
+  client.transport.sendMessage(MessageType.QUERY, 1, new Uint8Array(1));
+  let left = totalBytes;
+  let finished = false;
+  const feed = (streamId: number) => {
+    for (; left > 0 && server.transport.streamBufferedBytes(streamId) < 400_000; left -= 10_000) {
+      server.transport.writeStream(streamId, new Uint8Array(10_000));
+    }
+    if (left <= 0) server.transport.finishStream(streamId);
+  };
+  server.onEvent = (event) => {
+    const isQuery = event.kind === "message" && event.type === MessageType.QUERY;
+    if (isQuery) feed(server.transport.openStream(event.requestId));
+    if (event.kind === "stream-writable") feed(event.streamId);
+  };
+  client.onEvent = (event) => {
+    if (event.kind === "stream-readable") {
+      while (client.transport.readStream(event.streamId) !== undefined);
+    }
+    finished ||= event.kind === "stream-finished";
+  };
+  const arrived = simulation.runUntil(() => finished, { durationMs: 600_000 });
+  return arrived ? simulation.now - begin : Infinity;
 }

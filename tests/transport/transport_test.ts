@@ -69,6 +69,7 @@ Deno.test("9002 7.8: a window that the application does not use up does not grow
   for (let id = 1; id <= 20; id++) {
     transport.sendMessage(QUERY, id, bytes(900));
     script.drain();
+    script.advance(20);
     script.write(ack(id - 1));
   }
   assertEquals(transport.stats().congestionWindow, congestionWindow);
@@ -226,10 +227,12 @@ Deno.test("before the server's limits are known a client sends 12 KiB that are c
   end.transport.writeStream(end.transport.openStream(1), bytes(20_000));
   script.drain();
   const sent = end.transport.stats().packetsSent;
+  script.advance(20);
   script.write(ack(...Array.from({ length: sent }, (_, n) => n)));
   script.drain();
   assertEquals(end.transport.stats().sessionBytesSent, 12_288);
   end.transport.setSession(SESSION_ID, DEFAULT_TRANSPORT_LIMITS);
+  script.advance(20);
   script.drain();
   assertEquals(end.transport.stats().sessionBytesSent > 20_000, true);
 });

@@ -1,0 +1,188 @@
+// The scenarios of the QUIC interop runner on SQP, in virtual time, over its link unless they say otherwise.
+
+import { assert, assertEquals } from "@std/assert";
+import { HEADER_BYTES } from "../../src/wire/frame.ts";
+import { STREAM_DATA_PREFIX_BYTES } from "../../src/wire/stream_data.ts";
+import { CA_CREDENTIAL, credential, SERVER_CREDENTIAL } from "../harness/credentials.ts";
+import { EPOCH_MS } from "../harness/clock.ts";
+import { blackouts, bottleneck, corrupt, delay, loss } from "../harness/link.ts";
+import { SqpPair, type SqpPairOptions } from "../harness/sqp_pair.ts";
+import {
+  bothWays,
+  checkRows,
+  DELAY_MS,
+  type Figures,
+  link,
+  QUEUE,
+  RATE,
+  rowsOf,
+  type Scenario,
+  transfer,
+} from "./scenario.ts";
+import { TcpFlow } from "./tcp_flow.ts";
+
+const MB = 1_000_000;
+
+/** So many clients at once, each with its own network and one query: every one is answered. */
+function handshakes(count: number, options: SqpPairOptions): Figures {
+  let slowestMs = 0;
+  let totalMs = 0;
+  for (let seed = 1; seed <= count; seed++) {
+    const pair = new SqpPair({ ...options, seed: seed + 1_000 * (options.seed ?? 1) });
+    const begin = pair.now;
+    const asked = pair.client.ask("echo", { params: [seed] });
+    pair.answerAll();
+    assertEquals(asked.rows, [[seed]], `handshake ${seed} ends as ${asked.outcome}`);
+    slowestMs = Math.max(slowestMs, asked.endedAt - begin);
+    totalMs += asked.endedAt - begin;
+    pair.finish();
+  }
+  const mean = Math.round(totalMs / count);
+  return {
+    virtualMs: totalMs,
+    notes: `${count} of ${count}, mean ${mean} ms, slowest ${Math.round(slowestMs)} ms`,
+  };
+}
+
+function multiplexing(seed: number): Figures {
+  const pair = new SqpPair({ seed, ...bothWays(link) });
+  const begin = pair.now;
+  const all = Array.from({ length: 1_999 }, (_, i) => pair.client.ask("echo", { params: [i] }));
+  pair.answerAll();
+  for (const [i, { rows }] of all.entries()) assertEquals(rows, [[i]]);
+  const virtualMs = pair.now - begin;
+  pair.finish();
+  return { virtualMs, notes: `${Math.round(1_999_000 / virtualMs)} answers a second` };
+}
+
+function keyUpdates(seed: number): Figures {
+  const pair = new SqpPair({ seed, ...bothWays(link) });
+  const begin = pair.now;
+  const asked = pair.client.ask(rowsOf(3 * MB));
+  let updates = 0;
+  for (const ms of [500, 1_000, 1_500]) {
+    pair.after(ms, () => {
+      updates += pair.client.stack.association.updateKeys({ requestPeer: true }) ? 1 : 0;
+    });
+  }
+  pair.answerAll();
+  assert(asked.isDone, asked.outcome);
+  assertEquals(updates, 3);
+  const virtualMs = pair.now - begin;
+  pair.finish();
+  return { virtualMs, notes: `${updates} updates of both directions` };
+}
+
+/** A server's flight of more than three times the first datagram; the pair checks the factor at every datagram. */
+function amplification(seed: number): Figures {
+  const more = Array.from({ length: 7 }, () => CA_CREDENTIAL.certificate);
+  const credentials = [credential(SERVER_CREDENTIAL, more)];
+  const pair = new SqpPair({ seed, ...bothWays(link), dtls: { credentials } });
+  const begin = pair.now;
+  let firstBytes = 0;
+  let serverBytes = 0;
+  pair.onDatagram = (from, { length }) => {
+    if (pair.client.isReady) return;
+    if (from === "server") serverBytes += length;
+    else firstBytes ||= length;
+  };
+  pair.connect();
+  const virtualMs = pair.now - begin;
+  assert(serverBytes > 3 * firstBytes, `${serverBytes} bytes for ${firstBytes}`);
+  pair.finish();
+  return { virtualMs, notes: `${serverBytes} bytes of the server, first datagram ${firstBytes}` };
+}
+
+/** At least 93 % of the bytes of StreamData that the link could carry in packets of the size that was found. */
+function goodput(seed: number): Figures {
+  const pair = new SqpPair({ seed, ...bothWays(link) });
+  pair.connect();
+  const begin = pair.now;
+  let streamBytes = 0;
+  let largestDatagram = 0;
+  pair.onDatagram = (from, { length }) => {
+    if (from === "server") largestDatagram = Math.max(largestDatagram, length);
+  };
+  const asked = pair.client.ask(rowsOf(10 * MB));
+  pair.answerAll();
+  checkRows(asked);
+  const virtualMs = pair.now - begin;
+  const stats = pair.client.stack.transport!.stats();
+  streamBytes = stats.sessionBytesReceived;
+  const { packetBytes } = pair.serverSide(pair.client)!.stack.transport!.stats();
+  const dataBytes = packetBytes - HEADER_BYTES - STREAM_DATA_PREFIX_BYTES;
+  const share = streamBytes / ((RATE / 8_000) * virtualMs * (dataBytes / largestDatagram));
+  assert(share >= 0.93, `${share} of what the link carries`);
+  pair.finish();
+  const notes = `${
+    (100 * share).toFixed(1)
+  } % of the link at datagrams of ${largestDatagram} bytes`;
+  return { virtualMs, notes };
+}
+
+/** A bottleneck shared with a TCP flow that began before: each gets 35 to 65 %. */
+function crossTraffic(seed: number): Figures {
+  const shared = bottleneck(RATE, QUEUE);
+  const pair = new SqpPair({ seed, toServer: link, toClient: () => [shared, delay(DELAY_MS)] });
+  const { counters } = pair.linksOf(pair.client).toClient;
+  const tcp = new TcpFlow(pair, shared, { random: pair.random.fork(), counters }, DELAY_MS);
+  pair.connect();
+  tcp.start();
+  pair.advance(3_000);
+  const asked = pair.client.ask(rowsOf(30 * MB));
+  pair.advance(5_000);
+  const received = () => pair.client.stack.transport!.stats().sessionBytesReceived;
+  const begin = { sqp: received(), tcp: tcp.arrivedBytes };
+  pair.advance(20_000);
+  const [sqp, other] = [received() - begin.sqp, tcp.arrivedBytes - begin.tcp];
+  const share = sqp / (sqp + other);
+  assert(!asked.isOver && share >= 0.35 && share <= 0.65, `${share}`);
+  assert(sqp + other > 0.9 * (RATE / 8) * 20 * 0.94, `${sqp} and ${other}`);
+  tcp.isStopped = true;
+  pair.client.cancel(asked);
+  pair.finish();
+  return { virtualMs: 20_000, notes: `${(100 * share).toFixed(1)} % beside TCP` };
+}
+
+/** What a person would try. Each takes seconds of real time at most. */
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: "transfer of 2, 3 and 5 MB at once",
+    run: (seed) => transfer({ seed, ...bothWays(link) }, 2 * MB, 3 * MB, 5 * MB),
+  },
+  {
+    name: "long round trip: 2 MB over 750 ms one way",
+    run: (seed) => {
+      const nodes = () => [bottleneck(RATE, QUEUE), delay(750)];
+      return transfer({ seed, ...bothWays(nodes) }, 2 * MB);
+    },
+  },
+  { name: "multiplexing: 1,999 queries at once", run: multiplexing },
+  {
+    name: "50 handshakes, 30 % loss each way in bursts of up to 3",
+    run: (seed) => handshakes(50, { seed, ...bothWays(() => link(loss(0.3, 3))) }),
+  },
+  {
+    name: "50 handshakes, 30 % corruption each way",
+    run: (seed) => handshakes(50, { seed, ...bothWays(() => link(corrupt(0.3))) }),
+  },
+  {
+    name: "transfer of 2 MB, 2 % loss",
+    run: (seed) => transfer({ seed, ...bothWays(() => link(loss(0.02))) }, 2 * MB),
+  },
+  {
+    name: "transfer of 2 MB, 2 % corruption",
+    run: (seed) => transfer({ seed, ...bothWays(() => link(corrupt(0.02))) }, 2 * MB),
+  },
+  {
+    name: "transfer of 10 MB, blackouts (5 s on, 2 s off)",
+    run: (seed) => {
+      const nodes = () => link(blackouts(5_000, 2_000, EPOCH_MS));
+      return transfer({ seed, ...bothWays(nodes) }, 10 * MB);
+    },
+  },
+  { name: "key updates during a transfer of 3 MB", run: keyUpdates },
+  { name: "goodput of 10 MB", run: goodput },
+  { name: "cross traffic: half of a link with CUBIC TCP", run: crossTraffic },
+  { name: "amplification: a server's flight of 3 kB", run: amplification },
+];
