@@ -18,6 +18,8 @@ export interface AssociationStart {
   readonly nextPlaintextNumber: number;
   /** What came from an address that has not shown that it receives, where it has not. */
   readonly unvalidatedBytes?: number | undefined;
+  /** Where the peer is; empty where there is but one place. */
+  readonly path: string;
 }
 
 /** How a client begins. */
@@ -27,6 +29,7 @@ export function clientStart(options: DtlsClientOptions): AssociationStart {
     isClient: true,
     nextSendSeq: 0,
     nextPlaintextNumber: 0,
+    path: "",
   };
 }
 
@@ -39,7 +42,7 @@ export function serverStart(
     handshake: (io: HandshakeIo) => serverHandshake(io, options, accepted),
     isClient: false,
   };
-  if (accepted === undefined) return { ...start, nextSendSeq: 0, nextPlaintextNumber: 0 };
+  if (accepted === undefined) return { ...start, nextSendSeq: 0, nextPlaintextNumber: 0, path: "" };
   const { messageSeq, body } = accepted;
   return {
     ...start,
@@ -48,5 +51,6 @@ export function serverStart(
     nextSendSeq: messageSeq,
     nextPlaintextNumber: accepted.recordNumber,
     unvalidatedBytes: accepted.unvalidatedBytes,
+    path: accepted.address ?? "",
   };
 }
