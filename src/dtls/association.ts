@@ -12,7 +12,7 @@ import { type AssociationStart, clientStart, serverStart } from "./association_s
 import { ClosingAlert, sealAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType } from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
-import { AmplificationLimit } from "./amplification_limit.ts";
+import type { AmplificationLimit } from "./amplification_limit.ts";
 import { EarlyDataChannel } from "./early_data_channel.ts";
 import type { HandshakeIo, HandshakeResult } from "./handshake.ts";
 import { handshakeIo, Secrets } from "./handshake_io.ts";
@@ -78,9 +78,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     );
     const { pathPolicy = "enhanced", entropy } = options;
     this.#path = new AssociationPath(this.#records, start.path, pathPolicy, entropy);
-    if (start.unvalidatedBytes !== undefined) {
-      this.#amplification = new AmplificationLimit(start.unvalidatedBytes);
-    }
+    this.#amplification = start.amplification;
     this.#io = handshakeIo({
       options,
       limits: this.#limits,

@@ -158,8 +158,8 @@ function readCiphertext(
 }
 
 /**
- * RFC 9147 section 4: legacy_record_version is {254, 253} "for all records other than the initial ClientHello (i.e., one
- * not generated after a HelloRetryRequest), where it may also be {254, 255} for compatibility purposes": there are
+ * RFC 9147 section 4: legacy_record_version is {254, 253} "for all records other than the initial ClientHello (i.e.,
+ * one not generated after a HelloRetryRequest), where it may also be {254, 255} for compatibility purposes": there are
  * servers of DTLS 1.2 that take no other.
  */
 function isInitialHello(type: number, content: Uint8Array): boolean {
