@@ -14,6 +14,7 @@ import {
 } from "../../src/server/endpoint.ts";
 import type { ServerLimits } from "../../src/server/limits.ts";
 import { SESSION_SETTINGS, type SessionSettings } from "../../src/session/limits.ts";
+import type { EventLog } from "../../src/transport/event_log.ts";
 import type { Principal } from "../../src/session/permissions.ts";
 import type { ErrorName } from "../../src/wire/error_codes.ts";
 import { SqpError } from "../../src/wire/errors.ts";
@@ -50,6 +51,8 @@ export interface SqpPairOptions {
   readonly settings?: Partial<SessionSettings>;
   /** How long the check of a token takes. Default 20. */
   readonly tokenCheckMs?: number;
+  /** Takes the events of the server's side of each session. */
+  readonly eventLog?: () => EventLog;
   /** Clients to begin with. Default: one. */
   readonly clients?: readonly SqpClientOptions[];
 }
@@ -149,6 +152,7 @@ export class SqpPair {
         limits: { ...DEFAULT_SESSION_LIMITS, ...options.sessionLimits },
         settings: { ...SESSION_SETTINGS, ...options.settings },
         agent: "test server",
+        ...options.eventLog !== undefined && { eventLog: options.eventLog },
       },
       ...options.endpointLimits !== undefined && { limits: options.endpointLimits },
       ...options.dtlsLimits !== undefined && { dtlsLimits: options.dtlsLimits },
