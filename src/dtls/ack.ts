@@ -83,6 +83,11 @@ export class AckList {
     return this.#records.slice(Math.max(0, this.#records.length - countMax));
   }
 
+  /** Whether there is nothing to acknowledge. */
+  get isEmpty(): boolean {
+    return this.#records.length === 0;
+  }
+
   /** Notes a record; past the limit the oldest is given up, which the peer survives by sending again. */
   add(epoch: number, recordNumber: number): void {
     if (this.#records.some((r) => r.epoch === epoch && r.recordNumber === recordNumber)) return;

@@ -8,8 +8,8 @@ import {
   suiteParameters,
 } from "./cipher_suites.ts";
 import { ExtensionType } from "./code_points.ts";
-import type { KeyExchange } from "./crypto/provider.ts";
-import { DtlsFault } from "./errors.ts";
+import type { KeyShares } from "./crypto/provider.ts";
+import { DtlsError, DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
   encodeCodePoints,
@@ -34,6 +34,7 @@ import { EARLY_DATA_EXTENSION, earlyDataSession } from "./early_handshake.ts";
 import type { DtlsSession } from "./session.ts";
 import { PSK_KEY_EXCHANGE_MODES } from "./pre_shared_key.ts";
 import { offerPsks, type PskOffer } from "./psk_offer.ts";
+import { encodeRecordSizeLimit, ownRecordSizeLimit } from "./record_size_limit.ts";
 import { offeredSession12, SESSION_ID_BYTES } from "./resumption_12.ts";
 import { VERSION_NUMBERS } from "./versions.ts";
 
@@ -44,7 +45,7 @@ export class ClientOffer {
   readonly cipherSuites: readonly number[];
   readonly groups: readonly number[];
   readonly signatureSchemes: readonly number[];
-  readonly exchanges = new Map<number, KeyExchange>();
+  readonly exchanges = new Map<number, KeyShares>();
   /** What may stand in place of the server's certificate. */
   readonly psks: PskOffer;
   /** The session whose early data is offered. */
@@ -60,6 +61,9 @@ export class ClientOffer {
   constructor(io: HandshakeIo, options: DtlsClientOptions) {
     this.#io = io;
     this.versions = offeredVersions(options);
+    if (this.versions.length === 0) {
+      throw new DtlsError("bad-option", "there is no version to offer");
+    }
     const is12Offered = this.versions.includes("1.2");
     this.signatureSchemes = options.signatureSchemes ??
       (is12Offered ? SIGNATURE_SCHEMES_12 : SIGNATURE_SCHEMES);
@@ -93,12 +97,20 @@ export class ClientOffer {
       // RFC 9147 section 5.1: "DTLS clients which do not want to receive a Connection ID SHOULD still offer the
       // "connection_id" extension".
       set.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId ?? EMPTY_BYTES));
+      // RFC 9853 section 3: "A client offering the `connection_id` extension SHOULD also offer the `rrc` extension".
+      if (options.pathPolicy !== "fixed") set.set(ExtensionType.RRC, EMPTY_BYTES);
     }
+    // RFC 8449 section 4: "Endpoints SHOULD advertise the "record_size_limit" extension, even if they have no need to
+    // limit the size of records."
+    set.set(
+      ExtensionType.RECORD_SIZE_LIMIT,
+      encodeRecordSizeLimit(ownRecordSizeLimit(options, this.versions)),
+    );
     if (is12Offered) {
       this.session12 = offeredSession12(options, this.cipherSuites, io.now());
       const { ticket = EMPTY_BYTES, sessionId = EMPTY_BYTES } = this.session12 ?? {};
-      // RFC 5077 section 3.4: "the client MAY generate and include a Session ID in the TLS ClientHello", which the server
-      // gives back where it takes the ticket.
+      // RFC 5077 section 3.4: "the client MAY generate and include a Session ID in the TLS ClientHello", which the
+      // server gives back where it takes the ticket.
       this.legacySessionId = ticket.length > 0 ? io.entropy(SESSION_ID_BYTES) : sessionId;
       set.set(ExtensionType.SESSION_TICKET, ticket);
       set.set(ExtensionType.EXTENDED_MASTER_SECRET, EMPTY_BYTES);
@@ -108,6 +120,7 @@ export class ClientOffer {
     const is13Offered = this.versions.includes("1.3");
     if (is13Offered) this.#offer13(options.keyShareGroups);
     this.psks = offerPsks(options, is13Offered ? this.cipherSuites : [], io.now());
+    io.eraseAfterHandshake(this.psks);
     this.earlySession = earlyDataSession(options, this.psks.first, this.cipherSuites);
     if (this.earlySession !== undefined) set.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
   }

@@ -58,6 +58,7 @@ export const ExtensionType = {
   SERVER_CERTIFICATE_TYPE: 20,
   PADDING: 21,
   EXTENDED_MASTER_SECRET: 23,
+  RECORD_SIZE_LIMIT: 28,
   SESSION_TICKET: 35,
   PRE_SHARED_KEY: 41,
   EARLY_DATA: 42,
@@ -69,6 +70,7 @@ export const ExtensionType = {
   SIGNATURE_ALGORITHMS_CERT: 50,
   KEY_SHARE: 51,
   CONNECTION_ID: 54,
+  RRC: 61,
   RENEGOTIATION_INFO: 0xff01,
 } as const;
 /** A value of {@linkcode ExtensionType}. */
@@ -115,6 +117,8 @@ export const NamedGroup = {
   SECP256R1: 0x0017,
   SECP384R1: 0x0018,
   X25519: 0x001d,
+  /** draft-ietf-tls-ecdhe-mlkem; of DTLS 1.3 alone. */
+  X25519_MLKEM768: 0x11ec,
 } as const;
 /** A value of {@linkcode NamedGroup}. */
 export type NamedGroup = CodePoint<typeof NamedGroup>;

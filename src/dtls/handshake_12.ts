@@ -91,9 +91,6 @@ export function* receiveFinished12(
   const expected = verifyDataOf(io, peer, master);
   io.expectEpoch(PROTECTED_EPOCH);
   const message = yield [HandshakeType.FINISHED];
-  if (message.body.length !== expected.length) {
-    throw new DtlsFault("decode-error", "a Finished of the wrong length");
-  }
   if (!equalSecrets(message.body, expected)) {
     throw new DtlsFault("bad-finished", "the Finished does not match the handshake");
   }

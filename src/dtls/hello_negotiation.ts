@@ -40,7 +40,10 @@ export interface HelloNegotiation {
   readonly connectionId: Uint8Array | undefined;
 }
 
-/** The version that both speak, the server's best. Throws `DtlsFault` where there is none. */
+/** A client that speaks 1.3 takes 1.2 from a server that speaks it too for an attack: there is nothing to prefer. */
+const LATEST_FIRST: readonly DtlsVersion[] = ["1.3", "1.2"];
+
+/** The latest version that both speak. Throws `DtlsFault` where there is none. */
 export function negotiateVersion(hello: ClientHello, options: DtlsServerOptions): DtlsVersion {
   const offered = decodeExtension(
     hello.extensions,
@@ -50,7 +53,7 @@ export function negotiateVersion(hello: ClientHello, options: DtlsServerOptions)
   const accepted = options.versions ?? DEFAULT_VERSIONS;
   const version = offered === undefined
     ? legacyVersion(hello, accepted)
-    : accepted.find((one) => offered.includes(VERSION_NUMBERS[one]));
+    : LATEST_FIRST.find((one) => accepted.includes(one) && offered.includes(VERSION_NUMBERS[one]));
   if (version === undefined) {
     throw new DtlsFault("unsupported-version", "the client offers no version that is accepted");
   }

@@ -1,7 +1,7 @@
 // What a server of DTLS 1.2 reads out of a ClientHello: whether it can serve it, and with which suite, group and
 // credential (RFC 5246 section 7.4.1, RFC 8422 section 5.1).
 
-import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
+import { groupName, type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, SignallingSuite } from "./code_points.ts";
 import { chooseServerCredential, type ChosenServerCredential } from "./credential_choice_12.ts";
 import { credentialsFor } from "./credentials.ts";
@@ -85,7 +85,9 @@ export function chooseKeyExchange(
     ExtensionType.SUPPORTED_GROUPS,
     (reader) => readCodePoints(reader, 2),
   ) ?? [];
-  const group = (options.groups ?? DEFAULT_GROUPS).find((one) => groups.includes(one));
+  const group = (options.groups ?? DEFAULT_GROUPS).find((one) =>
+    groups.includes(one) && groupName(one) !== undefined
+  );
   // RFC 8422 section 4 leaves the group to the server where a client names none; such a client may know none of these.
   if (group === undefined) throw new DtlsFault("no-common-parameters", "no group in common");
   const schemes = decodeExtension(

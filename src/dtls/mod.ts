@@ -39,6 +39,9 @@ export {
   type RetransmissionPolicy,
   type VerifiedPeer,
 } from "./options.ts";
+export type { PathPolicy } from "./association_path.ts";
+export type { RoutabilityCount } from "./return_routability.ts";
+export type { ConnectionIdSource } from "./connection_ids.ts";
 export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";
 export { ProtocolVersion } from "./code_points.ts";
 export { decodeSession, type DtlsSession, encodeSession, eraseSession } from "./session.ts";
@@ -51,7 +54,10 @@ export {
 export { isSessionUsable, type ResumableState } from "./session.ts";
 export { TICKET_BYTES_MAX, TICKET_LIFETIME_MS, TicketKeys } from "./ticket_keys.ts";
 export type { EarlyDataTicket, TicketKey, TicketKeysOptions, TicketState } from "./ticket_keys.ts";
-export type { ExternalPsk } from "./psk_importer.ts";
+export type { ExternalPsk, OfferablePsk } from "./psk_importer.ts";
+export type { OfferedPsks, PskIdentity } from "./pre_shared_key.ts";
+export type { SelectedPsk } from "./psk_selection.ts";
+export type { PskKind } from "./key_schedule.ts";
 export { EARLY_DATA_WINDOW_MS, SingleUseTickets } from "./early_data.ts";
 export type { EarlyDataPolicy } from "./early_data.ts";
 export type { EarlyDataEvent } from "./early_data_channel.ts";
@@ -70,6 +76,7 @@ export type {
   Hash,
   HashName,
   KeyExchange,
+  KeyShares,
   RecordNumberCipher,
   SignatureName,
   SigningKey,

@@ -2,6 +2,8 @@
 
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { CipherSuite, NamedGroup, type SignatureScheme } from "./code_points.ts";
+import type { PathPolicy } from "./association_path.ts";
+import type { ConnectionIdSource } from "./connection_ids.ts";
 import type { CryptoProvider, SignatureName, SigningKey } from "./crypto/provider.ts";
 import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
@@ -68,7 +70,7 @@ export interface DtlsOptions {
   readonly limits?: Partial<DtlsLimits>;
   /** Default: `eager`. */
   readonly retransmission?: RetransmissionPolicy;
-  /** Versions that are offered or accepted. Default: `DEFAULT_VERSIONS`. */
+  /** Versions that are offered or accepted, in any order: the latest that both ends have is spoken. Default: both. */
   readonly versions?: readonly DtlsVersion[];
   /** Cipher suites of all these versions, best first. Default: `DEFAULT_CIPHER_SUITES`. */
   readonly cipherSuites?: readonly CipherSuite[];
@@ -92,6 +94,23 @@ export interface DtlsOptions {
    * has lost its root is refused. Default: yes.
    */
   readonly reverifyPeer?: boolean;
+  /**
+   * Where further connection IDs come from, after that of the handshake. Default: random ones of the same length;
+   * whoever has to find the association by them brings a source of its own.
+   */
+  readonly connectionIds?: ConnectionIdSource;
+  /**
+   * How many spare connection IDs of the peer are asked for, so that nobody can tell from them that an association
+   * goes on at another address. Default: none.
+   */
+  readonly spareConnectionIds?: number;
+  /**
+   * When a new address of the peer counts; it has to be found by a connection ID. Default: `enhanced`, and without a
+   * peer that knows RFC 9853 never.
+   */
+  readonly pathPolicy?: PathPolicy;
+  /** Bytes of the records that this side wants to be sent (RFC 8449). Default: all that the version allows. */
+  readonly recordSizeLimit?: number;
   /** Where the secrets of each handshake go. Whoever has them can read everything. */
   readonly keyLog?: KeyLog;
 }
@@ -146,7 +165,7 @@ export interface DtlsServerOptions extends DtlsOptions {
   readonly tickets?: TicketKeys;
   /** Sessions of DTLS 1.2 by their IDs, for clients that know no tickets. Default: none are kept. */
   readonly sessionCache?: SessionCache;
-  /** Tickets that a client of DTLS 1.3 gets after each handshake. Default: 2. */
+  /** Tickets that a client gets after each handshake, in DTLS 1.2 one at most. Default: 2. */
   readonly ticketsPerHandshake?: number;
   /** Early data, and what keeps it from being taken twice. Default: it is refused. */
   readonly earlyData?: EarlyDataPolicy;

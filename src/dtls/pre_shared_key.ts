@@ -19,6 +19,7 @@ import { transcriptMessage } from "./transcript.ts";
 
 /** One PSK of an offer. */
 export interface PskIdentity {
+  /** A ticket, or the name of an external PSK. */
   readonly identity: Uint8Array;
   /** See `ticket_age.ts`; 0 for an external PSK. */
   readonly obfuscatedAge: number;
@@ -26,6 +27,7 @@ export interface PskIdentity {
 
 /** A client's offer of PSKs. */
 export interface OfferedPsks {
+  /** The client's best first. */
   readonly identities: readonly PskIdentity[];
   /** One for each of the identities. */
   readonly binders: readonly Uint8Array[];

@@ -26,10 +26,13 @@ export interface ExternalPsk {
 
 /** A PSK as one handshake offers it. */
 export interface OfferablePsk {
+  /** What the ClientHello calls it. */
   readonly identity: Uint8Array;
+  /** The PSK; the object's own, to be zeroed. */
   readonly key: Uint8Array;
   /** Its suites are those of this hash. */
   readonly hash: HashName;
+  /** Where it is from. */
   readonly kind: PskKind;
 }
 

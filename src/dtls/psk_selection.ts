@@ -39,7 +39,9 @@ export interface SelectedPsk extends OfferablePsk {
   readonly obfuscatedAge: number;
   /** What its ticket told; `undefined` for an external PSK. */
   readonly ticket: TicketState | undefined;
+  /** The server's own; `undefined` for a ticket. */
   readonly external: ExternalPsk | undefined;
+  /** The offer that it is from. */
   readonly offered: OfferedPsks;
 }
 

@@ -2,13 +2,8 @@
 
 import { randomBytes, X509Certificate } from "node:crypto";
 import { nodeProvider } from "../../src/dtls/crypto/node.ts";
-import {
-  type NamedGroup,
-  ProtocolVersion,
-  type SignatureScheme,
-} from "../../src/dtls/code_points.ts";
+import { NamedGroup, ProtocolVersion, type SignatureScheme } from "../../src/dtls/code_points.ts";
 import { DtlsFault } from "../../src/dtls/errors.ts";
-import { groupName } from "../../src/dtls/cipher_suites.ts";
 import type { DtlsLimits } from "../../src/dtls/limits.ts";
 import {
   type ClientCertificatePolicy,
@@ -73,7 +68,8 @@ function versions(flags: ConnectionFlags): readonly DtlsVersion[] {
 
 function groups(flags: ConnectionFlags): readonly NamedGroup[] | undefined {
   const curves = flags.numbers("-curves");
-  const unknown = curves?.find((curve) => groupName(curve) === undefined);
+  const known: readonly number[] = Object.values(NamedGroup);
+  const unknown = curves?.find((curve) => !known.includes(curve));
   if (unknown !== undefined) throw new UnknownFlagError(`-curves ${unknown}`);
   return curves as readonly NamedGroup[] | undefined;
 }
@@ -168,6 +164,7 @@ export function serverOptions(
     ...(flags.has("-no-ticket") ? {} : { tickets }),
     sessionCache,
     ...(flags.has("-skip-ticket") ? { ticketsPerHandshake: 0 } : {}),
+    isPskPreferred: flags.credentials[0]?.has("-new-x509-credential") !== true,
     isServerNameAcknowledged: !flags.has("-no-server-name-ack"),
     clientCertificate: clientCertificatePolicy(flags),
     verifyPeer: verifier(flags),

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { toHex, utf8Bytes } from "../../src/base/bytes.ts";
 import {
+  DtlsAssociation,
   DtlsEndpoint,
   DtlsError,
   type DtlsEvent,
@@ -13,8 +14,14 @@ import {
   SingleUseTickets,
 } from "../../src/dtls/mod.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
-import { DtlsPair, type PairOptions, SERVER_DEFAULTS } from "../harness/dtls_pair.ts";
-import { delay, loss } from "../harness/link.ts";
+import {
+  CLIENT_DEFAULTS,
+  closeAfterTest,
+  DtlsPair,
+  type PairOptions,
+  SERVER_DEFAULTS,
+} from "../harness/dtls_pair.ts";
+import { delay } from "../harness/link.ts";
 import { Random } from "../harness/random.ts";
 import { firstAssociation, ticketKeys } from "../harness/resumption.ts";
 
@@ -207,17 +214,34 @@ Deno.test("max_early_data_size: the client keeps to it, the server holds it to i
 });
 
 Deno.test("RFC 9147 section 5.1: three times the bytes at most before the client has shown that it is there", () => {
-  // All that the server sends is lost, and the client says nothing more.
-  const { pair } = early({ toClient: [loss(1)], data: [] });
-  const hello = pair.sentBy("client")[0]!.length;
-  pair.simulation.advance(900);
-  const sent = () => pair.sentBy("server").reduce((total, { length }) => total + length, 0);
-  assert(sent() > 0);
-  // The client's own timer brings more and more, and so may the server.
-  pair.simulation.advance(100_000);
-  const received = pair.sentBy("client").reduce((total, { length }) => total + length, 0);
-  assert(received > 2 * hello);
-  assert(sent() <= 3 * received, `${sent()} for ${received}`);
+  const { first, session, server } = early();
+  let now = first.simulation.now;
+  const options = { ...SERVER_DEFAULTS, ...server, entropy: new Random(9).entropy() };
+  const endpoint = new DtlsEndpoint(options as DtlsServerOptions, now);
+  const client = closeAfterTest(DtlsAssociation.client({
+    ...CLIENT_DEFAULTS,
+    entropy: new Random(8).entropy(),
+    session,
+    offersEarlyData: true,
+  }, now));
+  // Whoever has recorded this sends it from a place where nobody is.
+  let received = 0;
+  let sent = 0;
+  const bring = (bytes: Uint8Array) => {
+    received += bytes.length;
+    return endpoint.handleDatagram(bytes, "client", now);
+  };
+  const hello = client.pollTransmit(now)!;
+  const { association } = bring(hello)!;
+  closeAfterTest(association);
+  for (let i = 0; i < 40; i++) {
+    for (let bytes; (bytes = association.pollTransmit(now)) !== undefined;) sent += bytes.length;
+    assert(sent > 0 && sent <= 3 * received, `${sent} for ${received}`);
+    now = Math.max(now, Math.min(association.pollTimeout(), now + 60_000));
+    association.handleTimeout(now);
+    if (i === 20) bring(client.sealEarlyData(ONE));
+  }
+  assert(sent > 2 * hello.length, `${sent}`);
 });
 
 Deno.test("the client sends its ClientHello again: the same association answers, and nothing is taken twice", () => {
@@ -257,4 +281,38 @@ Deno.test("early data of a wrong tag, or that comes twice, is noise", () => {
   pair.handshake();
   assertEquals(earlyBytes(pair.serverEvents), [ONE, TWO]);
   assertEquals(pair.server.association!.state, "connected");
+});
+
+Deno.test("a server without an endpoint takes early data once as well", () => {
+  const { first, session, server } = early();
+  const now = first.simulation.now;
+  const random = new Random(3);
+  const options = { ...SERVER_DEFAULTS, ...server, entropy: random.fork().entropy() };
+  const client = closeAfterTest(DtlsAssociation.client({
+    ...CLIENT_DEFAULTS,
+    entropy: random.fork().entropy(),
+    session,
+    offersEarlyData: true,
+  }, now));
+  const flight = [client.pollTransmit(now)!, client.sealEarlyData(ONE)];
+  const taken = [1, 2].map(() => {
+    const association = closeAfterTest(
+      DtlsAssociation.server(options as DtlsServerOptions, undefined, now),
+    );
+    for (const bytes of flight) association.handleDatagram(bytes, now);
+    assertEquals(association.state, "handshaking");
+    const events: DtlsEvent[] = [];
+    for (let event; (event = association.pollEvent()) !== undefined;) events.push(event);
+    return earlyBytes(events);
+  });
+  assertEquals(taken, [[ONE], []]);
+});
+
+Deno.test('RFC 8446 appendix D.3: early data that is answered in an older version "MUST fail"', () => {
+  const versions = { client: { versions: ["1.3", "1.2"] }, server: { versions: ["1.2"] } } as const;
+  const { pair } = early(versions);
+  pair.simulation.advance(100);
+  const failure = pair.clientEvents.at(-1);
+  assert(failure?.kind === "failed" && failure.error instanceof DtlsFault);
+  assertEquals(failure.error.reason, "unsupported-version");
 });

@@ -3,10 +3,14 @@
 import { suiteParameters } from "../../src/dtls/cipher_suites.ts";
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { utf8Bytes } from "../../src/base/bytes.ts";
+import { HandshakeType } from "../../src/dtls/code_points.ts";
 import {
   CipherSuite,
   decodeSession,
+  DtlsAssociation,
   type DtlsClientOptions,
+  type DtlsEvent,
+  DtlsFault,
   type DtlsServerOptions,
   type DtlsSession,
   encodeSession,
@@ -23,7 +27,15 @@ import {
   SERVER_CREDENTIAL,
   trusting,
 } from "../harness/credentials.ts";
-import { type Change, DtlsPair, type PairOptions } from "../harness/dtls_pair.ts";
+import {
+  type Change,
+  CLIENT_DEFAULTS,
+  closeAfterTest,
+  DtlsPair,
+  type PairOptions,
+  SERVER_DEFAULTS,
+} from "../harness/dtls_pair.ts";
+import { Random } from "../harness/random.ts";
 import { type Ends, firstAssociation, sessionsOf, ticketKeys } from "../harness/resumption.ts";
 
 const MUTUAL: Ends = {
@@ -131,6 +143,71 @@ Deno.test("a suite with the same hash resumes a session, one with another hash d
   });
   assertConnected(second, false);
 });
+
+/** Two ends without an endpoint between them, and so without a cookie, until neither has anything to say. */
+function meet(
+  client: Change<DtlsClientOptions>,
+  server: Change<DtlsServerOptions>,
+  now: number,
+  onServerDatagram = (bytes: Uint8Array) => bytes,
+) {
+  const random = new Random(4);
+  const entropy = () => random.fork().entropy();
+  const ends = {
+    client: closeAfterTest(DtlsAssociation.client(
+      { ...CLIENT_DEFAULTS, entropy: entropy(), ...client } as DtlsClientOptions,
+      now,
+    )),
+    server: closeAfterTest(DtlsAssociation.server(
+      { ...SERVER_DEFAULTS, entropy: entropy(), ...server } as DtlsServerOptions,
+      undefined,
+      now,
+    )),
+  };
+  for (let turn = 0; turn < 10; turn++) {
+    for (let bytes; (bytes = ends.client.pollTransmit(now)) !== undefined;) {
+      ends.server.handleDatagram(bytes, now);
+    }
+    for (let bytes; (bytes = ends.server.pollTransmit(now)) !== undefined;) {
+      ends.client.handleDatagram(onServerDatagram(bytes), now);
+    }
+  }
+  return ends;
+}
+
+Deno.test("a suite with another hash, which no HelloRetryRequest names before: a full handshake", () => {
+  const { TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384 } = CipherSuite;
+  const tickets = ticketKeys();
+  const { first, session } = firstAssociation({
+    client: { cipherSuites: [TLS_AES_128_GCM_SHA256] },
+    server: { tickets },
+  });
+  const client = { session, cipherSuites: [TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384] };
+  const server = { tickets, cipherSuites: [TLS_AES_256_GCM_SHA384] };
+  const ends = meet(client, server, first.simulation.now);
+  assertEquals([ends.client.state, ends.server.state], ["connected", "connected"]);
+  assertEquals([ends.client.isResumed, ends.server.isResumed], [false, false]);
+  // A server that takes the PSK all the same: "the client MUST abort the handshake with an "illegal_parameter" alert."
+  const wrong = meet({ session }, { tickets }, first.simulation.now, (bytes) => {
+    if (bytes[13] !== HandshakeType.SERVER_HELLO) return bytes;
+    const changed = bytes.slice();
+    // The suite follows header, version, random value and an empty session ID.
+    changed.set(
+      [TLS_AES_256_GCM_SHA384 >>> 8, TLS_AES_256_GCM_SHA384 & 0xff],
+      13 + 12 + 2 + 32 + 1,
+    );
+    return changed;
+  });
+  const failure = eventsOf(wrong.client).at(-1);
+  assert(failure?.kind === "failed" && failure.error instanceof DtlsFault);
+  assertEquals(failure.error.message, "the hash of the suite is not the one of the PSK");
+});
+
+function eventsOf(association: DtlsAssociation): DtlsEvent[] {
+  const events: DtlsEvent[] = [];
+  for (let event; (event = association.pollEvent()) !== undefined;) events.push(event);
+  return events;
+}
 
 Deno.test("RFC 8446 section 4.1.2: a HelloRetryRequest for a group and a cookie, with binders again", () => {
   const { second } = resume({}, {

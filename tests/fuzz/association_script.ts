@@ -97,7 +97,7 @@ class StepMaker {
   /** The epoch that the end expects, and seldom another one. */
   #epoch(): number {
     if (this.#random.chance(0.05)) return this.#random.integer(0, 3);
-    return this.#coming[0]?.epoch ?? 3;
+    return this.#coming[0]?.epoch ?? this.#recording.keys.dataEpoch;
   }
 
   /** A handshake message, or pieces of some: the next one, damaged; another one; one that is ahead. */

@@ -1,6 +1,6 @@
 // Datagrams that an association receives, at every point of its life: a client's, or a server's behind its endpoint.
 
-import { concatBytes, equalBytes } from "../../src/base/bytes.ts";
+import { equalBytes } from "../../src/base/bytes.ts";
 import { ContentType } from "../../src/dtls/code_points.ts";
 import { DtlsAlertError, DtlsError, type DtlsEvent, DtlsFault } from "../../src/dtls/mod.ts";
 import { AMPLIFICATION_MAX } from "../../src/dtls/limits.ts";
@@ -10,12 +10,12 @@ import { makeScript, Op } from "./association_script.ts";
 import {
   CLIENT_ADDRESS,
   type End,
-  type EndName,
   type Recording,
   recordingsFor,
   startClient,
   startServer,
 } from "./recording.ts";
+import type { EndName } from "./record_keys.ts";
 import { type FuzzInput, type FuzzOutcome, type FuzzTarget, rule } from "./target.ts";
 
 /** Bytes that one datagram may draw in answer: a flight of ten records, an ACK and an alert. */
@@ -125,6 +125,8 @@ class ScriptRun {
   /** A record that the peer could have sent. */
   #record(content: Uint8Array): void {
     const epoch = (content[0] ?? 0) & 3;
+    const { keys, end } = this.#recording;
+    const peer = end === "client" ? "server" : "client";
     const type = content[1] ?? 0;
     const body = content.subarray(2);
     const number = this.#nextNumber++;
@@ -132,10 +134,9 @@ class ScriptRun {
       return this.#foreign(plaintextRecord(type, body, number), CLIENT_ADDRESS);
     }
     this.#isUnauthenticated = false;
-    const kit = this.#recording.peerKit(epoch === 2 ? 2 : 3);
     const connectionId = this.#end.association?.receiveConnectionId ?? new Uint8Array(0);
-    const form = { epoch: epoch === 2 ? 2 : 3, number, type, content: body, connectionId };
-    this.#give(kit.seal(form), CLIENT_ADDRESS);
+    const record = { epoch, number, type, content: body, connectionId };
+    this.#give(keys.seal(peer, record), CLIENT_ADDRESS);
   }
 
   #wait(ms: number): void {
@@ -162,7 +163,7 @@ class ScriptRun {
       );
     }
     const events = this.#end.events();
-    noteEvents(events, this.#features);
+    noteEvents([...events, ...this.#end.otherEvents()], this.#features);
     return events;
   }
 
@@ -190,13 +191,14 @@ class ScriptRun {
   /** Data still goes both ways, and once. */
   #exchange(): void {
     const { association } = this.#end;
-    const { ownId, peerId } = this.#recording;
+    const { ownId, peerId, keys, end } = this.#recording;
+    const peer = end === "client" ? "server" : "client";
     this.#end.events();
     const content = new Uint8Array([1, 2, 3]);
     const type = ContentType.APPLICATION_DATA;
     const number = this.#nextNumber++;
-    const form = { epoch: 3, number, type, content, connectionId: ownId };
-    const record = this.#recording.peerKit(3).seal(form);
+    const epoch = keys.dataEpoch;
+    const record = keys.seal(peer, { epoch, number, type, content, connectionId: ownId });
     for (let i = 0; i < 2; i++) this.#end.handle(record, this.#now);
     const received = this.#end.events();
     const [event] = received;
@@ -206,9 +208,11 @@ class ScriptRun {
       "a record of the peer arrives once",
     );
     const sent = association!.sealApplicationData(content);
-    const opened = this.#recording.ownKit(3).open(sent, peerId.length);
-    const inner = concatBytes(content, new Uint8Array([type]));
-    rule(opened !== undefined && equalBytes(opened.inner, inner), "the peer can open a record");
+    const opened = keys.open(end, sent, peerId.length);
+    rule(
+      opened?.type === type && equalBytes(opened.content, content),
+      "the peer can open a record",
+    );
   }
 
   destroy(): void {

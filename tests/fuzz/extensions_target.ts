@@ -6,7 +6,9 @@ import { decodeServerHello } from "../../src/dtls/hello_messages.ts";
 import { ContentType, ExtensionType, HandshakeType } from "../../src/dtls/code_points.ts";
 import { KEY_EXCHANGE_RANDOMNESS_BYTES } from "../../src/dtls/crypto/provider.ts";
 import { groupName } from "../../src/dtls/cipher_suites.ts";
-import { encodeCookie, encodeKeyShares } from "../../src/dtls/extensions.ts";
+import { encodeCookie, type Extensions } from "../../src/dtls/extensions.ts";
+import { HANDSHAKE_HEADER_BYTES } from "../../src/dtls/handshake_fragment.ts";
+import { decodeHelloVerifyRequest } from "../../src/dtls/handshake_messages_12.ts";
 import { readRecord } from "../../src/dtls/record.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
 import { handshakeMessage, plaintextRecord } from "../harness/dtls_records.ts";
@@ -15,7 +17,7 @@ import { Op } from "./association_script.ts";
 import { noteEvents, runScript } from "./association_target.ts";
 import { cachedProvider } from "./cached_provider.ts";
 import { mutatedExtensions, type RawExtension, readBlock, writeBlock } from "./message_mutation.ts";
-import { mutatedList } from "./mutation.ts";
+import { mutatedList, replaced } from "./mutation.ts";
 import { type RecordedMessage, type Recording, recordingsFor, startServer } from "./recording.ts";
 import { type FuzzInput, type FuzzOutcome, type FuzzTarget, rule } from "./target.ts";
 
@@ -108,7 +110,7 @@ function run(input: FuzzInput): FuzzOutcome {
       end.handle(helloDatagram(second, 1), EPOCH_MS, address);
       const flight = end.drain(EPOCH_MS);
       features.add(flight.length === 0 ? "second refused" : "second answered");
-      noteEvents(end.events(), features);
+      noteEvents([...end.events(), ...end.otherEvents()], features);
     }
     for (const name of Object.keys(end.endpoint!.drops.snapshot())) features.add(name);
     return { count: parts.length, features: [...features] };
@@ -122,31 +124,48 @@ function helloDatagram(body: Uint8Array, messageSeq: number): Uint8Array {
   return plaintextRecord(ContentType.HANDSHAKE, message, messageSeq);
 }
 
-/** The ClientHello that a HelloRetryRequest asks for; `undefined` where the answer is none. */
+/** The ClientHello that an answer asks for; `undefined` where the answer asks for none. */
 function secondHello(body: Uint8Array, answer: Uint8Array): Uint8Array | undefined {
   const record = readRecord(answer, 0, 0);
   if (record?.kind !== "plaintext" || record.type !== ContentType.HANDSHAKE) return undefined;
-  const { extensions } = decodeServerHello(record.content.subarray(12));
+  const message = record.content.subarray(HANDSHAKE_HEADER_BYTES);
+  return record.content[0] === HandshakeType.HELLO_VERIFY_REQUEST
+    ? withLegacyCookie(body, decodeHelloVerifyRequest(message))
+    : withRetry(body, decodeServerHello(message).extensions);
+}
+
+/** DTLS 1.2: the cookie stands after the session ID. */
+function withLegacyCookie(body: Uint8Array, cookie: Uint8Array): Uint8Array {
+  const reader = new ByteReader(body);
+  reader.bytes(34);
+  reader.opaque(1);
+  const start = reader.offset;
+  reader.opaque(1);
+  const field = new ByteWriter().opaque(1, cookie).finish();
+  return replaced(body, start, reader.offset, field);
+}
+
+/** DTLS 1.3: a cookie, and perhaps a share of another group. */
+function withRetry(body: Uint8Array, asked: Extensions): Uint8Array | undefined {
   const block = readBlock(HandshakeType.CLIENT_HELLO, body);
   if (block === undefined) return undefined;
-  const cookie = extensions.get(ExtensionType.COOKIE);
-  const group = extensions.get(ExtensionType.KEY_SHARE);
-  let list: readonly RawExtension[] = block.extensions;
+  const changes: RawExtension[] = [];
+  const group = asked.get(ExtensionType.KEY_SHARE);
   if (group !== undefined) {
-    list = list.filter(({ type }) => type !== ExtensionType.KEY_SHARE);
-    list = [...list, {
+    changes.push({
       type: ExtensionType.KEY_SHARE,
       data: shareFor(new ByteReader(group).u16()),
-    }];
+    });
   }
+  const cookie = asked.get(ExtensionType.COOKIE);
   if (cookie !== undefined) {
-    const data = encodeCookie(new ByteReader(cookie).opaque(2));
-    list = [...list.filter(({ type }) => type !== ExtensionType.COOKIE), {
+    changes.push({
       type: ExtensionType.COOKIE,
-      data,
-    }];
+      data: encodeCookie(new ByteReader(cookie).opaque(2)),
+    });
   }
-  return writeBlock(block, list);
+  const kept = block.extensions.filter(({ type }) => changes.every((one) => one.type !== type));
+  return writeBlock(block, [...changes, ...kept]);
 }
 
 function shareFor(group: number): Uint8Array {
@@ -154,5 +173,5 @@ function shareFor(group: number): Uint8Array {
   if (name === undefined) throw new DecodeError("a group that this library does not know");
   const randomness = new Uint8Array(KEY_EXCHANGE_RANDOMNESS_BYTES).fill(7);
   const { publicKey } = cachedProvider.keyExchange(name, randomness);
-  return encodeKeyShares([{ group, publicKey }]);
+  return new ByteWriter().vector(2, (writer) => writer.u16(group).opaque(2, publicKey)).finish();
 }

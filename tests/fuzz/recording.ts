@@ -1,7 +1,7 @@
 // One handshake of each shape, recorded, so that either end can be brought to any point of it without the other.
 
 import { ByteReader } from "../../src/base/byte_reader.ts";
-import { ContentType } from "../../src/dtls/code_points.ts";
+import { ContentType, HandshakeType } from "../../src/dtls/code_points.ts";
 import {
   type HandshakeFragment,
   readHandshakeFragment,
@@ -15,12 +15,9 @@ import {
 } from "../../src/dtls/mod.ts";
 import { readRecord } from "../../src/dtls/record.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
-import { type RecordKit, recordKit, seeRecords } from "../harness/dtls_records.ts";
 import { Random } from "../harness/random.ts";
+import { type AssociationKeys, type EndName, Keys12, Keys13 } from "./record_keys.ts";
 import { type Shape, SHAPES } from "./shapes.ts";
-
-/** The two ends. */
-export type EndName = "client" | "server";
 
 /** The address that the recorded client has. */
 export const CLIENT_ADDRESS = "192.0.2.1:1";
@@ -35,6 +32,8 @@ export interface End {
   /** All that there is to send. */
   drain(now: number): Uint8Array[];
   events(): DtlsEvent[];
+  /** What happened to associations that a server made after the first one. */
+  otherEvents(): DtlsEvent[];
   destroy(now: number): void;
 }
 
@@ -42,7 +41,7 @@ export interface End {
 export function startClient(shape: Shape, keyLog: string[] = []): End {
   const random = new Random(1);
   const association = DtlsAssociation.client({
-    ...shape.client,
+    ...shape.client(),
     entropy: random.entropy(),
     keyLog: (...line) => keyLog.push(keyLogLine(...line)),
   }, EPOCH_MS);
@@ -52,6 +51,7 @@ export function startClient(shape: Shape, keyLog: string[] = []): End {
     handleTimeout: (now) => association.handleTimeout(now),
     drain: (now) => drained(() => association.pollTransmit(now)),
     events: () => drained(() => association.pollEvent()),
+    otherEvents: () => [],
     destroy: (now) => association.close(now),
   };
 }
@@ -59,7 +59,7 @@ export function startClient(shape: Shape, keyLog: string[] = []): End {
 /** An endpoint of a shape, at its beginning. */
 export function startServer(shape: Shape): End {
   const random = new Random(2);
-  const endpoint = new DtlsEndpoint({ ...shape.server, entropy: random.entropy() }, EPOCH_MS);
+  const endpoint = new DtlsEndpoint({ ...shape.server(), entropy: random.entropy() }, EPOCH_MS);
   const entries = new Set<EndpointAssociation>();
   let first: EndpointAssociation | undefined;
   return {
@@ -80,7 +80,11 @@ export function startServer(shape: Shape): End {
       ...drained(() => endpoint.pollTransmit()?.bytes),
       ...[...entries].flatMap(({ association }) => drained(() => association.pollTransmit(now))),
     ],
-    events: () => [...entries].flatMap((entry) => drained(() => entry.association.pollEvent())),
+    events: () => drained(() => first?.association.pollEvent()),
+    otherEvents: () =>
+      [...entries].flatMap((entry) =>
+        entry === first ? [] : drained(() => entry.association.pollEvent())
+      ),
     destroy: (now) => {
       for (const { association } of entries) association.close(now);
       endpoint.destroy();
@@ -117,10 +121,7 @@ export interface Recording {
   readonly messages: readonly (readonly RecordedMessage[])[];
   /** How many of the datagrams complete the handshake; those that follow bring application data. */
   readonly handshakeCount: number;
-  readonly suite: number;
-  /** The keys that the end opens, and those that it seals with. */
-  peerKit(epoch: 2 | 3): RecordKit;
-  ownKit(epoch: 2 | 3): RecordKit;
+  readonly keys: AssociationKeys;
   /** The connection IDs in records to the end, and from it. */
   readonly ownId: Uint8Array;
   readonly peerId: Uint8Array;
@@ -153,15 +154,13 @@ function record(shape: Shape): readonly [client: Recording, server: Recording] {
     toClient.push(b.sealApplicationData(new Uint8Array(20 + i)));
     toServer.push(a.sealApplicationData(new Uint8Array(30 + i)));
   }
-  const suite = a.cipherSuite!;
   const ids = { client: a.receiveConnectionId, server: b.receiveConnectionId };
-  const kits = new Map<string, RecordKit>();
-  const kit = (from: EndName, epoch: 2 | 3) => {
-    const key = `${from} ${epoch}`;
-    const found = kits.get(key) ?? recordKit(keyLog, from, epoch, suite);
-    kits.set(key, found);
-    return found;
-  };
+  const keys = a.version === "1.3"
+    ? new Keys13(keyLog, a.cipherSuite!)
+    : new Keys12(keyLog, a.cipherSuite!, {
+      client: helloRandom(toServer, HandshakeType.CLIENT_HELLO),
+      server: helloRandom(toClient, HandshakeType.SERVER_HELLO),
+    });
   const recording = (end: EndName, whole: readonly Uint8Array[]): Recording => {
     const peer = end === "client" ? "server" : "client";
     const split = (bytes: Uint8Array) => recordsOf(bytes, ids[end].length);
@@ -171,13 +170,9 @@ function record(shape: Shape): readonly [client: Recording, server: Recording] {
       end,
       datagrams,
       whole,
-      messages: datagrams.map((bytes) =>
-        messagesOf(seeRecords(bytes, peer, keyLog, { suite, idBytes: ids[end].length }))
-      ),
+      messages: datagrams.map((bytes) => messagesOf(bytes, keys, peer, ids[end].length)),
       handshakeCount: whole.slice(0, counts[end]).flatMap(split).length,
-      suite,
-      peerKit: (epoch) => kit(peer, epoch),
-      ownKit: (epoch) => kit(end, epoch),
+      keys,
       ownId: ids[end],
       peerId: ids[peer],
     };
@@ -198,16 +193,32 @@ export function recordsOf(datagram: Uint8Array, idBytes: number): Uint8Array[] {
   return records.length === 0 ? [datagram] : records;
 }
 
+/** The pieces of messages in one record; none where it is of another type, or nobody has a key for it. */
 function messagesOf(
-  records: readonly { epoch: number; type: number; content: Uint8Array }[],
+  record: Uint8Array,
+  keys: AssociationKeys,
+  from: EndName,
+  idBytes: number,
 ): RecordedMessage[] {
+  const raw = readRecord(record, 0, idBytes);
+  const seen = raw?.kind === "plaintext" && raw.epoch === 0
+    ? raw
+    : keys.open(from, record, idBytes);
   const messages: RecordedMessage[] = [];
-  for (const { epoch, type, content } of records) {
-    if (type !== ContentType.HANDSHAKE) continue;
-    const reader = new ByteReader(content);
-    while (reader.remaining > 0) messages.push({ ...readHandshakeFragment(reader), epoch });
+  if (seen?.type !== ContentType.HANDSHAKE) return messages;
+  const reader = new ByteReader(seen.content);
+  while (reader.remaining > 0) {
+    messages.push({ ...readHandshakeFragment(reader), epoch: seen.epoch });
   }
   return messages;
+}
+
+/** The random value of the last hello of a type. */
+function helloRandom(datagrams: readonly Uint8Array[], type: HandshakeType): Uint8Array {
+  const hello = datagrams.findLast((bytes) =>
+    bytes[0] === ContentType.HANDSHAKE && bytes[4] === 0 && bytes[13] === type
+  );
+  return hello!.slice(27, 59);
 }
 
 let recordings: readonly (readonly [Recording, Recording])[] | undefined;

@@ -1,8 +1,13 @@
 // Pairs that speak DTLS 1.2, and sessions of theirs to resume.
 
 import { assert } from "@std/assert";
+import { ByteReader } from "../../src/base/byte_reader.ts";
+import { codePointName } from "../../src/base/code_points.ts";
+import { ContentType, HandshakeType } from "../../src/dtls/code_points.ts";
 import { nodeProvider } from "../../src/dtls/crypto/node.ts";
 import { type DtlsSession, SessionCache, TicketKeys } from "../../src/dtls/mod.ts";
+import { readHandshakeFragment } from "../../src/dtls/handshake_fragment.ts";
+import { readRecord } from "../../src/dtls/record.ts";
 import { EPOCH_MS } from "./clock.ts";
 import { DtlsPair, type PairOptions } from "./dtls_pair.ts";
 import { Random } from "./random.ts";
@@ -46,4 +51,35 @@ export function sessionWith(options: PairOptions): DtlsSession {
 export function resumed(options: PairOptions): PairOptions {
   const session = sessionWith(options);
   return { ...options, client: { ...options.client, session } };
+}
+
+/**
+ * What was sent, without opening it: `C CLIENT_HELLO`, `S SERVER_HELLO CERTIFICATE ...`, `C ... CCS 1:HANDSHAKE`. Records of
+ * epoch 1 are named by their type alone.
+ */
+export function outline(pair: DtlsPair): string[] {
+  return pair.sent.map(({ from, bytes }) => {
+    const words: string[] = [];
+    const idBytes = (from === "client" ? pair.server.association : pair.client)
+      ?.receiveConnectionId.length ?? 0;
+    for (let at = 0; at < bytes.length;) {
+      const record = readRecord(bytes, at, idBytes);
+      if (record?.kind !== "plaintext") throw new Error("not a record of DTLS 1.2");
+      at = record.end;
+      const type = codePointName(ContentType, record.type);
+      if (record.epoch > 0) words.push(`${record.epoch}:${type}`);
+      else if (record.type !== ContentType.HANDSHAKE) words.push(type);
+      else words.push(...messageNames(record.content));
+    }
+    return [from === "client" ? "C" : "S", ...words].join(" ");
+  });
+}
+
+function messageNames(content: Uint8Array): string[] {
+  const names: string[] = [];
+  const reader = new ByteReader(content);
+  while (reader.remaining > 0) {
+    names.push(codePointName(HandshakeType, readHandshakeFragment(reader).type));
+  }
+  return names;
 }

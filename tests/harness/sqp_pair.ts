@@ -184,6 +184,7 @@ export class SqpPair {
         serverName: "localhost",
         credentials: [credential(CLIENT_CREDENTIAL)],
         alpn: ["sqp/1"],
+        versions: ["1.3"],
         ...options.dtls,
       },
       {

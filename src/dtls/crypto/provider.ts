@@ -57,10 +57,10 @@ export interface Aead {
 /** The block function that hides record numbers (RFC 9147 section 4.2.3) under one key. */
 export interface RecordNumberCipher {
   /**
-   * The mask of a sample of 16 ciphertext bytes: at least 2 bytes, of which the first are used. The result is valid
-   * until the next call.
+   * The mask of a record's ciphertext, of which the first 16 bytes are the sample: at least 2 bytes, of which the first
+   * are used. The result is valid until the next call.
    */
-  mask(sample: Uint8Array): Uint8Array;
+  mask(ciphertext: Uint8Array): Uint8Array;
   /**
    * Zeroes what of the key this object holds; it is not used after that. Each object is destroyed in the end: the
    * one of node:crypto holds a resource of the runtime that nothing else frees.
@@ -68,10 +68,8 @@ export interface RecordNumberCipher {
   destroy(): void;
 }
 
-/** One end's fresh secret for one key exchange. */
-export interface KeyExchange {
-  /** The group of both public values. */
-  readonly group: GroupName;
+/** One end's fresh secret for one key exchange, whatever it is made of. */
+export interface KeyShares {
   /** The public value as RFC 8446 section 4.2.8 encodes it (x25519: 32 bytes; NIST curves: 0x04, X, Y). */
   readonly publicKey: Uint8Array;
   /**
@@ -79,6 +77,12 @@ export interface KeyExchange {
    * length, not on the curve, all-zero result). Zeroes the private key: once only.
    */
   sharedSecret(peerPublicKey: Uint8Array): Uint8Array | undefined;
+}
+
+/** One end's fresh secret for one key exchange in a group. */
+export interface KeyExchange extends KeyShares {
+  /** The group of both public values. */
+  readonly group: GroupName;
 }
 
 /** A private key that signs, loaded once. */
