@@ -1,6 +1,8 @@
 // What an association gives its handshake to work with.
 
 import type { Milliseconds } from "../base/core.ts";
+import { ProtocolVersion } from "./code_points.ts";
+import { ownConnectionIds, ReceiveConnectionIds } from "./connection_ids.ts";
 import type { EarlyDataChannel } from "./early_data_channel.ts";
 import { type Erasable, erase, type HandshakeIo } from "./handshake.ts";
 import type { HandshakeReliability } from "./handshake_reliability.ts";
@@ -64,13 +66,14 @@ export function handshakeIo(
     transcript,
     now,
     get receiveConnectionId() {
-      return records.receiveConnectionId;
+      return records.receiveIds.first;
     },
     get sendConnectionId() {
-      return records.sendConnectionId;
+      return records.sendIds.current;
     },
     setVersion: (version) => {
       reliability.version = version;
+      records.plaintextVersion = ProtocolVersion.DTLS_1_2;
       onVersion(version);
     },
     beginFlight: () => reliability.beginFlight(),
@@ -86,9 +89,11 @@ export function handshakeIo(
       reliability.onNewEpoch(epoch);
     },
     setConnectionIds: (receive, send) => {
-      records.receiveConnectionId = receive;
-      records.sendConnectionId = send;
+      const source = options.connectionIds ?? ownConnectionIds(options.entropy, receive.length);
+      const ids = new ReceiveConnectionIds(receive, source, limits.connectionIdsMax);
+      records.beginConnectionIds(ids, send);
     },
+    limitContent: (send, receive) => records.limitContent(send, receive),
     eraseAfterHandshake: (...added) => secrets.addOfHandshake(added),
     eraseAtEnd: (...added) => secrets.add(added),
     logSecret: (label, clientRandom, secret) => options.keyLog?.(label, clientRandom, secret),

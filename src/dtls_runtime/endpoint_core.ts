@@ -17,6 +17,7 @@ export interface EndpointCoreOptions {
   readonly dtls: DtlsServerOptions;
   readonly endpointLimits: Partial<EndpointLimits>;
   readonly limits: RuntimeLimits;
+  readonly onEarlyData?: ((message: Uint8Array, from: UdpAddress) => void) | undefined;
   readonly onHandshakeFailed?:
     | ((error: AssociationError, from: UdpAddress) => void)
     | undefined;
@@ -93,6 +94,8 @@ export class EndpointCore implements AddressedCore {
       },
       // Sessions are the clients' to keep.
       onSession: () => {},
+      onEarlyData: (message) => this.#options.onEarlyData?.(message, parseAddress(entry.address)),
+      onEarlyDataLost: () => {},
       onHandshakeFailed: (error) => {
         this.handshakeFailures.add(errorReason(error));
         this.#options.onHandshakeFailed?.(error, parseAddress(entry.address));
@@ -130,6 +133,8 @@ export class EndpointCore implements AddressedCore {
     if (answer !== undefined) return answer;
     for (let entry; (entry = this.#ready.peek()) !== undefined;) {
       const association = this.#running.get(entry);
+      const elsewhere = association && entry.association.pollTransmitElsewhere(now);
+      if (elsewhere !== undefined) return elsewhere;
       const bytes = association?.pollTransmit(now);
       if (bytes !== undefined) return { bytes, address: entry.address };
       this.#ready.shift();

@@ -15,6 +15,7 @@ import type {
 } from "../dtls/options.ts";
 import { clientVerifier, serverVerifier } from "../dtls/peer_verifier.ts";
 import type { DtlsSession } from "../dtls/session.ts";
+import { SessionCache } from "../dtls/session_cache.ts";
 import { TicketKeys } from "../dtls/ticket_keys.ts";
 import { parseIpAddress } from "../dtls/x509/mod.ts";
 import { monotonicNow } from "../net/driver.ts";
@@ -46,10 +47,12 @@ export interface SocketOptions extends TrustOptions {
 }
 
 /** Options of {@linkcode connectDtls}. */
-export interface ConnectDtlsOptions
-  extends
-    SocketOptions,
-    Omit<DtlsClientOptions, ReplacedOption | "credentials" | "verifyPeer" | "serverName"> {
+export interface ConnectDtlsOptions extends
+  SocketOptions,
+  Omit<
+    DtlsClientOptions,
+    ReplacedOption | "credentials" | "verifyPeer" | "serverName" | "offersEarlyData"
+  > {
   /** The server: a name or an IP address. */
   readonly hostname: string;
   /** The server's port. */
@@ -66,6 +69,13 @@ export interface ConnectDtlsOptions
    * and, in DTLS 1.2, a round trip. `encodeSession` makes bytes of one to store.
    */
   readonly onSession?: (session: DtlsSession) => void;
+  /**
+   * Messages that go with the ClientHello where `session` allows it. Whoever records them can send them again, and not
+   * every server sees to it that they are taken once: they have to be harmless when repeated.
+   */
+  readonly earlyData?: readonly Uint8Array[];
+  /** Told of the messages of `earlyData` that the server has not taken, which may be sent again once connected. */
+  readonly onEarlyDataLost?: (messages: readonly Uint8Array[]) => void;
   /** Decides about the server's chain, in place of `ca`, `crl` and the server's name. */
   readonly verifyPeer?: DtlsClientOptions["verifyPeer"];
   /** Limits that differ from `DTLS_LIMITS` and `RUNTIME_LIMITS`. */
@@ -77,7 +87,7 @@ export interface ListenDtlsOptions extends
   SocketOptions,
   Omit<
     DtlsServerOptions,
-    ReplacedOption | "credentials" | "verifyPeer" | "connectionId" | "tickets"
+    ReplacedOption | "credentials" | "verifyPeer" | "connectionId" | "tickets" | "sessionCache"
   > {
   /** The address to listen at. Default: `127.0.0.1`. */
   readonly hostname?: string;
@@ -88,15 +98,19 @@ export interface ListenDtlsOptions extends
    * name that a client asks for.
    */
   readonly credentials: readonly CertificateAndKey[] | CredentialSelector;
-  /**
-   * Seals and opens session tickets. Default: keys of this endpoint alone, changed every day. `null`: no session is
-   * resumed.
-   */
+  /** Seals and opens session tickets. Default: keys of this endpoint alone, changed every day. `null`: none. */
   readonly tickets?: TicketKeys | null;
+  /** Sessions of DTLS 1.2 for clients that know no tickets. Default: a cache of this endpoint alone. `null`: none. */
+  readonly sessionCache?: SessionCache | null;
   /** Decides about clients' chains, in place of `ca` and `crl`. */
   readonly verifyPeer?: DtlsServerOptions["verifyPeer"];
   /** Limits that differ from `DTLS_LIMITS`, `ENDPOINT_LIMITS` and `RUNTIME_LIMITS`. */
   readonly limits?: Partial<DtlsLimits & EndpointLimits & RuntimeLimits>;
+  /**
+   * Takes messages that clients send before their handshake, where `earlyData` allows it. They are from a client that
+   * was here before, but may have been held back on the way.
+   */
+  readonly onEarlyData?: (message: Uint8Array, from: UdpAddress) => void;
   /** Told of each handshake that came to nothing, which no loop over the endpoint sees. */
   readonly onHandshakeFailed?: (error: AssociationError, from: UdpAddress) => void;
 }
@@ -125,7 +139,7 @@ function readAll(
 
 /** The core's options of a client. Throws `DtlsError` `bad-option`. */
 export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsClientOptions> {
-  const { credentials, verifyPeer, serverName: _, ...others } = options;
+  const { credentials, verifyPeer, serverName: _, earlyData, ...others } = options;
   const serverName = options.serverName ?? options.hostname;
   const core = coreOptions(options);
   // Who has a key with the server from elsewhere need not trust any authority.
@@ -138,6 +152,7 @@ export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsCl
   return {
     ...others,
     ...core,
+    offersEarlyData: earlyData !== undefined && earlyData.length > 0,
     ...(verifier !== undefined && { verifyPeer: verifier }),
     // RFC 6066 section 3: "Literal IPv4 and IPv6 addresses are not permitted in "HostName"."
     ...(parseIpAddress(serverName) === undefined && { serverName }),
@@ -147,9 +162,14 @@ export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsCl
 
 /** The core's options of a server. Throws `DtlsError` `bad-option`. */
 export async function serverOptions(options: ListenDtlsOptions): Promise<DtlsServerOptions> {
-  const { credentials, verifyPeer, tickets, ...others } = options;
   const core = coreOptions(options);
-  const ticketKeys = tickets === undefined ? new TicketKeys(core, monotonicNow()) : tickets;
+  const {
+    credentials,
+    verifyPeer,
+    tickets = new TicketKeys(core, monotonicNow()),
+    sessionCache = new SessionCache(),
+    ...others
+  } = options;
   const asksClients = (options.clientCertificate ?? "none") !== "none";
   // A server that asked the public authorities who its clients are would let in everybody.
   if (asksClients && verifyPeer === undefined && options.ca === undefined) {
@@ -166,7 +186,8 @@ export async function serverOptions(options: ListenDtlsOptions): Promise<DtlsSer
     credentials: typeof credentials === "function"
       ? credentials
       : readAll(credentials, core.provider),
-    ...(ticketKeys !== null && { tickets: ticketKeys }),
+    ...(tickets !== null && { tickets }),
+    ...(sessionCache !== null && { sessionCache }),
     ...(verifier !== undefined && { verifyPeer: verifier }),
   };
 }
