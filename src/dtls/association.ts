@@ -1,41 +1,36 @@
 // One DTLS association: records, handshake and alerts joined into a core without socket, timer or clock.
 
-import type { Core, Milliseconds } from "../base/core.ts";
+import type { AddressedDatagram, Core, Milliseconds } from "../base/core.ts";
 import { NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import { readAlert } from "./alerts.ts";
 import type { AssociationState, DtlsEvent } from "./association_event.ts";
-import { AssociationFacts } from "./association_facts.ts";
+import { AssociationCalls } from "./association_calls.ts";
+import { AssociationPath } from "./association_path.ts";
 import { type AssociationStart, clientStart, serverStart } from "./association_start.ts";
-import { ClosingAlert } from "./closing_alert.ts";
-import {
-  AlertDescription,
-  AlertLevel,
-  ContentType,
-  HandshakeType,
-  ProtocolVersion,
-} from "./code_points.ts";
+import { ClosingAlert, sealAlert } from "./closing_alert.ts";
+import { AlertDescription, AlertLevel, ContentType } from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
 import { AmplificationLimit } from "./amplification_limit.ts";
 import { EarlyDataChannel } from "./early_data_channel.ts";
-import type { Handshake, HandshakeIo, HandshakeResult } from "./handshake.ts";
+import type { HandshakeIo, HandshakeResult } from "./handshake.ts";
 import { handshakeIo, Secrets } from "./handshake_io.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
+import { HandshakeTurns } from "./handshake_turns.ts";
 import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 import type { DtlsClientOptions, DtlsOptions, DtlsServerOptions, DtlsVersion } from "./options.ts";
 import { mayCarryData } from "./key_update.ts";
-import { type MessageHandler, postHandshake } from "./post_handshake.ts";
-import { Rekeying } from "./rekeying.ts";
-import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
+import { PostHandshake } from "./post_handshake.ts";
 import { type DtlsDropReason, type OpenedRecord, RecordLayer } from "./record_layer.ts";
+import type { RoutabilityCount } from "./return_routability.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 
 /**
  * A DTLS association (RFC 9147, RFC 6347), of a client or of a server. The caller feeds datagrams and time and drains
  * datagrams and events; nothing that arrives makes a method throw.
  */
-export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent> {
+export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent> {
   /** What was dropped, by reason. */
   readonly drops: Counters<DtlsDropReason> = new Counters();
   readonly #options: DtlsOptions;
@@ -45,18 +40,18 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
   readonly #reliability: HandshakeReliability;
   readonly #events = new Queue<DtlsEvent>();
   readonly #secrets = new Secrets();
+  readonly #path: AssociationPath;
   readonly #io: HandshakeIo;
-  readonly #earlyData = new EarlyDataChannel((event) => this.#pushEvent(event));
+  readonly #turns: HandshakeTurns;
+  protected override readonly earlyData: EarlyDataChannel = new EarlyDataChannel(
+    (event) => this.#events.push(event),
+  );
   /** Until the peer has shown that it receives. */
   #amplification: AmplificationLimit | undefined;
-  #handshake: Handshake | undefined;
-  #expected: readonly HandshakeType[] = [];
-  /** The epoch that the next message is to come in. */
-  #expectedEpoch = 0;
   #version: DtlsVersion | undefined;
-  #result: HandshakeResult | undefined;
-  /** Once connected, in DTLS 1.3. */
-  #rekeying: Rekeying | undefined;
+  protected override result: HandshakeResult | undefined;
+  /** Once connected. */
+  #post: PostHandshake | undefined;
   #state: AssociationState = "handshaking";
   #handshakeDeadline: Milliseconds;
   #now: Milliseconds;
@@ -68,14 +63,12 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
   private constructor(options: DtlsOptions, start: AssociationStart, now: Milliseconds) {
     super();
     this.#options = options;
-    this.#limits = options.limits === undefined
-      ? DTLS_LIMITS
-      : { ...DTLS_LIMITS, ...options.limits };
+    this.#limits = options.limits ? { ...DTLS_LIMITS, ...options.limits } : DTLS_LIMITS;
     this.#datagramBytesMax = this.#limits.datagramBytesMax;
     this.#isClient = start.isClient;
     this.#now = now;
     this.#handshakeDeadline = now + this.#limits.handshakeMsMax;
-    this.#records = new RecordLayer(this.#limits, this.drops, start.nextPlaintextNumber);
+    this.#records = new RecordLayer(this.#limits, this.drops, start.plaintext);
     this.#reliability = new HandshakeReliability(
       this.#limits,
       this.drops,
@@ -83,18 +76,24 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
       start.received,
       options.retransmission,
     );
+    const { pathPolicy = "enhanced", entropy } = options;
+    this.#path = new AssociationPath(this.#records, start.path, pathPolicy, entropy);
     if (start.unvalidatedBytes !== undefined) {
       this.#amplification = new AmplificationLimit(start.unvalidatedBytes);
     }
-    // RFC 9147 section 4: legacy_record_version "MUST be set to {254, 253} for all records other than the initial
-    // ClientHello (i.e., one not generated after a HelloRetryRequest), where it may also be {254, 255} for compatibility
-    // purposes": there are servers of DTLS 1.2 that take no other.
-    if (start.isClient) this.#records.plaintextVersion = ProtocolVersion.DTLS_1_0;
-    this.#io = this.#makeIo();
-    this.#guard(() => {
-      this.#handshake = start.handshake(this.#io);
-      this.#step(this.#handshake.next());
+    this.#io = handshakeIo({
+      options,
+      limits: this.#limits,
+      records: this.#records,
+      reliability: this.#reliability,
+      secrets: this.#secrets,
+      earlyData: this.earlyData,
+      now: () => this.#now,
+      onVersion: (version) => this.#version = version,
+      onExpectedEpoch: (epoch) => this.#turns.expectedEpoch = epoch,
     });
+    this.#turns = new HandshakeTurns(this.#reliability, (result) => this.#onResult(result));
+    this.#guard(() => this.#turns.begin(start.handshake(this.#io)));
   }
 
   /** A client's association; its ClientHello is there to be polled. */
@@ -114,10 +113,6 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     return new DtlsAssociation(options, serverStart(options, accepted), now);
   }
 
-  protected override get result(): HandshakeResult | undefined {
-    return this.#result;
-  }
-
   /** The phase of its life. */
   get state(): AssociationState {
     return this.#state;
@@ -128,9 +123,24 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     return this.#version;
   }
 
-  /** The connection ID that the peer's records carry; empty for none. */
+  /** The connection IDs that the peer's records may carry, in the order in which it got them; empty ones for none. */
+  get receiveConnectionIds(): readonly Uint8Array[] {
+    return this.#records.receiveIds.all;
+  }
+
+  /** The first of these. */
   get receiveConnectionId(): Uint8Array {
-    return this.#records.receiveConnectionId;
+    return this.#records.receiveIds.first;
+  }
+
+  /** Where the datagrams of {@linkcode DtlsAssociation.pollTransmit} are to go. */
+  get path(): string {
+    return this.#path.current;
+  }
+
+  /** What came of the checks of new addresses. */
+  get pathCounts(): Counters<RoutabilityCount> {
+    return this.#path.counts;
   }
 
   /** Whether any protected record of the peer was opened. */
@@ -145,15 +155,15 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
 
   /** Bytes of application data that fit a datagram of `datagramBytes` bytes. */
   applicationBytesMax(datagramBytes: number = this.#datagramBytesMax): number {
-    return Math.min(datagramBytes - this.#records.overheadBytes, RECORD_CONTENT_BYTES_MAX);
+    return Math.min(datagramBytes - this.#records.overheadBytes, this.#records.contentBytesMax);
   }
 
   /**
-   * Whether application data has to wait: the sending key is worn out, and the peer has not yet acknowledged the change to
-   * the next one, which began long before.
+   * Whether application data has to wait: the sending key is worn out, and the peer has not yet acknowledged the
+   * change to the next one, which began long before.
    */
   get isWaitingForKeys(): boolean {
-    return this.#rekeying?.isUnderWay === true && !mayCarryData(this.#records.sealedUse);
+    return this.#post?.isUpdatingKeys === true && !mayCarryData(this.#records.sealedUse);
   }
 
   /**
@@ -161,46 +171,29 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
    * is not connected, the data does not fit a record, or the key is worn out (`key-exhausted`).
    */
   sealApplicationData(bytes: Uint8Array): Uint8Array {
-    this.#checkConnected();
+    const post = this.connected;
     if (!mayCarryData(this.#records.sealedUse)) {
       throw new DtlsError("key-exhausted", "the sending key has reached its limit");
     }
     const datagram = this.#records.sealAlone(ContentType.APPLICATION_DATA, bytes);
-    this.#rekeying?.checkSealed();
+    post.checkSealed();
     return datagram;
   }
 
-  #checkConnected(): void {
-    if (this.#state === "connected") return;
+  /**
+   * Goes on at another path of this side: another socket, say. It uses a fresh connection ID, where the peer gave a
+   * spare one, and lets the peer know. Without connection IDs the peer cannot find the association there. Throws
+   * {@linkcode DtlsError} when it is not connected.
+   */
+  changePath(path: string, now: Milliseconds): void {
+    this.connected.useNextConnectionId();
+    this.#path.change(path, this.#reliability.roundTripMs, now);
+  }
+
+  protected override get connected(): PostHandshake {
+    // In every later state the secrets are zeros.
+    if (this.#state === "connected" && this.#post !== undefined) return this.#post;
     throw new DtlsError("not-connected", `the association is ${this.#state}`);
-  }
-
-  /**
-   * Changes the keys that this side sends with (RFC 9147 section 8); `requestPeer` asks the peer to change its own as
-   * well. The new keys are in use once the peer has acknowledged that: the message is there to be polled. Returns false
-   * where a change is under way. Throws {@linkcode DtlsError} when the association is not connected, speaks DTLS 1.2, or
-   * has changed its keys as often as it may.
-   */
-  updateKeys({ requestPeer = false }: { readonly requestPeer?: boolean } = {}): boolean {
-    this.#checkConnected();
-    if (this.#rekeying === undefined) {
-      throw new DtlsError("wrong-version", "DTLS 1.2 has no key updates");
-    }
-    return this.#rekeying.update(requestPeer);
-  }
-
-  /**
-   * Keying material of this association alone (RFC 8446 section 7.5, RFC 5705), of `lengthBytes` bytes. Throws
-   * {@linkcode DtlsError} when the association is not connected.
-   */
-  exportKeyingMaterial(
-    label: string,
-    context: Uint8Array | undefined,
-    lengthBytes: number,
-  ): Uint8Array {
-    // In every later state the secret is zeros.
-    this.#checkConnected();
-    return this.#result!.exportKeyingMaterial(label, context, lengthBytes);
   }
 
   /** Changes the bytes of datagrams that this side sends, where something better is known of the path. */
@@ -219,33 +212,9 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     return this.#reliability.pollTimeout();
   }
 
-  /** Bytes of early data that a client may still seal; 0 where there is none to be sent, or no longer. */
-  get earlyDataBytesLeft(): number {
-    return this.#earlyData.bytesLeft;
-  }
-
   /** Whether a server takes early data. */
   get isTakingEarlyData(): boolean {
     return this.#records.isOpeningEarly;
-  }
-
-  /**
-   * Seals early data of a client into a datagram of its own, to be sent after the ClientHello that was polled before.
-   * Whoever records it can send it again; an event tells whether the server takes it. Throws {@linkcode DtlsError}
-   * where there is no room for it.
-   */
-  sealEarlyData(bytes: Uint8Array): Uint8Array {
-    return this.#earlyData.seal(bytes);
-  }
-
-  /**
-   * Keying material of the early data (RFC 8446 section 7.5), which a recorded ClientHello brings forth again. Throws
-   * {@linkcode DtlsError} where no early data is offered or taken.
-   */
-  exportEarlyKeyingMaterial(label: string, context: Uint8Array, lengthBytes: number): Uint8Array {
-    const { exporter } = this.#earlyData;
-    if (exporter !== undefined) return exporter(label, context, lengthBytes);
-    throw new DtlsError("not-connected", "there is no early data");
   }
 
   /** Closes the association in order: close_notify is there to be polled. Harmless when it is closed. */
@@ -259,7 +228,7 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
   abort(description: AlertDescription, now: Milliseconds): void {
     this.#now = now;
     if (this.#state === "closed" || this.#state === "closing") return;
-    this.#pushEvent({ kind: "failed", error: new DtlsError("aborted", "the caller gave up") });
+    this.#events.push({ kind: "failed", error: new DtlsError("aborted", "the caller gave up") });
     this.#end(description, AlertLevel.FATAL);
   }
 
@@ -268,12 +237,13 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     if (this.#state === "closed") return;
     if (this.#state !== "closing") {
       const error = new DtlsError("replaced", "the peer began a new association");
-      this.#pushEvent({ kind: "failed", error });
+      this.#events.push({ kind: "failed", error });
     }
     this.#release();
   }
 
-  handleDatagram(bytes: Uint8Array, now: Milliseconds): void {
+  /** `path` is where it came from, or came in; without one, where everything does. */
+  handleDatagram(bytes: Uint8Array, now: Milliseconds, path: string = this.path): void {
     this.#now = now;
     if (this.#state === "closing" || this.#state === "closed") {
       this.drops.add("after-close");
@@ -282,10 +252,10 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     }
     this.#amplification?.onReceived(bytes.length);
     this.#guard(() => {
-      this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record));
+      this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record, path));
       if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
       this.#reliability.onDatagramEnd(now);
-      this.#rekeying?.checkForged();
+      this.#post?.checkForged();
       this.#dropKeys(now);
     });
   }
@@ -299,12 +269,16 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
         throw new DtlsError("handshake-timeout", "the handshake took too long");
       }
       this.#reliability.handleTimeout(now);
+      this.#path.handleTimeout(now);
+
       this.#dropKeys(now);
     });
   }
 
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
     this.#now = now;
+    const check = this.#guard(() => this.#path.pollTransmit(now));
+    if (check !== undefined) return check;
     if (!this.#reliability.hasPending) return this.#closing?.poll();
     if (this.#records.isAnyOpened) this.#amplification = undefined;
     const bytesMax = this.#amplification?.datagramBytesMax ?? Infinity;
@@ -322,10 +296,24 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     return bytes;
   }
 
+  /**
+   * The next datagram to send to a path other than {@linkcode DtlsAssociation.path}: it checks whether the peer is
+   * there. To be drained as often as {@linkcode DtlsAssociation.pollTransmit}, by an owner that gives paths.
+   */
+  pollTransmitElsewhere(now: Milliseconds): AddressedDatagram | undefined {
+    this.#now = now;
+    return this.#guard(() => this.#path.pollElsewhere(now));
+  }
+
   pollTimeout(): Milliseconds {
     if (this.#closing !== undefined) return this.#closing.until;
     const handshake = this.#state === "handshaking" ? this.#handshakeDeadline : NEVER;
-    return Math.min(handshake, this.#reliability.pollTimeout(), this.#records.oldEpochsUntil);
+    return Math.min(
+      handshake,
+      this.#reliability.pollTimeout(),
+      this.#path.pollTimeout(),
+      this.#records.oldEpochsUntil,
+    );
   }
 
   pollEvent(): DtlsEvent | undefined {
@@ -334,24 +322,41 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
 
   // Input
 
-  #onRecord(record: OpenedRecord): void {
+  #onRecord(record: OpenedRecord, path: string): void {
     if (this.#state === "closing" || this.#state === "closed") return this.drops.add("after-close");
     if (record.epoch === 0) return this.#onPlaintext(record);
     if (record.epoch === 1 && this.#version === "1.3") return this.#onEarlyData(record);
+    if (this.#state === "connected") this.#notePath(record, path);
     switch (record.type) {
       case ContentType.HANDSHAKE:
-        return this.#onHandshake(record);
+        return this.#turns.onRecord(record, this.#now);
       case ContentType.APPLICATION_DATA:
         return this.#onApplicationData(record);
       case ContentType.ACK:
         return this.#onAck(record);
       case ContentType.ALERT:
         return this.#onAlert(record.content);
+      case ContentType.RETURN_ROUTABILITY_CHECK:
+        if (this.#path.hasChecks) return;
+        break;
       default:
-        // RFC 8446 section 5: "If a TLS implementation receives an unexpected record type, it MUST terminate the
-        // connection with an "unexpected_message" alert."
-        throw new DtlsFault("unexpected-message", `a record of unknown type ${record.type}`);
+        break;
     }
+    // RFC 8446 section 5: "If a TLS implementation receives an unexpected record type, it MUST terminate the
+    // connection with an "unexpected_message" alert."
+    throw new DtlsFault("unexpected-message", `a record of unknown type ${record.type}`);
+  }
+
+  /** An authenticated record may come from a new address of the peer, or bring the answer that makes it count. */
+  #notePath(record: OpenedRecord, path: string): void {
+    const before = this.path;
+    this.#path.onRecord(record, path, this.#reliability.roundTripMs, this.#now);
+    if (record.type === ContentType.RETURN_ROUTABILITY_CHECK) {
+      this.#path.onMessage(record.content, path, this.#now);
+    }
+    if (this.path === before) return;
+    this.#post?.useNextConnectionId();
+    this.#offerEvent({ kind: "moved", path });
   }
 
   /**
@@ -359,101 +364,62 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
    * yet. Once the peer has shown its keys, or the handshake is complete, it can do nothing.
    */
   #onPlaintext(record: OpenedRecord): void {
-    if (this.#state !== "handshaking") return this.drops.add("unexpected-plaintext");
-    switch (record.type) {
-      case ContentType.HANDSHAKE:
-        return this.#onHandshake(record);
-      case ContentType.ACK:
-        // A server reads them until the client has keys, a client until it has keys itself.
-        if (this.#isClient ? this.#records.openingEpoch > 0 : this.#records.isAnyOpened) {
-          return this.drops.add("unexpected-plaintext");
-        }
-        return this.#onAck(record);
-      case ContentType.ALERT:
-        if (this.#records.isAnyOpened || record.content.length !== 2) {
-          return this.drops.add("unauthenticated-alert");
-        }
-        return this.#onAlert(record.content);
-      case ContentType.CHANGE_CIPHER_SPEC:
-        // In DTLS 1.2 the epoch of the records that follow says the same, and they are authenticated.
-        if (this.#version === "1.2") return;
-        return this.drops.add("unexpected-plaintext");
-      default:
-        // Application data without protection, anything else: noise.
-        return this.drops.add("unexpected-plaintext");
+    const isHandshaking = this.#state === "handshaking";
+    const { type } = record;
+    if (isHandshaking && type === ContentType.HANDSHAKE) {
+      return this.#turns.onRecord(record, this.#now);
     }
+    // ACKs are read by a server until the client has keys, by a client until it has keys itself.
+    const hasKeys = this.#isClient ? this.#records.openingEpoch > 0 : this.#records.isAnyOpened;
+    if (isHandshaking && type === ContentType.ACK && !hasKeys) return this.#onAck(record);
+    if (isHandshaking && type === ContentType.ALERT) {
+      const isReadable = !this.#records.isAnyOpened && record.content.length === 2;
+      return isReadable ? this.#onAlert(record.content) : this.drops.add("unauthenticated-alert");
+    }
+    // In DTLS 1.2 the epoch of the records that follow says the same, and they are authenticated.
+    const isSilent = type === ContentType.CHANGE_CIPHER_SPEC && this.#version === "1.2";
+    if (isHandshaking && isSilent) return;
+    // Application data without protection, anything else: noise.
+    return this.drops.add("unexpected-plaintext");
   }
 
   #onAck({ content, epoch }: OpenedRecord): void {
     this.#reliability.onAck(content, epoch, this.#records.sealingEpoch, this.#now);
   }
 
-  #onHandshake(record: OpenedRecord): void {
-    this.#reliability.onRecord(record, this.#expectedEpoch, this.#now);
-    for (;;) {
-      const message = this.#reliability.takeMessage(this.#now);
-      if (message === undefined) return;
-      if (message.epoch !== this.#expectedEpoch) {
-        throw new DtlsFault("unexpected-message", "a handshake message under the wrong keys");
-      }
-      const handshake = this.#handshake;
-      if (handshake === undefined || !this.#expected.includes(message.type as HandshakeType)) {
-        throw new DtlsFault("unexpected-message", `handshake message ${message.type} out of turn`);
-      }
-      this.#step(handshake.next(message));
-    }
-  }
-
-  /** Takes what the handshake yields: the types it waits for, or its result. */
-  #step(step: IteratorResult<readonly HandshakeType[], HandshakeResult>): void {
-    if (step.done !== true) {
-      this.#expected = step.value;
-      return;
-    }
-    this.#result = step.value;
+  #onResult(result: HandshakeResult): void {
+    this.result = result;
     this.#secrets.eraseOfHandshake();
     this.#io.transcript.end();
     this.#state = "connected";
     this.#handshakeDeadline = NEVER;
     this.#reliability.onHandshakeOver(!this.#isClient, this.#now);
-    this.#pushEvent({ kind: "connected" });
-    const { session } = step.value;
-    if (session !== undefined) this.#pushEvent({ kind: "session", session });
-    const rest = postHandshake(this.#postHandshakeHandlers(step.value));
-    this.#handshake = rest;
-    this.#step(rest.next());
-  }
-
-  /** What takes each message after the handshake. */
-  #postHandshakeHandlers(result: HandshakeResult): ReadonlyMap<HandshakeType, MessageHandler> {
-    const handlers = new Map<HandshakeType, MessageHandler>();
-    const { suite, trafficSecrets } = result;
-    if (trafficSecrets === undefined) return handlers;
-    const rekeying = new Rekeying(
-      this.#io,
-      this.#records,
-      this.#reliability,
-      suite,
-      trafficSecrets,
+    this.#events.push({ kind: "connected" });
+    const { session } = result;
+    if (session !== undefined) this.#events.push({ kind: "session", session });
+    this.#post = new PostHandshake(
+      {
+        io: this.#io,
+        limits: this.#limits,
+        spareConnectionIds: this.#options.spareConnectionIds ?? 0,
+        records: this.#records,
+        reliability: this.#reliability,
+      },
+      result,
+      this.#isClient ? (body) => this.#onTicket(body) : undefined,
     );
-    this.#rekeying = rekeying;
-    handlers.set(HandshakeType.KEY_UPDATE, (body) => rekeying.onKeyUpdate(body));
-    if (this.#isClient) {
-      handlers.set(HandshakeType.NEW_SESSION_TICKET, (body) => this.#onTicket(body));
-    }
-    return handlers;
+    if (result.hasRoutabilityCheck) this.#path.beginChecks();
+    this.#turns.begin(this.#post.messages());
   }
 
   #onEarlyData({ type, content }: OpenedRecord): void {
-    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
-    this.#earlyData.take(type, content);
+    if (this.#events.length < this.#limits.eventsMax) this.earlyData.take(type, content);
+    else this.drops.add("event-queue-full");
   }
 
   #onTicket(body: Uint8Array): void {
-    const session = this.#result?.acceptTicket?.(body, this.#now);
-    if (session === undefined) return;
-    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
-    this.#pushEvent({ kind: "session", session });
+    const session = this.#post?.result.acceptTicket?.(body, this.#now);
+    if (session !== undefined) this.#offerEvent({ kind: "session", session });
   }
 
   #onApplicationData(record: OpenedRecord): void {
@@ -464,34 +430,40 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     }
     // RFC 9147 section 5.8.1: what comes before the peer's Finished is to be discarded or buffered.
     if (this.#state !== "connected") return this.drops.add("early-data");
-    if (this.#events.length >= this.#limits.eventsMax) return this.drops.add("event-queue-full");
-    this.#pushEvent({ kind: "application-data", bytes: record.content });
+    this.#offerEvent({ kind: "application-data", bytes: record.content });
+  }
+
+  /** What the peer can bring about as often as it likes has no more room than this. */
+  #offerEvent(event: DtlsEvent): void {
+    if (this.#events.length >= this.#limits.eventsMax) this.drops.add("event-queue-full");
+    else this.#events.push(event);
   }
 
   #onAlert(content: Uint8Array): void {
     const alert = readAlert(content, this.#version);
     if (alert.kind === "nothing") return;
     if (alert.kind === "close") {
-      this.#pushEvent({ kind: "closed" });
+      this.#events.push({ kind: "closed" });
       // RFC 8446 section 6.1: "Each party MUST send a "close_notify" alert before closing its write side". It is said
       // once: the peer has closed, and an answer to each answer would go back and forth.
       return this.#end(AlertDescription.CLOSE_NOTIFY, AlertLevel.WARNING, 0);
     }
-    this.#pushEvent({ kind: "failed", error: new DtlsAlertError(alert.description) });
+    this.#events.push({ kind: "failed", error: new DtlsAlertError(alert.description) });
     this.#release();
   }
 
   // The end
 
   /** Runs a step; whatever it throws ends the association with the alert that belongs to it. */
-  #guard(step: () => void): void {
+  #guard<Result>(step: () => Result): Result | undefined {
     try {
-      step();
+      return step();
     } catch (thrown) {
-      if (this.#state === "closing" || this.#state === "closed") return;
+      if (this.#state === "closing" || this.#state === "closed") return undefined;
       const error = asAssociationError(thrown);
-      this.#pushEvent({ kind: "failed", error });
+      this.#events.push({ kind: "failed", error });
       this.#end(alertFor(error, this.#version), AlertLevel.FATAL);
+      return undefined;
     }
   }
 
@@ -501,27 +473,19 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     level: AlertLevel,
     answersMax = this.#limits.closingAnswersMax,
   ): void {
-    const content = new Uint8Array([level, description]);
-    let datagram: Uint8Array | undefined;
-    try {
-      const writer = this.#records.startDatagram(this.#datagramBytesMax);
-      writer.write(this.#records.sealingEpoch, ContentType.ALERT, content);
-      datagram = writer.finish();
-    } catch (error) {
-      // The key that would seal the alert is worn out.
-      if (!(error instanceof DtlsError)) throw error;
-    }
+    const alert = sealAlert(this.#records, this.#datagramBytesMax, level, description);
     this.#state = "closing";
-    this.#closing = new ClosingAlert(datagram, answersMax, this.#now + this.#limits.closingMs);
+    this.#closing = new ClosingAlert(alert, answersMax, this.#now + this.#limits.closingMs);
     this.#forgetSecrets();
   }
 
   #forgetSecrets(): void {
     this.#reliability.stop();
     this.#records.destroy();
-    this.#earlyData.destroy();
-    this.#handshake = undefined;
-    this.#rekeying = undefined;
+    this.#turns.stop();
+    this.#path.stop();
+    this.#post = undefined;
+    this.earlyData.destroy();
     this.#secrets.erase();
   }
 
@@ -531,31 +495,8 @@ export class DtlsAssociation extends AssociationFacts implements Core<DtlsEvent>
     this.#closing = undefined;
   }
 
-  #pushEvent(event: DtlsEvent): void {
-    this.#events.push(event);
-  }
-
-  // Keys
-
   #dropKeys(now: Milliseconds): void {
     this.#records.dropSealersBefore((epoch) => this.#reliability.needsEpoch(epoch));
     this.#records.dropOldEpochs(now);
-  }
-
-  #makeIo(): HandshakeIo {
-    return handshakeIo({
-      options: this.#options,
-      limits: this.#limits,
-      records: this.#records,
-      reliability: this.#reliability,
-      secrets: this.#secrets,
-      earlyData: this.#earlyData,
-      now: () => this.#now,
-      onVersion: (version) => {
-        this.#version = version;
-        this.#records.plaintextVersion = ProtocolVersion.DTLS_1_2;
-      },
-      onExpectedEpoch: (epoch) => this.#expectedEpoch = epoch,
-    });
   }
 }

@@ -13,6 +13,8 @@ export type DtlsEvent =
   /** A session that a client may keep and offer later; each is for one use, so that nobody can link several. */
   | { readonly kind: "session"; readonly session: DtlsSession }
   | EarlyDataEvent
+  /** The peer's address has changed, and was shown to be the peer's: datagrams go there from now on. */
+  | { readonly kind: "moved"; readonly path: string }
   /** The peer closed the association in order. The last event. */
   | { readonly kind: "closed" }
   /** The association ended by a fault, an alert or a time-out. The last event. */

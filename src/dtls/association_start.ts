@@ -1,10 +1,11 @@
 // What an association begins with: a client's first flight, or the ClientHello that a server has or waits for.
 
 import { clientHandshake } from "./client_handshake.ts";
-import { HandshakeType } from "./code_points.ts";
+import { HandshakeType, ProtocolVersion } from "./code_points.ts";
 import type { Handshake, HandshakeIo } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import type { DtlsClientOptions, DtlsServerOptions } from "./options.ts";
+import type { PlaintextState } from "./record_layer.ts";
 import { serverHandshake } from "./server_handshake.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 
@@ -15,9 +16,11 @@ export interface AssociationStart {
   /** What a server has received; a client nothing. */
   readonly received?: HandshakeMessage;
   readonly nextSendSeq: number;
-  readonly nextPlaintextNumber: number;
+  readonly plaintext: PlaintextState;
   /** What came from an address that has not shown that it receives, where it has not. */
   readonly unvalidatedBytes?: number | undefined;
+  /** Where the peer is; empty where there is but one place. */
+  readonly path: string;
 }
 
 /** How a client begins. */
@@ -26,7 +29,8 @@ export function clientStart(options: DtlsClientOptions): AssociationStart {
     handshake: (io) => clientHandshake(io, options),
     isClient: true,
     nextSendSeq: 0,
-    nextPlaintextNumber: 0,
+    plaintext: { version: ProtocolVersion.DTLS_1_0, nextRecordNumber: 0 },
+    path: "",
   };
 }
 
@@ -39,14 +43,21 @@ export function serverStart(
     handshake: (io: HandshakeIo) => serverHandshake(io, options, accepted),
     isClient: false,
   };
-  if (accepted === undefined) return { ...start, nextSendSeq: 0, nextPlaintextNumber: 0 };
+  if (accepted === undefined) {
+    return { ...start, nextSendSeq: 0, plaintext: serverPlaintext(0), path: "" };
+  }
   const { messageSeq, body } = accepted;
   return {
     ...start,
     received: { type: HandshakeType.CLIENT_HELLO, messageSeq, body },
     // What was sent without state had the numbers before the client's.
     nextSendSeq: messageSeq,
-    nextPlaintextNumber: accepted.recordNumber,
+    plaintext: serverPlaintext(accepted.recordNumber),
     unvalidatedBytes: accepted.unvalidatedBytes,
+    path: accepted.address ?? "",
   };
+}
+
+function serverPlaintext(nextRecordNumber: number): PlaintextState {
+  return { version: ProtocolVersion.DTLS_1_2, nextRecordNumber };
 }

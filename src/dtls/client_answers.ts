@@ -54,14 +54,23 @@ export function acceptSuite(
   return suite;
 }
 
-/** Takes the connection IDs of both directions, where the server agreed to any. */
+/**
+ * Takes the connection IDs of both directions, where the server agreed to any. Returns whether it knows the return
+ * routability check as well.
+ */
 export function negotiateConnectionIds(
   io: HandshakeIo,
   options: DtlsClientOptions,
   extensions: Extensions,
-): void {
+): boolean {
   const send = decodeExtension(extensions, ExtensionType.CONNECTION_ID, readConnectionId);
   if (send !== undefined) io.setConnectionIds(options.connectionId ?? EMPTY_BYTES, send);
+  decodeExtension(extensions, ExtensionType.RRC, (reader) => reader.expectEnd());
+  const hasCheck = extensions.has(ExtensionType.RRC);
+  if (hasCheck && send === undefined) {
+    throw new DtlsFault("illegal-parameter", "a routability check without connection IDs");
+  }
+  return hasCheck;
 }
 
 /** The protocol that ALPN chose. */

@@ -52,6 +52,7 @@ import type { ServerHello } from "./hello_messages.ts";
 import { startKeyExchange } from "./key_share.ts";
 import type { DtlsClientOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
+import { negotiateRecordSizes } from "./record_size_limit.ts";
 import { resumableState12, sessionOf12 } from "./resumption_12.ts";
 import type { DtlsSession } from "./session.ts";
 
@@ -62,8 +63,10 @@ const SERVER_HELLO_EXTENSIONS: readonly number[] = [
   ExtensionType.EC_POINT_FORMATS,
   ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
   ExtensionType.EXTENDED_MASTER_SECRET,
+  ExtensionType.RECORD_SIZE_LIMIT,
   ExtensionType.SESSION_TICKET,
   ExtensionType.CONNECTION_ID,
+  ExtensionType.RRC,
   ExtensionType.RENEGOTIATION_INFO,
 ];
 
@@ -78,14 +81,15 @@ export function* clientHandshake12(
   offer.psks.destroy();
   io.transcript.start(suite.hash, "1.2");
   io.transcript.add(message);
-  negotiateConnectionIds(io, options, hello.extensions);
+  const hasRoutabilityCheck = negotiateConnectionIds(io, options, hello.extensions);
+  negotiateRecordSizes(io, { version: "1.2", options, extensions: hello.extensions });
   const alpn = acceptProtocol(options, hello.extensions);
   const isTicketDue = hello.extensions.has(ExtensionType.SESSION_TICKET);
   const { session12, legacySessionId } = offer;
   const isResumed = session12 !== undefined &&
     equalBytes(hello.legacySessionIdEcho, legacySessionId);
   if (isResumed) {
-    return yield* resume(io, session12, { suite, alpn, isTicketDue }, {
+    return yield* resume(io, session12, { suite, alpn, isTicketDue, hasRoutabilityCheck }, {
       clientRandom: offer.random,
       serverRandom: hello.random,
     });
@@ -126,6 +130,7 @@ export function* clientHandshake12(
   const state = () => resumableState12(master, facts);
   return {
     version: "1.2",
+    hasRoutabilityCheck,
     suite,
     group: share.group,
     alpn,
@@ -144,10 +149,11 @@ export function* clientHandshake12(
 function* resume(
   io: HandshakeIo,
   session: DtlsSession,
-  { suite, alpn, isTicketDue }: {
+  { suite, alpn, isTicketDue, hasRoutabilityCheck }: {
     readonly suite: SuiteParameters;
     readonly alpn: string | undefined;
     readonly isTicketDue: boolean;
+    readonly hasRoutabilityCheck: boolean;
   },
   randoms: Pick<MasterSecret12, "clientRandom" | "serverRandom">,
 ): Handshake {
@@ -171,6 +177,7 @@ function* resume(
   );
   return {
     version: "1.2",
+    hasRoutabilityCheck,
     suite,
     group: undefined,
     alpn,

@@ -51,6 +51,7 @@ import { verifyChain } from "./peer_trust.ts";
 import { readSelectedIdentity } from "./pre_shared_key.ts";
 import type { OfferedPsk } from "./psk_offer.ts";
 import { sessionOfTicket } from "./session_tickets.ts";
+import { negotiateRecordSizes } from "./record_size_limit.ts";
 import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
 import { selectedVersion } from "./versions.ts";
 
@@ -83,7 +84,7 @@ export function* clientHandshake13(
     throw new DtlsFault("illegal-parameter", "the server chose a group without a key share");
   }
   io.transcript.start(suite.hash);
-  negotiateConnectionIds(io, options, hello.extensions);
+  const hasRoutabilityCheck = negotiateConnectionIds(io, options, hello.extensions);
   const psk = acceptPsk(offer, options, hello, suite);
   const sharedSecret = exchange.sharedSecret(share.publicKey);
   offer.exchanges.clear();
@@ -108,6 +109,7 @@ export function* clientHandshake13(
   io.transcript.add(encrypted);
   const extensions = decodeEncryptedExtensions(encrypted.body);
   const alpn = acceptEncryptedExtensions(offer, options, extensions);
+  negotiateRecordSizes(io, { version: "1.3", options, extensions });
   settleEarlyData(io, extensions, { session: offer.earlySession, psk, suite, alpn });
 
   const { peerChain, request } = psk === undefined
@@ -151,6 +153,7 @@ export function* clientHandshake13(
   return {
     version: "1.3",
     suite,
+    hasRoutabilityCheck,
     group: share.group,
     alpn,
     serverName,
@@ -260,6 +263,7 @@ const SERVER_HELLO_EXTENSIONS: readonly number[] = [
   ExtensionType.SUPPORTED_VERSIONS,
   ExtensionType.KEY_SHARE,
   ExtensionType.CONNECTION_ID,
+  ExtensionType.RRC,
   ExtensionType.PRE_SHARED_KEY,
 ];
 const HELLO_RETRY_EXTENSIONS: readonly number[] = [
@@ -271,6 +275,7 @@ const ENCRYPTED_EXTENSIONS: readonly number[] = [
   ExtensionType.SERVER_NAME,
   ExtensionType.SUPPORTED_GROUPS,
   ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+  ExtensionType.RECORD_SIZE_LIMIT,
   ExtensionType.EARLY_DATA,
 ];
 

@@ -34,6 +34,7 @@ import { EARLY_DATA_EXTENSION, earlyDataSession } from "./early_handshake.ts";
 import type { DtlsSession } from "./session.ts";
 import { PSK_KEY_EXCHANGE_MODES } from "./pre_shared_key.ts";
 import { offerPsks, type PskOffer } from "./psk_offer.ts";
+import { encodeRecordSizeLimit, ownRecordSizeLimit } from "./record_size_limit.ts";
 import { offeredSession12, SESSION_ID_BYTES } from "./resumption_12.ts";
 import { VERSION_NUMBERS } from "./versions.ts";
 
@@ -96,12 +97,20 @@ export class ClientOffer {
       // RFC 9147 section 5.1: "DTLS clients which do not want to receive a Connection ID SHOULD still offer the
       // "connection_id" extension".
       set.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId ?? EMPTY_BYTES));
+      // RFC 9853 section 3: "A client offering the `connection_id` extension SHOULD also offer the `rrc` extension".
+      if (options.pathPolicy !== "fixed") set.set(ExtensionType.RRC, EMPTY_BYTES);
     }
+    // RFC 8449 section 4: "Endpoints SHOULD advertise the "record_size_limit" extension, even if they have no need to
+    // limit the size of records."
+    set.set(
+      ExtensionType.RECORD_SIZE_LIMIT,
+      encodeRecordSizeLimit(ownRecordSizeLimit(options, this.versions)),
+    );
     if (is12Offered) {
       this.session12 = offeredSession12(options, this.cipherSuites, io.now());
       const { ticket = EMPTY_BYTES, sessionId = EMPTY_BYTES } = this.session12 ?? {};
-      // RFC 5077 section 3.4: "the client MAY generate and include a Session ID in the TLS ClientHello", which the server
-      // gives back where it takes the ticket.
+      // RFC 5077 section 3.4: "the client MAY generate and include a Session ID in the TLS ClientHello", which the
+      // server gives back where it takes the ticket.
       this.legacySessionId = ticket.length > 0 ? io.entropy(SESSION_ID_BYTES) : sessionId;
       set.set(ExtensionType.SESSION_TICKET, ticket);
       set.set(ExtensionType.EXTENDED_MASTER_SECRET, EMPTY_BYTES);

@@ -1,7 +1,10 @@
 // The last alert of an association, sent again for a while for what the peer still sends (RFC 9147 section 5.10).
 
 import type { Milliseconds } from "../base/core.ts";
+import { type AlertDescription, type AlertLevel, ContentType } from "./code_points.ts";
+import { DtlsError } from "./errors.ts";
 import { AMPLIFICATION_MAX } from "./limits.ts";
+import type { RecordLayer } from "./record_layer.ts";
 
 /**
  * RFC 9147 section 5.10: an implementation "which would ordinarily issue an alert SHOULD generate a new alert message
@@ -37,5 +40,22 @@ export class ClosingAlert {
     if (!this.#isDue) return undefined;
     this.#isDue = false;
     return this.#datagram;
+  }
+}
+
+/** A datagram with an alert; `undefined` where the key that would seal it is worn out. */
+export function sealAlert(
+  records: RecordLayer,
+  datagramBytesMax: number,
+  level: AlertLevel,
+  description: AlertDescription,
+): Uint8Array | undefined {
+  try {
+    const writer = records.startDatagram(datagramBytesMax);
+    writer.write(records.sealingEpoch, ContentType.ALERT, new Uint8Array([level, description]));
+    return writer.finish();
+  } catch (error) {
+    if (!(error instanceof DtlsError)) throw error;
+    return undefined;
   }
 }

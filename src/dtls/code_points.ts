@@ -58,6 +58,7 @@ export const ExtensionType = {
   SERVER_CERTIFICATE_TYPE: 20,
   PADDING: 21,
   EXTENDED_MASTER_SECRET: 23,
+  RECORD_SIZE_LIMIT: 28,
   SESSION_TICKET: 35,
   PRE_SHARED_KEY: 41,
   EARLY_DATA: 42,
@@ -69,6 +70,7 @@ export const ExtensionType = {
   SIGNATURE_ALGORITHMS_CERT: 50,
   KEY_SHARE: 51,
   CONNECTION_ID: 54,
+  RRC: 61,
   RENEGOTIATION_INFO: 0xff01,
 } as const;
 /** A value of {@linkcode ExtensionType}. */

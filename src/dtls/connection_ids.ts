@@ -4,6 +4,7 @@
 import { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
 import { EMPTY_BYTES, equalBytes } from "../base/bytes.ts";
+import type { Entropy } from "../base/core.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 
 const ConnectionIdUsage = { CID_IMMEDIATE: 0, CID_SPARE: 1 } as const;
@@ -61,9 +62,14 @@ export interface ConnectionIdSource {
   retire(connectionId: Uint8Array): void;
 }
 
+/** IDs of an association that nobody else has to tell from others. */
+export function ownConnectionIds(entropy: Entropy, lengthBytes: number): ConnectionIdSource {
+  return { issue: () => entropy(lengthBytes), retire: () => {} };
+}
+
 /** The IDs that the peer may put into records to this side. */
 export class ReceiveConnectionIds {
-  readonly #source: ConnectionIdSource;
+  readonly #source: ConnectionIdSource | undefined;
   readonly #countMax: number;
   /** In the order in which they were given. */
   readonly #ids: Uint8Array[];
@@ -72,8 +78,11 @@ export class ReceiveConnectionIds {
   /** Requests since the peer last began to use another ID. */
   #requests = 0;
 
-  /** Begins with the ID of the handshake, empty for none; at most `countMax` are valid at one time. */
-  constructor(first: Uint8Array, source: ConnectionIdSource, countMax: number) {
+  /**
+   * Begins with the ID of the handshake, empty for none, and where others come from; at most `countMax` are valid at
+   * one time.
+   */
+  constructor(first: Uint8Array, source: ConnectionIdSource | undefined, countMax: number) {
     this.#ids = [first];
     this.#source = source;
     this.#countMax = countMax;
@@ -81,12 +90,17 @@ export class ReceiveConnectionIds {
 
   /** Bytes of each ID; 0 where records carry none. */
   get lengthBytes(): number {
-    return this.#ids[0]?.length ?? 0;
+    return this.first.length;
   }
 
-  /** The IDs that are valid, in the order in which they were given. */
+  /** The IDs that are valid, in the order in which they were given; one that is empty where records carry none. */
   get all(): readonly Uint8Array[] {
     return this.#ids;
+  }
+
+  /** The first of them. */
+  get first(): Uint8Array {
+    return this.#ids[0] ?? EMPTY_BYTES;
   }
 
   /** Whether a record with an ID, `undefined` for none, is for this side. */
@@ -106,21 +120,23 @@ export class ReceiveConnectionIds {
   }
 
   /**
-   * Gives the peer up to `count` more IDs, fewer where that would be too many; the oldest that it has moved on from make
-   * room. `isImmediate` wants it to use one of them at once. Throws {@linkcode DtlsError} without connection IDs.
+   * Gives the peer up to `count` more IDs, fewer where that would be too many; the oldest that it has moved on from
+   * make room. `isImmediate` wants it to use one of them at once. Throws {@linkcode DtlsError} without connection
+   * IDs.
    */
   provide(count: number, isImmediate = false): NewConnectionId {
     // RFC 9147 section 9: "Implementations which either did not negotiate the "connection_id" extension or which have
     // negotiated receiving an empty CID MUST NOT send NewConnectionId."
-    if (this.lengthBytes === 0) {
+    const source = this.#source;
+    if (this.lengthBytes === 0 || source === undefined) {
       throw new DtlsError("no-connection-ids", "records to this side carry no connection IDs");
     }
     const spare = this.#ids.length - 1 - this.#newestUsed;
     const room = this.#countMax - 1 - spare;
     const connectionIds: Uint8Array[] = [];
     while (connectionIds.length < Math.min(count, room)) {
-      if (this.#ids.length >= this.#countMax) this.#retireOldest();
-      const id = this.#source.issue();
+      if (this.#ids.length >= this.#countMax) this.#retireOldest(source);
+      const id = source.issue();
       if (id.length !== this.lengthBytes) {
         throw new DtlsError("bad-option", "connection IDs of one association differ in length");
       }
@@ -130,15 +146,15 @@ export class ReceiveConnectionIds {
     return { connectionIds, isImmediate: isImmediate && connectionIds.length > 0 };
   }
 
-  #retireOldest(): void {
+  #retireOldest(source: ConnectionIdSource): void {
     const oldest = this.#ids.shift();
     this.#newestUsed--;
-    if (oldest !== undefined) this.#source.retire(oldest);
+    if (oldest !== undefined) source.retire(oldest);
   }
 
   /**
-   * Takes a RequestConnectionId and returns what answers it. Throws {@linkcode DtlsFault} or `DecodeError` where it must
-   * not be, or is one of more than `requestsMax` that came to nothing.
+   * Takes a RequestConnectionId and returns what answers it. Throws {@linkcode DtlsFault} or `DecodeError` where it
+   * must not be, or is one of more than `requestsMax` that came to nothing.
    */
   onRequest(body: Uint8Array, requestsMax: number): NewConnectionId {
     // RFC 9147 section 9: "Implementations MUST NOT send RequestConnectionId when sending an empty Connection ID.
@@ -156,12 +172,6 @@ export class ReceiveConnectionIds {
     // RFC 9147 section 9: "An endpoint MAY handle requests which it considers excessive by responding with a
     // NewConnectionId message containing fewer than num_cids CIDs, including no CIDs at all."
     return this.provide(count);
-  }
-
-  /** The association has ended: no ID is its own any more. */
-  retireAll(): void {
-    for (const id of this.#ids.splice(0)) if (id.length > 0) this.#source.retire(id);
-    this.#newestUsed = 0;
   }
 }
 
@@ -198,8 +208,8 @@ export class SendConnectionIds {
   }
 
   /**
-   * Goes on to the next ID, where there is one. RFC 9147 section 9: "Implementations SHOULD use a new CID whenever sending
-   * on a new path".
+   * Goes on to the next ID, where there is one. RFC 9147 section 9: "Implementations SHOULD use a new CID whenever
+   * sending on a new path".
    */
   useNext(): void {
     // RFC 9147 section 9: "Endpoints SHOULD use receiver-provided CIDs in the order they were provided."
@@ -214,8 +224,8 @@ export class SendConnectionIds {
     }
     const { connectionIds, isImmediate } = decodeNewConnectionId(body);
     this.#isRequestOpen = false;
-    // RFC 9147 section 9: "If usage is set to "cid_immediate", then one of the new CIDs MUST be used immediately for all
-    // future records." One of those before would not be: they are given up.
+    // RFC 9147 section 9: "If usage is set to "cid_immediate", then one of the new CIDs MUST be used immediately for
+    // all future records." One of those before would not be: they are given up.
     if (isImmediate) {
       const [first] = connectionIds;
       if (first === undefined) {
@@ -231,8 +241,8 @@ export class SendConnectionIds {
   }
 
   /**
-   * The body of a RequestConnectionId for up to `count` IDs, or `undefined` where as many are spare or another request is
-   * open. Throws {@linkcode DtlsError} without connection IDs.
+   * The body of a RequestConnectionId for up to `count` IDs, or `undefined` where as many are spare or another
+   * request is open. Throws {@linkcode DtlsError} without connection IDs.
    */
   request(count: number): Uint8Array | undefined {
     if (this.#current.length === 0) {

@@ -8,6 +8,7 @@ import { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import { DtlsAssociation } from "./association.ts";
 import { AlertLevel, ContentType, HandshakeType } from "./code_points.ts";
+import type { ConnectionIdSource } from "./connection_ids.ts";
 import { CookieExchange } from "./cookie_exchange.ts";
 import { alertFor, DtlsFault } from "./errors.ts";
 import {
@@ -19,6 +20,7 @@ import { decodeClientHello } from "./hello_messages.ts";
 import { HelloReassembly, type ReassembledHello } from "./hello_reassembly.ts";
 import { AMPLIFICATION_MAX } from "./limits.ts";
 import type { DtlsServerOptions } from "./options.ts";
+import type { AcceptedHello } from "./server_hello.ts";
 import {
   datagramConnectionId,
   isUnifiedHeader,
@@ -61,20 +63,24 @@ export type EndpointDropReason =
   | "half-open-limit"
   | "association-limit";
 
-/** An association and the address that it was made from. */
+/** An association and the address of its peer. */
 export interface EndpointAssociation {
   /** The association. */
   readonly association: DtlsAssociation;
-  /** The address that its handshake began at. */
+  /** Where its datagrams go: where its handshake began, and another place once the peer was shown to be there. */
   readonly address: string;
   /** The random value of a ClientHello that was accepted without a cookie. */
   readonly clientRandom?: Uint8Array;
 }
 
+interface Entry extends EndpointAssociation {
+  address: string;
+}
+
 /** The associations of one address: at most one that works and one that is to take its place. */
 interface AddressSlot {
-  current: EndpointAssociation | undefined;
-  pending: EndpointAssociation | undefined;
+  current: Entry | undefined;
+  pending: Entry | undefined;
 }
 
 /**
@@ -90,7 +96,7 @@ export class DtlsEndpoint {
   readonly #cookies: CookieExchange;
   readonly #hellos = new HelloReassembly();
   readonly #byAddress = new Map<string, AddressSlot>();
-  readonly #byConnectionId = new Map<number, EndpointAssociation>();
+  readonly #byConnectionId = new Map<number, Entry>();
   readonly #entries = new Set<EndpointAssociation>();
   readonly #halfOpen = new Set<EndpointAssociation>();
   readonly #answers = new Queue<AddressedDatagram>();
@@ -134,30 +140,48 @@ export class DtlsEndpoint {
     }
     const isProtected = isUnifiedHeader(first) || first === ContentType.TLS12_CID;
     if (!isProtected) return this.#onPlaintext(bytes, address, now);
-    const found = this.#find(bytes, first, address);
-    found?.association.handleDatagram(bytes, now);
-    return found;
-  }
-
-  /** The association of a protected record: by its connection ID, else by its address. */
-  #find(bytes: Uint8Array, first: number, address: string): EndpointAssociation | undefined {
     if (first === ContentType.TLS12_CID || (first & UnifiedHeader.CONNECTION_ID) !== 0) {
-      const id = datagramConnectionId(bytes, ENDPOINT_CONNECTION_ID_BYTES);
-      const found = id === undefined ? undefined : this.#byConnectionId.get(connectionIdKey(id));
-      if (found === undefined) this.drops.add("unknown-connection-id");
-      return found;
+      return this.#onConnectionId(bytes, address, now);
     }
     const slot = this.#byAddress.get(address);
     if (slot === undefined) {
       this.drops.add("unknown-address");
       return undefined;
     }
-    // Epoch 2 is of a handshake, and so of the association that is in one.
+    // Epoch 2 is of a handshake, and so of the association that is in one; after key updates others have its two bits.
     const epochBits = first & UnifiedHeader.EPOCH_MASK;
+    if (epochBits === 2) return deliver(slot, bytes, now);
     const { current, pending } = slot;
     // Early data, of epoch 1, is of the newest handshake as well; after it these bits stand for later epochs.
     const isEarly = epochBits === 1 && pending?.association.isTakingEarlyData === true;
-    return epochBits === 2 || isEarly ? pending ?? current : current ?? pending;
+    const found = isEarly ? pending : current ?? pending;
+    found?.association.handleDatagram(bytes, now);
+    return found;
+  }
+
+  /** A protected record with a connection ID: whose it is does not depend on the address. */
+  #onConnectionId(bytes: Uint8Array, address: string, now: Milliseconds): Entry | undefined {
+    const id = datagramConnectionId(bytes, ENDPOINT_CONNECTION_ID_BYTES);
+    const found = id === undefined ? undefined : this.#byConnectionId.get(connectionIdKey(id));
+    if (found === undefined) {
+      this.drops.add("unknown-connection-id");
+      return undefined;
+    }
+    found.association.handleDatagram(bytes, now, address);
+    if (found.association.path !== found.address) this.#move(found);
+    return found;
+  }
+
+  /**
+   * An association goes on at another address: the old one is free for others. Where the new one is another
+   * association's it stays so, and this one is found by its connection IDs alone.
+   */
+  #move(entry: Entry): void {
+    this.#vacate(entry);
+    entry.address = entry.association.path;
+    const slot = this.#byAddress.get(entry.address) ?? { current: undefined, pending: undefined };
+    this.#byAddress.set(entry.address, slot);
+    slot.current ??= entry;
   }
 
   /** A record of epoch 0: a ClientHello, or something for a handshake in progress; in DTLS 1.2 of any epoch. */
@@ -243,15 +267,35 @@ export class DtlsEndpoint {
       this.drops.add("association-limit");
       return undefined;
     }
+    return this.#admit(this.#accept(outcome.accepted, receivedBytes, address, now));
+  }
+
+  #accept(
+    accepted: AcceptedHello,
+    receivedBytes: number,
+    address: string,
+    now: Milliseconds,
+  ): Entry {
     const connectionId = this.#makeConnectionId();
-    const options = { ...this.#options, connectionId };
-    const { accepted } = outcome;
-    if (accepted.earlyPsk === undefined) {
-      return this.#admit({ association: DtlsAssociation.server(options, accepted, now), address });
-    }
-    const unvalidated = { ...accepted, unvalidatedBytes: receivedBytes };
-    const association = DtlsAssociation.server(options, unvalidated, now);
-    return this.#admit({ association, address, clientRandom: hello.random });
+    // It is asked for other IDs only once the association is there.
+    const connectionIds: ConnectionIdSource = {
+      issue: () => {
+        const id = this.#makeConnectionId();
+        this.#byConnectionId.set(connectionIdKey(id), entry);
+        return id;
+      },
+      retire: (id) => this.#byConnectionId.delete(connectionIdKey(id)),
+    };
+    const options = { ...this.#options, connectionId, connectionIds };
+    const isEarly = accepted.earlyPsk !== undefined;
+    const begin = isEarly ? { ...accepted, unvalidatedBytes: receivedBytes } : accepted;
+    const association = DtlsAssociation.server(options, begin, now);
+    const entry: Entry = {
+      association,
+      address,
+      ...isEarly ? { clientRandom: accepted.hello.random } : {},
+    };
+    return entry;
   }
 
   #makeConnectionId(): Uint8Array {
@@ -265,15 +309,16 @@ export class DtlsEndpoint {
    * RFC 9147 section 5.11: the server "MUST NOT destroy the existing association until the client has demonstrated
    * reachability": a new one waits beside it.
    */
-  #admit(entry: EndpointAssociation): EndpointAssociation {
+  #admit(entry: Entry): Entry {
     const slot = this.#byAddress.get(entry.address) ?? { current: undefined, pending: undefined };
     this.#byAddress.set(entry.address, slot);
     const replaced = slot.pending;
     if (slot.current === undefined) slot.current = entry;
     else slot.pending = entry;
     if (replaced !== undefined) this.#abandon(replaced);
-    const id = entry.association.receiveConnectionId;
-    if (id.length > 0) this.#byConnectionId.set(connectionIdKey(id), entry);
+    for (const id of entry.association.receiveConnectionIds) {
+      if (id.length > 0) this.#byConnectionId.set(connectionIdKey(id), entry);
+    }
     this.#halfOpen.add(entry);
     this.#entries.add(entry);
     return entry;
@@ -286,9 +331,9 @@ export class DtlsEndpoint {
   settle(entry: EndpointAssociation): void {
     this.#halfOpen.delete(entry);
     const slot = this.#byAddress.get(entry.address);
-    if (slot?.pending !== entry) return;
+    if (slot?.pending === undefined || slot.pending !== entry) return;
     const replaced = slot.current;
-    slot.current = entry;
+    slot.current = slot.pending;
     slot.pending = undefined;
     if (replaced !== undefined) this.#abandon(replaced);
   }
@@ -311,19 +356,24 @@ export class DtlsEndpoint {
 
   /** Forgets an association that has ended. Harmless when it was forgotten before. */
   remove(entry: EndpointAssociation): void {
+    this.#vacate(entry);
+    this.#forget(entry);
+  }
+
+  #vacate(entry: EndpointAssociation): void {
     const slot = this.#byAddress.get(entry.address);
     if (slot?.current === entry) slot.current = undefined;
     else if (slot?.pending === entry) slot.pending = undefined;
-    this.#forget(entry);
     if (slot !== undefined && slot.current === undefined && slot.pending === undefined) {
       this.#byAddress.delete(entry.address);
     }
   }
 
   #forget(entry: EndpointAssociation): void {
-    const id = entry.association.receiveConnectionId;
-    const key = id.length > 0 ? connectionIdKey(id) : -1;
-    if (this.#byConnectionId.get(key) === entry) this.#byConnectionId.delete(key);
+    for (const id of entry.association.receiveConnectionIds) {
+      const key = id.length > 0 ? connectionIdKey(id) : -1;
+      if (this.#byConnectionId.get(key) === entry) this.#byConnectionId.delete(key);
+    }
     this.#halfOpen.delete(entry);
     this.#entries.delete(entry);
   }
@@ -371,7 +421,8 @@ function deliver(
   const first = pending ?? current;
   first?.association.handleDatagram(bytes, now);
   const isOpened = pending?.association.hasOpenedRecord ?? true;
-  if (current === undefined || isOpened || !isLaterEpoch(bytes)) return first;
+  const isForBoth = isUnifiedHeader(bytes[0] ?? 0) || isLaterEpoch(bytes);
+  if (current === undefined || isOpened || !isForBoth) return first;
   current.association.handleDatagram(bytes, now);
   return current;
 }

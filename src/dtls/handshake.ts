@@ -46,6 +46,8 @@ export interface HandshakeResult {
   readonly session?: DtlsSession | undefined;
   /** Keying material for the layers above; not to be asked for once the secrets of the association are zeroed. */
   readonly exportKeyingMaterial: Exporter;
+  /** Whether both ends know the return routability check. */
+  readonly hasRoutabilityCheck: boolean;
   /** In DTLS 1.3 the application traffic secrets of epoch 3. */
   readonly trafficSecrets?: { readonly send: Uint8Array; readonly receive: Uint8Array };
 }
@@ -101,6 +103,8 @@ export interface HandshakeIo {
   setConnectionIds(receive: Uint8Array, send: Uint8Array): void;
   /** The connection ID that this side wants in records to it. */
   readonly receiveConnectionId: Uint8Array;
+  /** How large protected records may be, once that is settled: bytes of content to the peer, and to this side. */
+  limitContent(sendBytesMax: number, receiveBytesMax: number): void;
   /** The connection ID that the peer wants in records to it. */
   readonly sendConnectionId: Uint8Array;
   /** Zeroes secrets when the handshake ends, however it does. */

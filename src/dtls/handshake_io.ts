@@ -1,6 +1,7 @@
 // What an association gives its handshake to work with.
 
 import type { Milliseconds } from "../base/core.ts";
+import { ownConnectionIds, ReceiveConnectionIds } from "./connection_ids.ts";
 import type { EarlyDataChannel } from "./early_data_channel.ts";
 import { type Erasable, erase, type HandshakeIo } from "./handshake.ts";
 import type { HandshakeReliability } from "./handshake_reliability.ts";
@@ -64,14 +65,15 @@ export function handshakeIo(
     transcript,
     now,
     get receiveConnectionId() {
-      return records.receiveConnectionId;
+      return records.receiveIds.first;
     },
     get sendConnectionId() {
-      return records.sendConnectionId;
+      return records.sendIds.current;
     },
     setVersion: (version) => {
       reliability.version = version;
       onVersion(version);
+      records.onVersion();
     },
     beginFlight: () => reliability.beginFlight(),
     send: (type, body) => transcript.add(reliability.send(type, body, records.sealingEpoch)),
@@ -86,9 +88,11 @@ export function handshakeIo(
       reliability.onNewEpoch(epoch);
     },
     setConnectionIds: (receive, send) => {
-      records.receiveConnectionId = receive;
-      records.sendConnectionId = send;
+      const source = options.connectionIds ?? ownConnectionIds(options.entropy, receive.length);
+      const ids = new ReceiveConnectionIds(receive, source, limits.connectionIdsMax);
+      records.beginConnectionIds(ids, send);
     },
+    limitContent: (send, receive) => records.limitContent(send, receive),
     eraseAfterHandshake: (...added) => secrets.addOfHandshake(added),
     eraseAtEnd: (...added) => secrets.add(added),
     logSecret: (label, clientRandom, secret) => options.keyLog?.(label, clientRandom, secret),

@@ -80,6 +80,7 @@ export class HandshakeReliability {
   #isPathSmall = false;
   /** When the first datagram of the flight was sent. */
   #transmittedAt: Milliseconds | undefined;
+  #roundTripMs: Milliseconds | undefined;
   /** After the main handshake every message is a flight of its own, acknowledged explicitly. */
   #isHandshakeOver = false;
   /** An answer to retransmissions is worth sending again only after this. */
@@ -114,6 +115,11 @@ export class HandshakeReliability {
    */
   get #isAcking(): boolean {
     return this.#version === "1.3";
+  }
+
+  /** The round trip of the last flight that showed one. */
+  get roundTripMs(): Milliseconds | undefined {
+    return this.#roundTripMs;
   }
 
   /** Whether a flight of this side is neither acknowledged nor answered. */

@@ -41,6 +41,10 @@ export interface DtlsLimits {
   readonly forgedRecordsMax: number;
   /** Records of one epoch that the replay window remembers. */
   readonly replayWindowRecords: number;
+  /** Connection IDs of each direction that are valid at one time. */
+  readonly connectionIdsMax: number;
+  /** Requests for connection IDs that are answered without any of them being used. */
+  readonly connectionIdRequestsMax: number;
   /** How long an ended association answers what its peer still sends. */
   readonly closingMs: number;
   /** How often it answers, in that time. */
@@ -70,6 +74,8 @@ export const DTLS_LIMITS: DtlsLimits = {
   sealedRecordsMax: Infinity,
   forgedRecordsMax: Infinity,
   replayWindowRecords: 4_096,
+  connectionIdsMax: 8,
+  connectionIdRequestsMax: 16,
   closingMs: 5_000,
   closingAnswersMax: 5,
   eventsMax: 4_096,

@@ -39,6 +39,9 @@ export {
   type RetransmissionPolicy,
   type VerifiedPeer,
 } from "./options.ts";
+export type { PathPolicy } from "./association_path.ts";
+export type { RoutabilityCount } from "./return_routability.ts";
+export type { ConnectionIdSource } from "./connection_ids.ts";
 export { AlertDescription, CipherSuite, NamedGroup, SignatureScheme } from "./code_points.ts";
 export { ProtocolVersion } from "./code_points.ts";
 export { decodeSession, type DtlsSession, encodeSession, eraseSession } from "./session.ts";

@@ -1,5 +1,5 @@
-// The epochs whose records an association opens: the newest, and those before it for as long as records of theirs may be
-// under way (RFC 9147 sections 4.2.1 and 8).
+// The epochs whose records an association opens: the newest, and those before it for as long as records of theirs may
+// be under way (RFC 9147 sections 4.2.1 and 8).
 
 import { type Milliseconds, NEVER } from "../base/core.ts";
 import { DtlsError } from "./errors.ts";

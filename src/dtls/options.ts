@@ -2,6 +2,8 @@
 
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { CipherSuite, NamedGroup, type SignatureScheme } from "./code_points.ts";
+import type { PathPolicy } from "./association_path.ts";
+import type { ConnectionIdSource } from "./connection_ids.ts";
 import type { CryptoProvider, SignatureName, SigningKey } from "./crypto/provider.ts";
 import type { KeyLogLabel } from "./key_log.ts";
 import type { DtlsLimits } from "./limits.ts";
@@ -92,6 +94,23 @@ export interface DtlsOptions {
    * has lost its root is refused. Default: yes.
    */
   readonly reverifyPeer?: boolean;
+  /**
+   * Where further connection IDs come from, after that of the handshake. Default: random ones of the same length;
+   * whoever has to find the association by them brings a source of its own.
+   */
+  readonly connectionIds?: ConnectionIdSource;
+  /**
+   * How many spare connection IDs of the peer are asked for, so that nobody can tell from them that an association
+   * goes on at another address. Default: none.
+   */
+  readonly spareConnectionIds?: number;
+  /**
+   * When a new address of the peer counts; it has to be found by a connection ID. Default: `enhanced`, and without a
+   * peer that knows RFC 9853 never.
+   */
+  readonly pathPolicy?: PathPolicy;
+  /** Bytes of the records that this side wants to be sent (RFC 8449). Default: all that the version allows. */
+  readonly recordSizeLimit?: number;
   /** Where the secrets of each handshake go. Whoever has them can read everything. */
   readonly keyLog?: KeyLog;
 }

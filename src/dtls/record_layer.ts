@@ -2,9 +2,10 @@
 
 import { Counters } from "../base/counters.ts";
 import type { Milliseconds } from "../base/core.ts";
-import { EMPTY_BYTES, equalBytes } from "../base/bytes.ts";
+import { EMPTY_BYTES } from "../base/bytes.ts";
 import type { RecordNumber } from "./ack.ts";
-import { DtlsError } from "./errors.ts";
+import { ReceiveConnectionIds, SendConnectionIds } from "./connection_ids.ts";
+import { DtlsError, DtlsFault } from "./errors.ts";
 import type { RecordSink } from "./flight.ts";
 import type { KeyUse } from "./key_update.ts";
 import type { DtlsLimits } from "./limits.ts";
@@ -42,6 +43,21 @@ export type DtlsDropReason =
 export interface OpenedRecord extends RecordNumber {
   readonly type: number;
   readonly content: Uint8Array;
+  /** Bytes of the whole record. */
+  readonly lengthBytes: number;
+  /** Newer, by epoch and number, than all that were opened before. Never in epoch 0. */
+  readonly isNewest: boolean;
+}
+
+/** What the next record of epoch 0 has. */
+export interface PlaintextState {
+  /**
+   * RFC 9147 section 4: legacy_record_version "MUST be set to {254, 253} for all records other than the initial
+   * ClientHello (i.e., one not generated after a HelloRetryRequest), where it may also be {254, 255} for compatibility
+   * purposes": there are servers of DTLS 1.2 that take no other.
+   */
+  version: ProtocolVersion;
+  nextRecordNumber: number;
 }
 
 /** The epochs of one association. */
@@ -53,20 +69,28 @@ export class RecordLayer {
   readonly #plaintext: PlaintextState;
   #isAnyOpened = false;
   #hasUnreadable = false;
-  /** The ID that this side wants in records to it; empty for none. */
-  receiveConnectionId: Uint8Array = EMPTY_BYTES;
-  /** The ID that the peer wants in records to it; empty for none. */
-  sendConnectionId: Uint8Array = EMPTY_BYTES;
+  #receiveIds: ReceiveConnectionIds;
+  #sendBytesMax = RECORD_CONTENT_BYTES_MAX;
+  #receiveBytesMax = RECORD_CONTENT_BYTES_MAX;
+  /** The newest record that was opened. */
+  readonly #newest = { epoch: 0, recordNumber: 0 };
+  readonly #sendIds: SendConnectionIds;
 
-  constructor(limits: DtlsLimits, drops: Counters<DtlsDropReason>, nextPlaintextNumber = 0) {
+  constructor(
+    limits: DtlsLimits,
+    drops: Counters<DtlsDropReason>,
+    plaintext: PlaintextState = { version: ProtocolVersion.DTLS_1_2, nextRecordNumber: 0 },
+  ) {
     this.#drops = drops;
     this.#openers = new OpeningEpochs(limits.oldEpochMs, limits.forgedRecordsMax);
-    this.#plaintext = { version: ProtocolVersion.DTLS_1_2, nextRecordNumber: nextPlaintextNumber };
+    this.#receiveIds = new ReceiveConnectionIds(EMPTY_BYTES, undefined, 1);
+    this.#sendIds = new SendConnectionIds(limits.connectionIdsMax);
+    this.#plaintext = plaintext;
   }
 
-  /** The version in the headers of records of epoch 0. */
-  set plaintextVersion(version: ProtocolVersion) {
-    this.#plaintext.version = version;
+  /** The version was chosen: what {@linkcode PlaintextState} says of the initial ClientHello is over. */
+  onVersion(): void {
+    this.#plaintext.version = ProtocolVersion.DTLS_1_2;
   }
 
   /** The newest epoch that this side seals in, 0 before there are keys. */
@@ -82,6 +106,27 @@ export class RecordLayer {
   /** Whether any protected record of the peer was opened: from then on nothing unprotected ends the association. */
   get isAnyOpened(): boolean {
     return this.#isAnyOpened;
+  }
+
+  /** The IDs that records to this side carry. */
+  get receiveIds(): ReceiveConnectionIds {
+    return this.#receiveIds;
+  }
+
+  /** The IDs for records to the peer. */
+  get sendIds(): SendConnectionIds {
+    return this.#sendIds;
+  }
+
+  /** The handshake has settled on connection IDs. */
+  beginConnectionIds(receiveIds: ReceiveConnectionIds, sendId: Uint8Array): void {
+    this.#receiveIds = receiveIds;
+    this.#sendIds.begin(sendId);
+  }
+
+  /** Puts the present ID into all records from here on. */
+  applySendId(): void {
+    for (const sealer of this.#sealers) sealer.connectionId = this.#sendIds.current;
   }
 
   /** Whether protected records came, since the last call, before there were keys for any. */
@@ -169,41 +214,53 @@ export class RecordLayer {
   ): void {
     let at = 0;
     do {
-      const record = readRecord(datagram, at, this.receiveConnectionId.length);
+      const start = at;
+      const record = readRecord(datagram, start, this.#receiveIds.lengthBytes);
       if (record === undefined) return this.#drops.add("malformed-record");
       at = record.end;
       if (record.kind === "plaintext" && record.epoch === 0) {
-        onRecord(record);
+        onRecord({ ...record, lengthBytes: at - start, isNewest: false });
         continue;
       }
       const early = this.#earlyOpener;
       if (early?.accepts(record) === true) {
-        const opened = this.#openEarly(early, record);
+        const opened = this.#openEarly(early, record, at - start);
         if (opened !== undefined) onRecord(opened);
         continue;
       }
       // RFC 9147 section 4: "If the second or later record has a connection ID which does not correspond to the
       // same association used for previous records, the rest of the datagram MUST be discarded."
-      if (!equalBytes(record.connectionId ?? EMPTY_BYTES, this.receiveConnectionId)) {
+      const id = record.connectionId;
+      if (!this.#receiveIds.accepts(id)) {
         return this.#drops.add("connection-id");
       }
-      const opened = this.#open(record, now);
-      if (opened !== undefined) onRecord(opened);
+      const opened = this.#open(record, at - start, now);
+      if (opened === undefined) continue;
+      if (id !== undefined) this.#receiveIds.onUsed(id);
+      onRecord(opened);
     } while (at < datagram.length);
   }
 
   /** A record of early data says nothing of the client's keys, or of whether it is there: anybody may have sent it. */
-  #openEarly(opener: RecordOpener, record: RawRecord): OpenedRecord | undefined {
+  #openEarly(
+    opener: RecordOpener,
+    record: RawRecord,
+    lengthBytes: number,
+  ): OpenedRecord | undefined {
     const result = opener.open(record);
     if (result.kind !== "opened") {
       this.#drops.add(result.kind);
       return undefined;
     }
     const { recordNumber, type, content } = result;
-    return { epoch: opener.epoch, recordNumber, type, content };
+    return { epoch: opener.epoch, recordNumber, type, content, lengthBytes, isNewest: false };
   }
 
-  #open(record: RawRecord, now: Milliseconds): OpenedRecord | undefined {
+  #open(
+    record: RawRecord,
+    lengthBytes: number,
+    now: Milliseconds,
+  ): OpenedRecord | undefined {
     const opener = this.#openers.find(record);
     if (opener === undefined) {
       this.#drops.add("unknown-epoch");
@@ -222,24 +279,64 @@ export class RecordLayer {
     // records from epoch 3. [...] Servers could discard epoch 1 keys after the first epoch 3 data arrives".
     if (opener.epoch >= 3) this.#dropEarlyOpener();
     const { recordNumber, type, content } = result;
-    return { epoch: opener.epoch, recordNumber, type, content };
+    // RFC 8449 section 4: "a DTLS endpoint that receives a record larger than its advertised limit MAY either
+    // generate a fatal "record_overflow" alert or discard the record."
+    if (content.length > this.#receiveBytesMax) {
+      throw new DtlsFault("record-overflow", "a record's content is longer than was announced");
+    }
+    const { epoch } = opener;
+    return {
+      epoch,
+      recordNumber,
+      type,
+      content,
+      lengthBytes,
+      isNewest: this.#isNewest(epoch, recordNumber),
+    };
+  }
+
+  #isNewest(epoch: number, recordNumber: number): boolean {
+    const newest = this.#newest;
+    if (epoch < newest.epoch) return false;
+    if (epoch === newest.epoch && recordNumber <= newest.recordNumber) return false;
+    newest.epoch = epoch;
+    newest.recordNumber = recordNumber;
+    return true;
+  }
+
+  /** Both sides have told how large the records to them may be: bytes of content. */
+  limitContent(sendBytesMax: number, receiveBytesMax: number): void {
+    this.#sendBytesMax = sendBytesMax;
+    this.#receiveBytesMax = receiveBytesMax;
+  }
+
+  /** Bytes of content that a protected record to the peer may have. */
+  get contentBytesMax(): number {
+    return this.#sendBytesMax;
   }
 
   /**
-   * Seals one record of the newest epoch into a datagram of its own. Throws {@linkcode DtlsError} before there
-   * are keys, and where the content is larger than a record may be.
+   * Seals one record of the newest epoch into a datagram of its own, with a connection ID that need not be the one in
+   * use. Throws {@linkcode DtlsError} before there are keys, and where the content is larger than a record may be.
    */
-  sealAlone(type: number, content: Uint8Array): Uint8Array {
+  sealAlone(
+    type: number,
+    content: Uint8Array,
+    connectionId: Uint8Array = this.#sendIds.current,
+  ): Uint8Array {
     const sealer = this.#sealers.at(-1);
     if (sealer === undefined) throw new DtlsError("not-connected", "there are no keys yet");
-    if (content.length > RECORD_CONTENT_BYTES_MAX) {
+    if (content.length > this.#sendBytesMax) {
       throw new DtlsError(
         "record-too-large",
-        `a record carries at most ${RECORD_CONTENT_BYTES_MAX} bytes`,
+        `a record carries at most ${this.#sendBytesMax} bytes`,
       );
     }
+    const usual = sealer.connectionId;
+    if (connectionId !== usual) sealer.connectionId = connectionId;
     const datagram = new Uint8Array(content.length + sealer.overheadBytes);
     sealer.seal(datagram, 0, type, content);
+    if (connectionId !== usual) sealer.connectionId = usual;
     return datagram;
   }
 
@@ -252,16 +349,11 @@ export class RecordLayer {
   startDatagram(datagramBytesMax: number): DatagramWriter {
     return new DatagramWriter(
       datagramBytesMax,
+      this.#sendBytesMax,
       (epoch) => this.#sealers.find((sealer) => sealer.epoch === epoch),
       this.#plaintext,
     );
   }
-}
-
-/** What the next record of epoch 0 has. */
-interface PlaintextState {
-  version: ProtocolVersion;
-  nextRecordNumber: number;
 }
 
 /** Where the next datagram is put together: most of them are shorter than they may be, and many are empty. */
@@ -270,6 +362,7 @@ let spareRoom: Uint8Array | undefined;
 /** One datagram to be filled with records of any epochs that there are keys for. */
 export class DatagramWriter implements RecordSink {
   readonly #bytes: Uint8Array;
+  readonly #contentBytesMax: number;
   readonly #bytesMax: number;
   readonly #sealerOf: (epoch: number) => RecordSealer | undefined;
   readonly #plaintext: PlaintextState;
@@ -277,6 +370,7 @@ export class DatagramWriter implements RecordSink {
 
   constructor(
     bytesMax: number,
+    contentBytesMax: number,
     sealerOf: (epoch: number) => RecordSealer | undefined,
     plaintext: PlaintextState,
   ) {
@@ -285,26 +379,23 @@ export class DatagramWriter implements RecordSink {
       : new Uint8Array(bytesMax);
     spareRoom = undefined;
     this.#bytesMax = bytesMax;
+    this.#contentBytesMax = contentBytesMax;
     this.#sealerOf = sealerOf;
     this.#plaintext = plaintext;
   }
 
   roomFor(epoch: number): number {
-    const overhead = epoch === 0 ? PLAINTEXT_HEADER_BYTES : this.#sealer(epoch).overheadBytes;
-    return this.#bytesMax - this.#length - overhead;
+    const left = this.#bytesMax - this.#length;
+    if (epoch === 0) return left - PLAINTEXT_HEADER_BYTES;
+    return Math.min(left - this.#sealer(epoch).overheadBytes, this.#contentBytesMax);
   }
 
   write(epoch: number, type: number, content: Uint8Array): RecordNumber {
     if (epoch === 0) {
+      const { version } = this.#plaintext;
       const recordNumber = this.#plaintext.nextRecordNumber++;
-      this.#length = writePlaintextRecord(
-        this.#bytes,
-        this.#length,
-        type,
-        recordNumber,
-        content,
-        this.#plaintext.version,
-      );
+      const start = this.#length;
+      this.#length = writePlaintextRecord(this.#bytes, start, type, recordNumber, content, version);
       return { epoch, recordNumber };
     }
     const sealer = this.#sealer(epoch);

@@ -86,7 +86,7 @@ export class CiphertextSealer implements RecordSealer {
     // used as the additional data value for the AEAD function."
     const plaintext = sealed.subarray(0, content.length + 1);
     this.#keys.aead.seal(this.#nonce, datagram.subarray(start, at), plaintext, sealed);
-    const mask = this.#keys.numberCipher.mask(sealed.subarray(0, 16));
+    const mask = this.#keys.numberCipher.mask(sealed);
     datagram[numberAt]! ^= mask[0]!;
     datagram[numberAt + 1]! ^= mask[1]!;
     return end;
@@ -104,7 +104,7 @@ export class CiphertextOpener implements RecordOpener {
   readonly #keys: CiphertextKeys;
   readonly #window: ReplayWindow;
   readonly #nonce = new Uint8Array(NONCE_BYTES);
-  #header = new Uint8Array(32);
+  #header = new Uint8Array(5);
 
   constructor(epoch: number, keys: CiphertextKeys, replayWindowRecords: number) {
     this.epoch = epoch;
@@ -122,11 +122,13 @@ export class CiphertextOpener implements RecordOpener {
 
   open(record: RawRecord): OpenResult {
     if (record.kind !== "ciphertext") return { kind: "bad-tag" };
-    const headerBytes = record.header.length;
-    if (this.#header.length < headerBytes) this.#header = new Uint8Array(headerBytes);
-    const header = this.#header.subarray(0, headerBytes);
+    // Headers of one epoch are of one length, but for those of a peer that changes its mind.
+    if (this.#header.length !== record.header.length) {
+      this.#header = new Uint8Array(record.header.length);
+    }
+    const header = this.#header;
     header.set(record.header);
-    const mask = this.#keys.numberCipher.mask(record.ciphertext.subarray(0, 16));
+    const mask = this.#keys.numberCipher.mask(record.ciphertext);
     let truncated = 0;
     for (let i = 0; i < record.numberBytes; i++) {
       const at = record.numberOffset + i;

@@ -2,7 +2,11 @@
 
 import type { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
+import { ExtensionType } from "./code_points.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
+import { decodeExtension, type Extensions } from "./extensions.ts";
+import type { HandshakeIo } from "./handshake.ts";
+import type { DtlsOptions, DtlsVersion } from "./options.ts";
 import { RECORD_CONTENT_BYTES_MAX } from "./record.ts";
 
 /** RFC 8449 section 4: "Endpoints MUST NOT send a "record_size_limit" extension with a value smaller than 64." */
@@ -39,4 +43,41 @@ export function encodeRecordSizeLimit(limit: number): Uint8Array {
  */
 export function recordContentBytesMax(limit: number, hasInnerType: boolean): number {
   return Math.min(limit - (hasInnerType ? 1 : 0), RECORD_CONTENT_BYTES_MAX);
+}
+
+/** The limit of this side, for the versions that may be spoken. */
+export function ownRecordSizeLimit(
+  { recordSizeLimit = RECORD_SIZE_LIMIT_MAX }: DtlsOptions,
+  versions: readonly DtlsVersion[],
+): number {
+  return versions.includes("1.3")
+    ? recordSizeLimit
+    : Math.min(recordSizeLimit, RECORD_CONTENT_BYTES_MAX);
+}
+
+/** What both ends settle the sizes of records with. */
+interface RecordSizes {
+  readonly version: DtlsVersion;
+  readonly options: DtlsOptions;
+  /** Where the peer's limit stands, if it has one. */
+  readonly extensions: Extensions;
+}
+
+/**
+ * Settles how large protected records may be, where the peer has a limit and so was told this side's. Returns this
+ * side's, to be told by a server. Connection IDs are settled before. Throws `DecodeError` or {@linkcode DtlsFault}.
+ */
+export function negotiateRecordSizes(
+  io: HandshakeIo,
+  { version, options, extensions }: RecordSizes,
+): number | undefined {
+  const limit = decodeExtension(extensions, ExtensionType.RECORD_SIZE_LIMIT, readRecordSizeLimit);
+  if (limit === undefined) return undefined;
+  const own = ownRecordSizeLimit(options, [version]);
+  const hasType = (connectionId: Uint8Array) => version === "1.3" || connectionId.length > 0;
+  io.limitContent(
+    recordContentBytesMax(limit, hasType(io.sendConnectionId)),
+    recordContentBytesMax(own, hasType(io.receiveConnectionId)),
+  );
+  return own;
 }

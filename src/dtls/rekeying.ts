@@ -1,5 +1,5 @@
-// New traffic keys for an association that goes on: KeyUpdate messages both ways, asked for by the caller, by the peer, or
-// by what the keys have been used for (RFC 9147 sections 4.5.3 and 8).
+// New traffic keys for an association that goes on: KeyUpdate messages both ways, asked for by the caller, by the
+// peer, or by what the keys have been used for (RFC 9147 sections 4.5.3 and 8).
 
 import type { SuiteParameters } from "./cipher_suites.ts";
 import { HandshakeType } from "./code_points.ts";
@@ -12,9 +12,16 @@ import type { RecordLayer } from "./record_layer.ts";
 import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
 
 /** The application traffic secrets in use; each is replaced in its place, so that it is zeroed with the association. */
-export interface TrafficSecrets {
+interface TrafficSecrets {
   readonly send: Uint8Array;
   readonly receive: Uint8Array;
+}
+
+/** What of an association new keys are made with. */
+export interface RekeyingParts {
+  readonly io: HandshakeIo;
+  readonly records: RecordLayer;
+  readonly reliability: HandshakeReliability;
 }
 
 /** Updates the keys of one association of DTLS 1.3 after its handshake. */
@@ -29,9 +36,7 @@ export class Rekeying {
   #forgedEpoch = 0;
 
   constructor(
-    io: HandshakeIo,
-    records: RecordLayer,
-    reliability: HandshakeReliability,
+    { io, records, reliability }: RekeyingParts,
     suite: SuiteParameters,
     secrets: TrafficSecrets,
   ) {

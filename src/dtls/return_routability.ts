@@ -5,7 +5,7 @@ import { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { type Entropy, type Milliseconds, NEVER } from "../base/core.ts";
-import { Counters } from "../base/counters.ts";
+import type { Counters } from "../base/counters.ts";
 import { Queue } from "../base/queue.ts";
 import { AMPLIFICATION_MAX } from "./limits.ts";
 
@@ -112,8 +112,7 @@ interface Candidate {
 
 /** The path of one association, and the checks that it takes to change it. Paths are opaque texts. */
 export class PathValidation {
-  /** What came of checks. RFC 9853 section 7.1 advises statistics about those that did not succeed. */
-  readonly counts: Counters<RoutabilityCount> = new Counters();
+  readonly #counts: Counters<RoutabilityCount>;
   readonly #check: RoutabilityCheck;
   readonly #entropy: Entropy;
   readonly #answers = new Queue<PathMessage>();
@@ -124,8 +123,17 @@ export class PathValidation {
   /** After a check that kept the path, the next one begins no earlier. */
   #quietUntil: Milliseconds = -Infinity;
 
-  /** Begins on a path that the handshake has validated. */
-  constructor(path: string, check: RoutabilityCheck, entropy: Entropy) {
+  /**
+   * Begins on a path that the handshake has validated. RFC 9853 section 7.1 advises statistics about checks that did
+   * not succeed.
+   */
+  constructor(
+    path: string,
+    check: RoutabilityCheck,
+    entropy: Entropy,
+    counts: Counters<RoutabilityCount>,
+  ) {
+    this.#counts = counts;
     this.#path = path;
     this.#check = check;
     this.#entropy = entropy;
@@ -199,7 +207,8 @@ export class PathValidation {
     candidate.cookies.length = 0;
     candidate.isDue = true;
     candidate.nextAt = NEVER;
-    // RFC 9853 section 5.5: "implementations are cautioned that the new path could have a longer RTT than the original."
+    // RFC 9853 section 5.5: "implementations are cautioned that the new path could have a longer RTT than the
+    // original."
     const timerMs = phase === "old"
       ? candidate.timerMs
       : Math.max(candidate.timerMs, DEFAULT_TIMER_MS);
@@ -214,26 +223,26 @@ export class PathValidation {
     const candidate = this.#candidate;
     const isKnown = candidate?.cookies.some((cookie) => equalBytes(cookie, message.cookie));
     // RFC 9853 section 5.4: "The initiator MUST silently discard any invalid `path_response` or `path_drop`".
-    if (candidate === undefined || isKnown !== true) return this.counts.add("unmatched-answer");
+    if (candidate === undefined || isKnown !== true) return this.#counts.add("unmatched-answer");
     const isDrop = message.type === RoutabilityType.PATH_DROP;
     if (candidate.phase === "old") {
       // RFC 9853 section 5.2: on a path_response "the initiator MUST continue using the previously valid address", on a
-      // path_drop it "MUST perform a return routability check on the observed new address". Whoever forwards records may
-      // have forwarded the answer as well, so it counts from wherever it came.
+      // path_drop it "MUST perform a return routability check on the observed new address". Whoever forwards records
+      // may have forwarded the answer as well, so it counts from wherever it came.
       return isDrop ? this.#ask(candidate, "new", now) : this.#keep(candidate, now);
     }
     // RFC 9853 section 5.4: the answer goes "to the address from which the corresponding `path_challenge` was received.
     // This ensures that the path is functional in both directions."
-    if (isDrop || path !== candidate.path) return this.counts.add("unmatched-answer");
-    if (this.#path !== candidate.path) this.counts.add("moved");
+    if (isDrop || path !== candidate.path) return this.#counts.add("unmatched-answer");
+    if (this.#path !== candidate.path) this.#counts.add("moved");
     this.#path = candidate.path;
     this.#candidate = undefined;
   }
 
   /** RFC 9853 section 5.4: "exactly one `path_response` or `path_drop` message for each valid `path_challenge`". */
   #onChallenge({ cookie }: RoutabilityMessage, path: string): void {
-    // RFC 9853 section 5.2: "the responder must have initiated a voluntary path migration in order to know that this path
-    // is no longer the preferred one."
+    // RFC 9853 section 5.2: "the responder must have initiated a voluntary path migration in order to know that this
+    // path is no longer the preferred one."
     const type = this.#hasLeft && path !== this.#path
       ? RoutabilityType.PATH_DROP
       : RoutabilityType.PATH_RESPONSE;
@@ -243,7 +252,7 @@ export class PathValidation {
 
   /** The path in use is the right one. */
   #keep(candidate: Candidate, now: Milliseconds): void {
-    this.counts.add("kept");
+    this.#counts.add("kept");
     this.#quietUntil = now + candidate.timerMs;
     this.#candidate = undefined;
   }
@@ -262,7 +271,7 @@ export class PathValidation {
       // RFC 9853 section 5.2: "If T expires the peer address binding is not updated. In this case, the initiator MUST
       // perform a return routability check on the observed new address".
       if (candidate.phase === "old") return this.#ask(candidate, "new", now);
-      this.counts.add("unanswered");
+      this.#counts.add("unanswered");
       this.#candidate = undefined;
     } else if (now >= candidate.nextAt) {
       candidate.isDue = true;

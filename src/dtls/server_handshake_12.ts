@@ -14,7 +14,7 @@ import { ExtensionType, HandshakeType } from "./code_points.ts";
 import { certificateTypesOf, type ChosenServerCredential } from "./credential_choice_12.ts";
 import type { KeyShares } from "./crypto/provider.ts";
 import { DtlsFault } from "./errors.ts";
-import { encodeConnectionId, encodeProtocolNames } from "./extensions.ts";
+import { encodeProtocolNames, type Extensions } from "./extensions.ts";
 import {
   deriveMasterSecret,
   exporter12,
@@ -47,6 +47,7 @@ import {
 import { startKeyExchange } from "./key_share.ts";
 import { DEFAULT_VERSIONS, type DtlsServerOptions } from "./options.ts";
 import { verifyChain } from "./peer_trust.ts";
+import { answerConnectionIds, answerRecordSizes } from "./server_answers.ts";
 import {
   makeTicket12,
   resumableState12,
@@ -91,7 +92,13 @@ export function* serverHandshake12(
   const { signatureSchemes = SIGNATURE_SCHEMES_12 } = options;
   const isClientAsked = (options.clientCertificate ?? "none") !== "none";
   io.beginFlight();
-  const extensions = answerExtensions(io, options, negotiation, isTicketDue);
+  const extensions = answerExtensions(
+    io,
+    options,
+    negotiation,
+    accepted.hello.extensions,
+    isTicketDue,
+  );
   io.send(
     HandshakeType.SERVER_HELLO,
     encodeServerHello(serverRandom, sessionId, suite.suite, extensions),
@@ -132,6 +139,7 @@ export function* serverHandshake12(
   sendFinished12(io, "server", master);
   return {
     version: "1.2",
+    hasRoutabilityCheck: extensions.has(ExtensionType.RRC),
     suite,
     group,
     alpn,
@@ -159,7 +167,13 @@ function* resume(
   addHello(io, accepted);
   const serverRandom = makeRandom(io, options);
   const master = { suite, secret: state.secret, clientRandom: hello.random, serverRandom };
-  const extensions = answerExtensions(io, options, negotiation, isTicketDue);
+  const extensions = answerExtensions(
+    io,
+    options,
+    negotiation,
+    hello.extensions,
+    isTicketDue,
+  );
   io.beginFlight();
   // RFC 5077 section 3.4: the server gives back the session ID of the client whose ticket it takes, as it does with one
   // of its own.
@@ -173,6 +187,7 @@ function* resume(
   yield* receiveFinished12(io, "client", master);
   return {
     version: "1.2",
+    hasRoutabilityCheck: extensions.has(ExtensionType.RRC),
     suite,
     group: undefined,
     alpn: negotiation.alpn,
@@ -209,6 +224,7 @@ function answerExtensions(
   io: HandshakeIo,
   options: DtlsServerOptions,
   { alpn, serverName, connectionId, isRenegotiationInfoDue, hasPointFormats }: HelloNegotiation12,
+  offered: Extensions,
   isTicketDue: boolean,
 ): Map<number, Uint8Array> {
   const extensions = new Map<number, Uint8Array>();
@@ -226,10 +242,8 @@ function answerExtensions(
     );
   }
   if (isTicketDue) extensions.set(ExtensionType.SESSION_TICKET, EMPTY_BYTES);
-  if (connectionId !== undefined && options.connectionId !== undefined) {
-    extensions.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId));
-    io.setConnectionIds(options.connectionId, connectionId);
-  }
+  answerConnectionIds(io, connectionId, { options, offered, answers: extensions });
+  answerRecordSizes(io, "1.2", { options, offered, answers: extensions });
   return extensions;
 }
 

@@ -18,9 +18,9 @@ import { DtlsFault } from "./errors.ts";
 import {
   encodeAuthorities,
   encodeCodePoints,
-  encodeConnectionId,
   encodeKeyShare,
   encodeProtocolNames,
+  type Extensions,
 } from "./extensions.ts";
 import { exporter, type Handshake, type HandshakeIo, scheduleParameters } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
@@ -51,6 +51,7 @@ import {
   selectPsk,
   usesPskWithExchange,
 } from "./psk_selection.ts";
+import { answerConnectionIds, answerRecordSizes } from "./server_answers.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 import { sendTickets } from "./session_tickets.ts";
 import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
@@ -96,11 +97,16 @@ export function* serverHandshake13(
 
   if (earlyPsk !== undefined) acceptEarlyData(io, suite, earlyPsk, hello.random);
   const { publicKey, sharedSecret } = answerKeyShare(io, share);
-  io.beginFlight();
-  io.send(
-    HandshakeType.SERVER_HELLO,
-    serverHello(io, options, negotiation, publicKey, psk),
+  const answer = serverHello(
+    io,
+    options,
+    negotiation,
+    hello.extensions,
+    publicKey,
+    psk,
   );
+  io.beginFlight();
+  io.send(HandshakeType.SERVER_HELLO, answer.body);
 
   const parameters = scheduleParameters(io.provider, suite);
   const handshakeSecret = new EarlySecret(parameters, psk?.key).handshakeSecret(sharedSecret);
@@ -116,6 +122,7 @@ export function* serverHandshake13(
   io.installSealer(trafficSealer(io, 2, suite, serverSecret));
 
   sendEncryptedExtensions(io, options, negotiation, {
+    offered: hello.extensions,
     isPskTaken: psk !== undefined,
     isEarlyDataTaken: earlyPsk !== undefined,
   });
@@ -167,6 +174,7 @@ export function* serverHandshake13(
   return {
     version: "1.3",
     suite,
+    hasRoutabilityCheck: answer.hasRoutabilityCheck,
     group: share.group,
     alpn,
     serverName,
@@ -184,22 +192,25 @@ function serverHello(
   io: HandshakeIo,
   options: DtlsServerOptions,
   { suite, group, connectionId }: HelloNegotiation,
+  offered: Extensions,
   publicKey: Uint8Array,
   psk: SelectedPsk | undefined,
-): Uint8Array {
+): { readonly body: Uint8Array; readonly hasRoutabilityCheck: boolean } {
   const extensions = new Map<number, Uint8Array>();
   extensions.set(ExtensionType.SUPPORTED_VERSIONS, SELECTED_VERSION);
   extensions.set(ExtensionType.KEY_SHARE, encodeKeyShare({ group, publicKey }));
-  if (connectionId !== undefined && options.connectionId !== undefined) {
-    extensions.set(ExtensionType.CONNECTION_ID, encodeConnectionId(options.connectionId));
-    io.setConnectionIds(options.connectionId, connectionId);
-  }
+  const hasRoutabilityCheck = answerConnectionIds(io, connectionId, {
+    options,
+    offered,
+    answers: extensions,
+  });
   if (psk !== undefined) {
     extensions.set(ExtensionType.PRE_SHARED_KEY, encodeSelectedIdentity(psk.index));
   }
   // RFC 9147 section 5: "DTLS servers MUST NOT echo the "legacy_session_id" value from the client".
   const random = io.entropy(RANDOM_BYTES);
-  return encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
+  const body = encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
+  return { body, hasRoutabilityCheck };
 }
 
 /** The PSK whose early data is taken: an endpoint's choice, or this association's where it has no endpoint. */
@@ -219,8 +230,9 @@ function acceptedEarlyPsk(
   return earlyPsk;
 }
 
-/** What of EncryptedExtensions depends on the PSK. */
-interface PskUse {
+/** What of EncryptedExtensions depends on the client's offer, and on the PSK. */
+interface EncryptedAnswers {
+  readonly offered: Extensions;
   readonly isPskTaken: boolean;
   readonly isEarlyDataTaken: boolean;
 }
@@ -229,7 +241,7 @@ function sendEncryptedExtensions(
   io: HandshakeIo,
   options: DtlsServerOptions,
   { alpn, serverName }: HelloNegotiation,
-  { isPskTaken, isEarlyDataTaken }: PskUse,
+  { offered, isPskTaken, isEarlyDataTaken }: EncryptedAnswers,
 ): void {
   const encrypted = new Map<number, Uint8Array>();
   // RFC 6066 section 3: "A server that receives a client hello containing the "server_name" extension MAY use the
@@ -246,6 +258,7 @@ function sendEncryptedExtensions(
       encodeProtocolNames([alpn]),
     );
   }
+  answerRecordSizes(io, "1.3", { options, offered, answers: encrypted });
   if (isEarlyDataTaken) encrypted.set(ExtensionType.EARLY_DATA, EARLY_DATA_EXTENSION);
   io.send(HandshakeType.ENCRYPTED_EXTENSIONS, encodeEncryptedExtensions(encrypted));
 }

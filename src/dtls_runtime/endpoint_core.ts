@@ -130,6 +130,8 @@ export class EndpointCore implements AddressedCore {
     if (answer !== undefined) return answer;
     for (let entry; (entry = this.#ready.peek()) !== undefined;) {
       const association = this.#running.get(entry);
+      const elsewhere = association && entry.association.pollTransmitElsewhere(now);
+      if (elsewhere !== undefined) return elsewhere;
       const bytes = association?.pollTransmit(now);
       if (bytes !== undefined) return { bytes, address: entry.address };
       this.#ready.shift();

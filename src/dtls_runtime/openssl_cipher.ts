@@ -139,11 +139,11 @@ class OpensslAesMask implements RecordNumberCipher {
     this.#context = context;
   }
 
-  mask(sample: Uint8Array): Uint8Array {
-    checkSample(sample);
+  mask(ciphertext: Uint8Array): Uint8Array {
+    checkSample(ciphertext);
     const lib = this.#libcrypto;
     // RFC 9147 section 4.2.3: "Mask = AES-ECB(sn_key, Ciphertext[0..15])"
-    if (lib.EVP_CipherUpdate(this.#context.pointer, this.#mask, written, sample, 16) !== 1) {
+    if (lib.EVP_CipherUpdate(this.#context.pointer, this.#mask, written, ciphertext, 16) !== 1) {
       throw new OpensslError(lib, "EVP_CipherUpdate");
     }
     return this.#mask;
@@ -165,13 +165,13 @@ class OpensslChaChaMask implements RecordNumberCipher {
     this.#context = context;
   }
 
-  mask(sample: Uint8Array): Uint8Array {
-    checkSample(sample);
+  mask(ciphertext: Uint8Array): Uint8Array {
+    checkSample(ciphertext);
     const lib = this.#libcrypto;
     const context = this.#context.pointer;
     // RFC 9147 section 4.2.3: "treating the first 4 bytes of the ciphertext as the block counter and the next 12
     // bytes as the nonce". libcrypto takes the two as one, the counter first and little-endian.
-    const isMade = lib.EVP_CipherInit_ex(context, null, null, null, sample, SEAL) === 1 &&
+    const isMade = lib.EVP_CipherInit_ex(context, null, null, null, ciphertext, SEAL) === 1 &&
       lib.EVP_CipherUpdate(context, this.#mask, written, ZEROS, ZEROS.length) === 1;
     if (!isMade) throw new OpensslError(lib, "a cipher");
     return this.#mask;

@@ -15,6 +15,7 @@ import type {
 } from "../dtls/options.ts";
 import { clientVerifier, serverVerifier } from "../dtls/peer_verifier.ts";
 import type { DtlsSession } from "../dtls/session.ts";
+import { SessionCache } from "../dtls/session_cache.ts";
 import { TicketKeys } from "../dtls/ticket_keys.ts";
 import { parseIpAddress } from "../dtls/x509/mod.ts";
 import { monotonicNow } from "../net/driver.ts";
@@ -77,7 +78,7 @@ export interface ListenDtlsOptions extends
   SocketOptions,
   Omit<
     DtlsServerOptions,
-    ReplacedOption | "credentials" | "verifyPeer" | "connectionId" | "tickets"
+    ReplacedOption | "credentials" | "verifyPeer" | "connectionId" | "tickets" | "sessionCache"
   > {
   /** The address to listen at. Default: `127.0.0.1`. */
   readonly hostname?: string;
@@ -88,11 +89,10 @@ export interface ListenDtlsOptions extends
    * name that a client asks for.
    */
   readonly credentials: readonly CertificateAndKey[] | CredentialSelector;
-  /**
-   * Seals and opens session tickets. Default: keys of this endpoint alone, changed every day. `null`: no session is
-   * resumed.
-   */
+  /** Seals and opens session tickets. Default: keys of this endpoint alone, changed every day. `null`: none. */
   readonly tickets?: TicketKeys | null;
+  /** Sessions of DTLS 1.2 for clients that know no tickets. Default: a cache of this endpoint alone. `null`: none. */
+  readonly sessionCache?: SessionCache | null;
   /** Decides about clients' chains, in place of `ca` and `crl`. */
   readonly verifyPeer?: DtlsServerOptions["verifyPeer"];
   /** Limits that differ from `DTLS_LIMITS`, `ENDPOINT_LIMITS` and `RUNTIME_LIMITS`. */
@@ -147,9 +147,14 @@ export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsCl
 
 /** The core's options of a server. Throws `DtlsError` `bad-option`. */
 export async function serverOptions(options: ListenDtlsOptions): Promise<DtlsServerOptions> {
-  const { credentials, verifyPeer, tickets, ...others } = options;
   const core = coreOptions(options);
-  const ticketKeys = tickets === undefined ? new TicketKeys(core, monotonicNow()) : tickets;
+  const {
+    credentials,
+    verifyPeer,
+    tickets = new TicketKeys(core, monotonicNow()),
+    sessionCache = new SessionCache(),
+    ...others
+  } = options;
   const asksClients = (options.clientCertificate ?? "none") !== "none";
   // A server that asked the public authorities who its clients are would let in everybody.
   if (asksClients && verifyPeer === undefined && options.ca === undefined) {
@@ -166,7 +171,8 @@ export async function serverOptions(options: ListenDtlsOptions): Promise<DtlsSer
     credentials: typeof credentials === "function"
       ? credentials
       : readAll(credentials, core.provider),
-    ...(ticketKeys !== null && { tickets: ticketKeys }),
+    ...(tickets !== null && { tickets }),
+    ...(sessionCache !== null && { sessionCache }),
     ...(verifier !== undefined && { verifyPeer: verifier }),
   };
 }

@@ -29,6 +29,7 @@ export interface ServerEndpointOptions {
 
 /** One client: its association, and its session once there is one. */
 export interface EndpointClient {
+  /** Where it is: it may change its address. */
   readonly address: string;
   readonly stack: ServerStack;
 }
@@ -47,8 +48,8 @@ interface Client extends EndpointClient {
   isConnected: boolean;
   /** Whether it was told that its handshake came to nothing. */
   isFailureTold: boolean;
-  /** Whether its session counts against the limits. */
-  isCounted: boolean;
+  /** The host that its session counts against the limit of, whatever becomes of its address. */
+  countedHost: string | undefined;
 }
 
 /** The host part of an address, for limits by host. */
@@ -118,13 +119,15 @@ export class ServerEndpoint implements AddressedCore {
     if (client === undefined) {
       const stack = new ServerStack(entry.association, this.#options.session, now);
       client = {
-        address,
+        get address() {
+          return entry.address;
+        },
         stack,
         entry,
         isReady: false,
         isConnected: false,
         isFailureTold: false,
-        isCounted: false,
+        countedHost: undefined,
       };
       this.#clients.set(entry, client);
       this.#removeReplaced(now);
@@ -145,6 +148,9 @@ export class ServerEndpoint implements AddressedCore {
     if (answer !== undefined) return answer;
     for (let client; (client = this.#ready.peek()) !== undefined;) {
       const isThere = this.#clients.has(client.entry);
+      const { association } = client.stack;
+      const elsewhere = isThere ? association.pollTransmitElsewhere(now) : undefined;
+      if (elsewhere !== undefined) return elsewhere;
       const bytes = isThere ? client.stack.pollTransmit(now) : undefined;
       if (bytes !== undefined) return { bytes, address: client.address };
       this.#ready.shift();
@@ -182,11 +188,12 @@ export class ServerEndpoint implements AddressedCore {
       const refusal = this.#refusalOf(client, principal);
       if (refusal !== undefined) return session.refuse(refusal, now);
       session.admit(principal, now);
-      if (session.principal === principal && !(client as Client).isCounted) {
-        (client as Client).isCounted = true;
+      const own = client as Client;
+      if (session.principal === principal && own.countedHost === undefined) {
+        own.countedHost = hostOf(client.address);
         this.counters.add("admitted");
         this.#sessionCount++;
-        count(this.#perHost, hostOf(client.address), 1);
+        count(this.#perHost, own.countedHost, 1);
         count(this.#perPrincipal, principal.name, 1);
       }
     });
@@ -285,10 +292,10 @@ export class ServerEndpoint implements AddressedCore {
 
   #uncount(client: Client): void {
     this.counters.add("ended");
-    if (!client.isCounted) return;
-    client.isCounted = false;
+    if (client.countedHost === undefined) return;
+    count(this.#perHost, client.countedHost, -1);
+    client.countedHost = undefined;
     this.#sessionCount--;
-    count(this.#perHost, hostOf(client.address), -1);
     const name = client.stack.session?.principal?.name;
     if (name !== undefined) count(this.#perPrincipal, name, -1);
   }

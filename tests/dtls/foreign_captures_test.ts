@@ -15,6 +15,7 @@ import {
 } from "../../src/dtls/certificate_messages.ts";
 import { signatureName, suiteParameters } from "../../src/dtls/cipher_suites.ts";
 import { ContentType, HandshakeType } from "../../src/dtls/code_points.ts";
+import { ReceiveConnectionIds } from "../../src/dtls/connection_ids.ts";
 import { nodeProvider } from "../../src/dtls/crypto/node.ts";
 import { HandshakeAssembler, readHandshakeFragment } from "../../src/dtls/handshake_fragment.ts";
 import {
@@ -84,7 +85,10 @@ for (const capture of [WOLFSSL_CAPTURE, PION_CAPTURE]) {
       },
     };
     for (const from of ["client", "server"] as const) {
-      ends[from].records.receiveConnectionId = connectionIdOf(capture, from);
+      ends[from].records.beginConnectionIds(
+        new ReceiveConnectionIds(connectionIdOf(capture, from), undefined, 1),
+        new Uint8Array(0),
+      );
     }
     const seen: string[] = [];
     let publicKey = EMPTY_BYTES;

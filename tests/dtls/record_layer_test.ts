@@ -6,6 +6,7 @@ import { concatBytes } from "../../src/base/bytes.ts";
 import { Counters } from "../../src/base/counters.ts";
 import { suiteParameters } from "../../src/dtls/cipher_suites.ts";
 import { ContentType } from "../../src/dtls/code_points.ts";
+import { ReceiveConnectionIds } from "../../src/dtls/connection_ids.ts";
 import { nodeProvider } from "../../src/dtls/crypto/node.ts";
 import { DtlsError, DtlsFault } from "../../src/dtls/errors.ts";
 import { trafficKeys } from "../../src/dtls/key_schedule.ts";
@@ -274,7 +275,10 @@ Deno.test("forged records: of the newest epoch an error at the limit, of an earl
 Deno.test("only records with the connection ID that was agreed on; another one ends the datagram", () => {
   const receiver = new Receiver();
   const connectionId = new Uint8Array([1, 2, 3]);
-  receiver.records.receiveConnectionId = connectionId;
+  receiver.records.beginConnectionIds(
+    new ReceiveConnectionIds(connectionId, undefined, 1),
+    new Uint8Array(0),
+  );
   const good = (number: number) => receiver.seal({ number, connectionId });
   const other = receiver.seal({ number: 7, connectionId: new Uint8Array([1, 2, 4]) });
   assertEquals(receiver.receive(good(0), good(1)), [0, 1]);

@@ -1,4 +1,5 @@
-// Key updates between two ends: what is sent under which keys, with a network that loses, and before the limits of keys.
+// Key updates between two ends: what is sent under which keys, with a network that loses, and before the limits of
+// keys.
 
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { encodeAck } from "../../src/dtls/ack.ts";

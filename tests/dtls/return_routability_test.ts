@@ -4,6 +4,7 @@ import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { DecodeError } from "../../src/base/byte_reader.ts";
 import { NEVER } from "../../src/base/core.ts";
+import { Counters } from "../../src/base/counters.ts";
 import {
   decodeRoutabilityMessage,
   encodeRoutabilityMessage,
@@ -11,6 +12,7 @@ import {
   type PathRecord,
   PathValidation,
   type RoutabilityCheck,
+  type RoutabilityCount,
   RoutabilityType,
 } from "../../src/dtls/return_routability.ts";
 import { Random } from "../harness/random.ts";
@@ -26,11 +28,12 @@ const ASK = { type: PATH_CHALLENGE, cookie: new Uint8Array(8).fill(7) };
 
 /** One side of a check in virtual time. */
 class Lab {
+  readonly counts = new Counters<RoutabilityCount>();
   readonly validation: PathValidation;
   now = 0;
 
   constructor(check: RoutabilityCheck, path = "old", seed = 1) {
-    this.validation = new PathValidation(path, check, new Random(seed).entropy());
+    this.validation = new PathValidation(path, check, new Random(seed).entropy(), this.counts);
   }
 
   /** A record arrives, newest of all and of 100 bytes unless told otherwise. */
@@ -105,7 +108,7 @@ Deno.test("basic: the new address is asked, and counts once it answers", () => {
   lab.answer(challenge, "new", PATH_RESPONSE);
   assertEquals(lab.validation.path, "new");
   assertEquals(lab.validation.pollTimeout(), NEVER);
-  assertEquals(lab.validation.counts.snapshot(), { moved: 1 });
+  assertEquals(lab.counts.snapshot(), { moved: 1 });
 });
 
 Deno.test("enhanced, the old path dead (NAT rebinding): after T the new address is asked", () => {
@@ -133,7 +136,7 @@ Deno.test("enhanced, the old path alive and preferred (records forwarded): it st
   const lab = new Lab("enhanced").receive("attacker");
   lab.answer(lab.challenge(), "old", PATH_RESPONSE);
   assertEquals([lab.validation.path, lab.validation.candidate], ["old", undefined]);
-  assertEquals(lab.validation.counts.snapshot(), { kept: 1 });
+  assertEquals(lab.counts.snapshot(), { kept: 1 });
   // The next forwarded record begins nothing for as long as the check took at most.
   assertEquals(lab.receive("attacker").poll(), []);
   lab.now = 300;
@@ -166,7 +169,7 @@ Deno.test("nobody at the new address: three challenges, then nothing changes", (
   const lab = new Lab("basic").receive("victim");
   assertEquals(lab.advance(10_000), ["victim@0", "victim@100", "victim@200"]);
   assertEquals([lab.validation.path, lab.validation.candidate], ["old", undefined]);
-  assertEquals(lab.validation.counts.snapshot(), { unanswered: 1 });
+  assertEquals(lab.counts.snapshot(), { unanswered: 1 });
 });
 
 Deno.test("at most three times the received bytes go to a new address, over the whole check", () => {
@@ -203,10 +206,10 @@ Deno.test("one candidate at a time; an answer from elsewhere, or with another co
   const forged = encodeRoutabilityMessage({ type: PATH_RESPONSE, cookie });
   lab.validation.onMessage(forged, "new", 0);
   assertEquals([lab.validation.path, lab.validation.candidate], ["old", "new"]);
-  assertEquals(lab.validation.counts.get("unmatched-answer"), 4);
+  assertEquals(lab.counts.get("unmatched-answer"), 4);
   lab.answer(challenge, "new", PATH_RESPONSE);
   lab.answer(challenge, "new", PATH_RESPONSE);
-  assertEquals(lab.validation.counts.snapshot(), { "unmatched-answer": 5, moved: 1 });
+  assertEquals(lab.counts.snapshot(), { "unmatched-answer": 5, moved: 1 });
 });
 
 Deno.test("each challenge has a cookie of its own, and each of them is answered for", () => {

@@ -5,6 +5,7 @@ import {
   connectDtls,
   type ConnectDtlsOptions,
   type ConnectedAssociation,
+  type DtlsSession,
   type DtlsVersion,
   listenDtls,
   type ListenDtlsOptions,
@@ -17,6 +18,24 @@ import { hasConnectionId, WatchedUdp } from "./watched_udp.ts";
 /** Messages that are echoed in one association. */
 const MESSAGES = 12;
 
+/** How long a handshake or an answer may take. */
+const PATIENCE_MS = 10_000;
+
+/** Limits of our side, so that nobody waits for ever. */
+export const IN_TIME = { handshakeMsMax: PATIENCE_MS, idleMsMax: PATIENCE_MS } as const;
+
+/** Our endpoint's next association with a client, which may not end before. */
+export async function nextAssociation(
+  accepted: AsyncIterator<ConnectedAssociation, undefined>,
+  client: ForeignProcess,
+): Promise<ConnectedAssociation> {
+  const first = await Promise.race([accepted.next(), client.ended()]);
+  if (typeof first === "number" || first.done === true) {
+    throw new Error(`the client has ended:\n${client.output}`);
+  }
+  return first.value;
+}
+
 /** One thing that is tried. */
 export interface EchoCase {
   readonly name: string;
@@ -26,6 +45,10 @@ export interface EchoCase {
   readonly ours?: Partial<ConnectDtlsOptions> & Partial<ListenDtlsOptions>;
   /** Associations that follow each other. Default 1. */
   readonly associations?: number;
+  /** Whether all but the first of them are resumptions. Default: no. */
+  readonly isResuming?: boolean;
+  /** Whether our side changes its keys on the way, and asks for theirs. Default: no. */
+  readonly updatesKeys?: boolean;
   /** Whether clients show certificates. Default: no. */
   readonly isMutual?: boolean;
   /** Whether records carry connection IDs, both ways. Default: no. */
@@ -36,6 +59,8 @@ export interface EchoCase {
 
 /** Another stack's echo programs. */
 export interface EchoStack {
+  /** What tells them the version. */
+  versionFlags(version: DtlsVersion): readonly string[];
   /** Starts its server, which prints `port: N`. */
   serve(certificates: ForeignCertificates, flags: readonly string[]): ForeignProcess;
   /** Starts its client of a port on the loopback address. */
@@ -68,16 +93,23 @@ export async function callTheirServer(
   await using server = stack.serve(certificates, wanted.flags);
   const port = Number((await server.finds(/^port: (\d+)$/m))[1]);
   const watched = new WatchedUdp();
+  const sessions: DtlsSession[] = [];
   for (let number = 0; number < (wanted.associations ?? 1); number++) {
+    const session = wanted.isResuming === true ? sessions.pop() : undefined;
     const client = await connectDtls({
       hostname: "localhost",
       port,
       ca: certificates.ca,
       udp: watched.udp,
+      limits: IN_TIME,
+      onSession: (given) => sessions.push(given),
+      ...(session !== undefined && { session }),
       ...(wanted.isMutual && { credentials: [certificates.client] }),
       ...wanted.ours,
     });
+    assertEquals(client.isResumed, wanted.isResuming === true && number > 0);
     for (let message = 0; message < MESSAGES; message++) {
+      if (message === MESSAGES / 2 && wanted.updatesKeys) client.updateKeys({ requestPeer: true });
       await client.send(bytes(`message ${message}`));
       for await (const echo of client) {
         assertEquals(text(echo), `message ${message}`);
@@ -105,17 +137,22 @@ export async function serveTheirClient(
     ca: certificates.ca,
     clientCertificate: wanted.isMutual ? "required" : "none",
     udp: watched.udp,
+    limits: IN_TIME,
     ...wanted.ours,
   });
   await using client = stack.call(certificates, endpoint.addr.port, wanted.flags);
-  let left = wanted.associations ?? 1;
-  for await (const association of endpoint) {
+  const accepted = endpoint[Symbol.asyncIterator]();
+  for (let number = 0; number < (wanted.associations ?? 1); number++) {
+    const association = await nextAssociation(accepted, client);
+    assertEquals(association.isResumed, wanted.isResuming === true && number > 0);
     assertEquals(association.peerCertificate !== undefined, wanted.isMutual ?? false);
     const isExporterShown = (await client.finds(/^connected:(.*)$/m))[1]!.includes("exporter");
     if (isExporterShown) await client.finds(new RegExp(exported(association)));
-    for await (const message of association) await association.send(message);
+    for await (const message of association) {
+      if (wanted.updatesKeys) association.updateKeys({ requestPeer: true });
+      await association.send(message);
+    }
     assertEquals(await association.closed, undefined);
-    if (--left === 0) break;
   }
   assertEquals(await client.ended(), 0, client.output);
   checkWire(watched, wanted);
@@ -130,13 +167,14 @@ export async function tryCases(
   cases: readonly EchoCase[],
 ): Promise<void> {
   for (const one of cases) {
-    const wanted = { ...one, ours: { versions: [version], alpn: ["echo"], ...one.ours } };
+    const flags = [...one.flags, ...stack.versionFlags(version)];
+    const wanted = { ...one, flags, ours: { versions: [version], alpn: ["echo"], ...one.ours } };
     await context.step(
-      `our client, their server: ${one.name}`,
+      `DTLS ${version}, our client, their server: ${one.name}`,
       () => callTheirServer(stack, certificates, wanted),
     );
     await context.step(
-      `their client, our server: ${one.name}`,
+      `DTLS ${version}, their client, our server: ${one.name}`,
       () => serveTheirClient(stack, certificates, wanted),
     );
   }

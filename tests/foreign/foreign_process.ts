@@ -69,6 +69,11 @@ export class ForeignProcess implements AsyncDisposable {
     await this.#stdin.write(new TextEncoder().encode(text));
   }
 
+  /** Ends its standard input. */
+  async endInput(): Promise<void> {
+    await this.#stdin.close();
+  }
+
   /** Its exit code, once it has ended; it is ended where that takes too long. */
   async ended(patienceMs: number = PATIENCE_MS): Promise<number> {
     const timer = setTimeout(() => this.#kill(), patienceMs);

@@ -9,7 +9,7 @@ export const TAG_BYTES = 16;
 export const NONCE_BYTES = 12;
 
 /** Bytes of ciphertext that a record number's mask is made from (RFC 9147 section 4.2.3). */
-const SAMPLE_BYTES = 16;
+export const SAMPLE_BYTES = 16;
 
 /** Bytes of the AEADs' keys, and of the record number keys that belong to them. */
 export const AEAD_KEY_BYTES: Readonly<Record<AeadName, number>> = {
@@ -39,9 +39,9 @@ export function checkRoom(plaintext: Uint8Array, out: Uint8Array): void {
   }
 }
 
-/** Throws `RangeError` where a sample's length is not 16. */
-export function checkSample(sample: Uint8Array): void {
-  if (sample.length !== SAMPLE_BYTES) {
-    throw new RangeError(`a sample has ${SAMPLE_BYTES} bytes, not ${sample.length}`);
+/** Throws `RangeError` where ciphertext is too short for a sample. */
+export function checkSample(ciphertext: Uint8Array): void {
+  if (ciphertext.length < SAMPLE_BYTES) {
+    throw new RangeError(`a sample has ${SAMPLE_BYTES} bytes, not ${ciphertext.length}`);
   }
 }

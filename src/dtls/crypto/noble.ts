@@ -4,7 +4,14 @@ import { gcm, unsafe as aesBlocks } from "@noble/ciphers/aes.js";
 import { chacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256, sha384, sha512 } from "@noble/hashes/sha2.js";
-import { checkKey, checkNonce, checkRoom, checkSample, TAG_BYTES } from "./aead_shape.ts";
+import {
+  checkKey,
+  checkNonce,
+  checkRoom,
+  checkSample,
+  SAMPLE_BYTES,
+  TAG_BYTES,
+} from "./aead_shape.ts";
 import { ChaChaBlock } from "./chacha_block.ts";
 import { DestroyedKeyError } from "./key_errors.ts";
 import { nobleKeyExchange, nobleSigningKey, nobleVerify } from "./noble_keys.ts";
@@ -105,11 +112,11 @@ class NobleAesMask implements RecordNumberCipher {
     this.#expandedKey = aesBlocks.expandKeyLE(key);
   }
 
-  mask(sample: Uint8Array): Uint8Array {
-    checkSample(sample);
+  mask(ciphertext: Uint8Array): Uint8Array {
+    checkSample(ciphertext);
     if (this.#expandedKey === undefined) throw new DestroyedKeyError();
     // RFC 9147 section 4.2.3: "Mask = AES-ECB(sn_key, Ciphertext[0..15])"
-    this.#block.set(sample);
+    for (let i = 0; i < SAMPLE_BYTES; i++) this.#block[i] = ciphertext[i]!;
     return aesBlocks.encryptBlock(this.#expandedKey, this.#block);
   }
 
@@ -128,11 +135,11 @@ class NobleChaChaMask implements RecordNumberCipher {
     this.#block = new ChaChaBlock(key);
   }
 
-  mask(sample: Uint8Array): Uint8Array {
-    checkSample(sample);
+  mask(ciphertext: Uint8Array): Uint8Array {
+    checkSample(ciphertext);
     if (this.#block === undefined) throw new DestroyedKeyError();
     // RFC 9147 section 4.2.3: "Mask = ChaCha20(sn_key, Ciphertext[0..3], Ciphertext[4..15])"
-    return this.#block.block(sample);
+    return this.#block.block(ciphertext);
   }
 
   destroy(): void {

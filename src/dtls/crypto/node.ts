@@ -10,7 +10,14 @@ import {
   type DecipherGCM,
   type Hash as NodeRunningHash,
 } from "node:crypto";
-import { checkKey, checkNonce, checkRoom, checkSample, TAG_BYTES } from "./aead_shape.ts";
+import {
+  checkKey,
+  checkNonce,
+  checkRoom,
+  checkSample,
+  SAMPLE_BYTES,
+  TAG_BYTES,
+} from "./aead_shape.ts";
 import { DestroyedKeyError } from "./key_errors.ts";
 import { nodeKeyExchange, nodeSigningKey, NodeVerifier, plainBytes } from "./node_keys.ts";
 import type {
@@ -127,12 +134,11 @@ class NodeAesMask implements RecordNumberCipher {
     this.#cipher = cipher.setAutoPadding(false);
   }
 
-  mask(sample: Uint8Array): Uint8Array {
-    // A sample of another length would stay in the cipher and shift all masks after it.
-    checkSample(sample);
+  mask(ciphertext: Uint8Array): Uint8Array {
+    checkSample(ciphertext);
     if (this.#cipher === undefined) throw new DestroyedKeyError();
     // RFC 9147 section 4.2.3: "Mask = AES-ECB(sn_key, Ciphertext[0..15])"
-    return this.#cipher.update(sample);
+    return this.#cipher.update(ciphertext.subarray(0, SAMPLE_BYTES));
   }
 
   destroy(): void {
@@ -151,12 +157,12 @@ class NodeChaChaMask implements RecordNumberCipher {
     this.#key = key.slice();
   }
 
-  mask(sample: Uint8Array): Uint8Array {
-    checkSample(sample);
+  mask(ciphertext: Uint8Array): Uint8Array {
+    checkSample(ciphertext);
     if (this.#key === undefined) throw new DestroyedKeyError();
     // RFC 9147 section 4.2.3: "treating the first 4 bytes of the ciphertext as the block counter and the next 12
     // bytes as the nonce". The system's cryptography takes the two as one, the counter first and little-endian.
-    const cipher = createCipheriv("chacha20", this.#key, sample);
+    const cipher = createCipheriv("chacha20", this.#key, ciphertext.subarray(0, SAMPLE_BYTES));
     const mask = cipher.update(ZEROS);
     cipher.final();
     return mask;

@@ -57,10 +57,10 @@ export interface Aead {
 /** The block function that hides record numbers (RFC 9147 section 4.2.3) under one key. */
 export interface RecordNumberCipher {
   /**
-   * The mask of a sample of 16 ciphertext bytes: at least 2 bytes, of which the first are used. The result is valid
-   * until the next call.
+   * The mask of a record's ciphertext, of which the first 16 bytes are the sample: at least 2 bytes, of which the first
+   * are used. The result is valid until the next call.
    */
-  mask(sample: Uint8Array): Uint8Array;
+  mask(ciphertext: Uint8Array): Uint8Array;
   /**
    * Zeroes what of the key this object holds; it is not used after that. Each object is destroyed in the end: the
    * one of node:crypto holds a resource of the runtime that nothing else frees.
