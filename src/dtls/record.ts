@@ -164,6 +164,7 @@ export function writePlaintextRecord(
   type: number,
   recordNumber: number,
   content: Uint8Array,
+  version: ProtocolVersion = ProtocolVersion.DTLS_1_2,
 ): number {
   const view = new DataView(datagram.buffer, datagram.byteOffset + start, PLAINTEXT_HEADER_BYTES);
   view.setUint8(0, type);
