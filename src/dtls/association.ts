@@ -10,7 +10,7 @@ import { AssociationCalls } from "./association_calls.ts";
 import { AssociationPath } from "./association_path.ts";
 import { type AssociationStart, clientStart, serverStart } from "./association_start.ts";
 import { ClosingAlert, sealAlert } from "./closing_alert.ts";
-import { AlertDescription, AlertLevel, ContentType } from "./code_points.ts";
+import { AlertDescription, AlertLevel, ContentType, ProtocolVersion } from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
 import type { AmplificationLimit } from "./amplification_limit.ts";
 import { EarlyDataChannel } from "./early_data_channel.ts";
@@ -46,8 +46,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
   protected override readonly earlyData: EarlyDataChannel = new EarlyDataChannel(
     (event) => this.#events.push(event),
   );
-  /** Until the peer has shown that it receives. */
-  #amplification: AmplificationLimit | undefined;
+  readonly #amplification: AmplificationLimit;
   #version: DtlsVersion | undefined;
   protected override result: HandshakeResult | undefined;
   /** Once connected. */
@@ -69,6 +68,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     this.#now = now;
     this.#handshakeDeadline = now + this.#limits.handshakeMsMax;
     this.#records = new RecordLayer(this.#limits, this.drops, start.nextPlaintextNumber);
+    if (start.isClient) this.#records.plaintextVersion = ProtocolVersion.DTLS_1_0;
     this.#reliability = new HandshakeReliability(
       this.#limits,
       this.drops,
@@ -248,7 +248,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
       this.#closing?.onDatagram(bytes.length);
       return;
     }
-    this.#amplification?.onReceived(bytes.length);
+    this.#amplification.onReceived(bytes.length);
     this.#guard(() => {
       this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record, path));
       if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
@@ -277,9 +277,10 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     this.#now = now;
     const check = this.#guard(() => this.#path.pollTransmit(now));
     if (check !== undefined) return check;
-    if (!this.#reliability.hasPending) return this.#closing?.poll();
-    if (this.#records.isAnyOpened) this.#amplification = undefined;
-    const bytesMax = this.#amplification?.datagramBytesMax ?? Infinity;
+    const amplification = this.#amplification;
+    if (this.#records.isAnyOpened) amplification.validate();
+    if (!this.#reliability.hasPending) return amplification.admit(this.#closing?.poll());
+    const bytesMax = amplification.datagramBytesMax;
     if (bytesMax === 0) return undefined;
     const datagram = this.#records.startDatagram(
       Math.min(this.#reliability.datagramBytesMax, bytesMax),
@@ -288,10 +289,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
       this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
       this.#dropKeys(now);
     });
-    const bytes = datagram.finish();
-    if (bytes === undefined) return this.#closing?.poll();
-    this.#amplification?.onSent(bytes.length);
-    return bytes;
+    return amplification.admit(datagram.finish() ?? this.#closing?.poll());
   }
 
   /**

@@ -17,8 +17,8 @@ export interface AssociationStart {
   readonly received?: HandshakeMessage;
   readonly nextSendSeq: number;
   readonly nextPlaintextNumber: number;
-  /** What may be sent to an address that has not shown that it receives, where it has not. */
-  readonly amplification?: AmplificationLimit | undefined;
+  /** What may be sent to an address, where it has not shown that it receives. */
+  readonly amplification: AmplificationLimit;
   /** Where the peer is; empty where there is but one place. */
   readonly path: string;
 }
@@ -30,6 +30,7 @@ export function clientStart(options: DtlsClientOptions): AssociationStart {
     isClient: true,
     nextSendSeq: 0,
     nextPlaintextNumber: 0,
+    amplification: new AmplificationLimit(),
     path: "",
   };
 }
@@ -42,6 +43,7 @@ export function serverStart(
   const start = {
     handshake: (io: HandshakeIo) => serverHandshake(io, options, accepted),
     isClient: false,
+    amplification: new AmplificationLimit(accepted?.unvalidatedBytes),
   };
   if (accepted === undefined) return { ...start, nextSendSeq: 0, nextPlaintextNumber: 0, path: "" };
   const { messageSeq, body } = accepted;
@@ -51,9 +53,6 @@ export function serverStart(
     // What was sent without state had the numbers before the client's.
     nextSendSeq: messageSeq,
     nextPlaintextNumber: accepted.recordNumber,
-    amplification: accepted.unvalidatedBytes === undefined
-      ? undefined
-      : new AmplificationLimit(accepted.unvalidatedBytes),
     path: accepted.address ?? "",
   };
 }

@@ -1,6 +1,7 @@
 // What an association gives its handshake to work with.
 
 import type { Milliseconds } from "../base/core.ts";
+import { ProtocolVersion } from "./code_points.ts";
 import { ownConnectionIds, ReceiveConnectionIds } from "./connection_ids.ts";
 import type { EarlyDataChannel } from "./early_data_channel.ts";
 import { type Erasable, erase, type HandshakeIo } from "./handshake.ts";
@@ -72,6 +73,7 @@ export function handshakeIo(
     },
     setVersion: (version) => {
       reliability.version = version;
+      records.plaintextVersion = ProtocolVersion.DTLS_1_2;
       onVersion(version);
     },
     beginFlight: () => reliability.beginFlight(),

@@ -4,6 +4,7 @@ import { Counters } from "../base/counters.ts";
 import type { Milliseconds } from "../base/core.ts";
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import type { RecordNumber } from "./ack.ts";
+import { ProtocolVersion } from "./code_points.ts";
 import { ReceiveConnectionIds, SendConnectionIds } from "./connection_ids.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import type { RecordSink } from "./flight.ts";
@@ -63,6 +64,12 @@ export class RecordLayer {
   /** The newest record that was opened. */
   readonly #newest = { epoch: 0, recordNumber: 0 };
   readonly #sendIds: SendConnectionIds;
+  /**
+   * The version in the header of plaintext records. RFC 9147 section 4: {254, 253} "for all records other than the
+   * initial ClientHello (i.e., one not generated after a HelloRetryRequest), where it may also be {254, 255} for
+   * compatibility purposes": there are servers of DTLS 1.2 that take no other.
+   */
+  plaintextVersion: ProtocolVersion = ProtocolVersion.DTLS_1_2;
 
   constructor(limits: DtlsLimits, drops: Counters<DtlsDropReason>, nextPlaintextNumber = 0) {
     this.#drops = drops;
@@ -331,6 +338,7 @@ export class RecordLayer {
       this.#sendBytesMax,
       (epoch) => this.#sealers.find((sealer) => sealer.epoch === epoch),
       () => this.#nextPlaintextNumber++,
+      this.plaintextVersion,
     );
   }
 }
@@ -345,6 +353,7 @@ export class DatagramWriter implements RecordSink {
   readonly #bytesMax: number;
   readonly #sealerOf: (epoch: number) => RecordSealer | undefined;
   readonly #takePlaintextNumber: () => number;
+  readonly #plaintextVersion: ProtocolVersion;
   #length = 0;
 
   constructor(
@@ -352,6 +361,7 @@ export class DatagramWriter implements RecordSink {
     contentBytesMax: number,
     sealerOf: (epoch: number) => RecordSealer | undefined,
     takePlaintextNumber: () => number,
+    plaintextVersion: ProtocolVersion,
   ) {
     this.#bytes = spareRoom !== undefined && spareRoom.length >= bytesMax
       ? spareRoom
@@ -361,6 +371,7 @@ export class DatagramWriter implements RecordSink {
     this.#contentBytesMax = contentBytesMax;
     this.#sealerOf = sealerOf;
     this.#takePlaintextNumber = takePlaintextNumber;
+    this.#plaintextVersion = plaintextVersion;
   }
 
   roomFor(epoch: number): number {
@@ -372,7 +383,14 @@ export class DatagramWriter implements RecordSink {
   write(epoch: number, type: number, content: Uint8Array): RecordNumber {
     if (epoch === 0) {
       const recordNumber = this.#takePlaintextNumber();
-      this.#length = writePlaintextRecord(this.#bytes, this.#length, type, recordNumber, content);
+      this.#length = writePlaintextRecord(
+        this.#bytes,
+        this.#length,
+        type,
+        recordNumber,
+        content,
+        this.#plaintextVersion,
+      );
       return { epoch, recordNumber };
     }
     const sealer = this.#sealer(epoch);
