@@ -10,7 +10,7 @@ import { AssociationCalls } from "./association_calls.ts";
 import { AssociationPath } from "./association_path.ts";
 import { type AssociationStart, clientStart, serverStart } from "./association_start.ts";
 import { ClosingAlert, sealAlert } from "./closing_alert.ts";
-import { AlertDescription, AlertLevel, ContentType, ProtocolVersion } from "./code_points.ts";
+import { AlertDescription, AlertLevel, ContentType } from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
 import type { AmplificationLimit } from "./amplification_limit.ts";
 import { EarlyDataChannel } from "./early_data_channel.ts";
@@ -67,8 +67,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     this.#isClient = start.isClient;
     this.#now = now;
     this.#handshakeDeadline = now + this.#limits.handshakeMsMax;
-    this.#records = new RecordLayer(this.#limits, this.drops, start.nextPlaintextNumber);
-    if (start.isClient) this.#records.plaintextVersion = ProtocolVersion.DTLS_1_0;
+    this.#records = new RecordLayer(this.#limits, this.drops, start.plaintext);
     this.#reliability = new HandshakeReliability(
       this.#limits,
       this.drops,
