@@ -1,4 +1,4 @@
-// Names that a hello brings: protocols that a function chooses, the server's own name acknowledged, a required credential.
+// Names that a hello brings: protocols that a function chooses, and the credential that a client must present.
 
 import { assertEquals } from "@std/assert";
 import { CLIENT_CREDENTIAL, credential } from "../harness/credentials.ts";
