@@ -12,7 +12,7 @@ import { type AssociationStart, clientStart, serverStart } from "./association_s
 import { ClosingAlert, sealAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType } from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
-import { AmplificationLimit } from "./amplification_limit.ts";
+import type { AmplificationLimit } from "./amplification_limit.ts";
 import { EarlyDataChannel } from "./early_data_channel.ts";
 import type { HandshakeIo, HandshakeResult } from "./handshake.ts";
 import { handshakeIo, Secrets } from "./handshake_io.ts";
@@ -46,8 +46,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
   protected override readonly earlyData: EarlyDataChannel = new EarlyDataChannel(
     (event) => this.#events.push(event),
   );
-  /** Until the peer has shown that it receives. */
-  #amplification: AmplificationLimit | undefined;
+  readonly #amplification: AmplificationLimit;
   #version: DtlsVersion | undefined;
   protected override result: HandshakeResult | undefined;
   /** Once connected. */
@@ -68,7 +67,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     this.#isClient = start.isClient;
     this.#now = now;
     this.#handshakeDeadline = now + this.#limits.handshakeMsMax;
-    this.#records = new RecordLayer(this.#limits, this.drops, start.nextPlaintextNumber);
+    this.#records = new RecordLayer(this.#limits, this.drops, start.plaintext);
     this.#reliability = new HandshakeReliability(
       this.#limits,
       this.drops,
@@ -78,9 +77,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     );
     const { pathPolicy = "enhanced", entropy } = options;
     this.#path = new AssociationPath(this.#records, start.path, pathPolicy, entropy);
-    if (start.unvalidatedBytes !== undefined) {
-      this.#amplification = new AmplificationLimit(start.unvalidatedBytes);
-    }
+    this.#amplification = start.amplification;
     this.#io = handshakeIo({
       options,
       limits: this.#limits,
@@ -250,7 +247,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
       this.#closing?.onDatagram(bytes.length);
       return;
     }
-    this.#amplification?.onReceived(bytes.length);
+    this.#amplification.onReceived(bytes.length);
     this.#guard(() => {
       this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record, path));
       if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
@@ -279,9 +276,10 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     this.#now = now;
     const check = this.#guard(() => this.#path.pollTransmit(now));
     if (check !== undefined) return check;
-    if (!this.#reliability.hasPending) return this.#closing?.poll();
-    if (this.#records.isAnyOpened) this.#amplification = undefined;
-    const bytesMax = this.#amplification?.datagramBytesMax ?? Infinity;
+    const amplification = this.#amplification;
+    if (this.#records.isAnyOpened) amplification.validate();
+    if (!this.#reliability.hasPending) return amplification.admit(this.#closing?.poll());
+    const bytesMax = amplification.datagramBytesMax;
     if (bytesMax === 0) return undefined;
     const datagram = this.#records.startDatagram(
       Math.min(this.#reliability.datagramBytesMax, bytesMax),
@@ -290,10 +288,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
       this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
       this.#dropKeys(now);
     });
-    const bytes = datagram.finish();
-    if (bytes === undefined) return this.#closing?.poll();
-    this.#amplification?.onSent(bytes.length);
-    return bytes;
+    return amplification.admit(datagram.finish() ?? this.#closing?.poll());
   }
 
   /**
@@ -338,9 +333,6 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
         return this.#onAlert(record.content);
       case ContentType.RETURN_ROUTABILITY_CHECK:
         if (this.#path.hasChecks) return;
-        break;
-      default:
-        break;
     }
     // RFC 8446 section 5: "If a TLS implementation receives an unexpected record type, it MUST terminate the
     // connection with an "unexpected_message" alert."
@@ -369,12 +361,13 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     if (isHandshaking && type === ContentType.HANDSHAKE) {
       return this.#turns.onRecord(record, this.#now);
     }
+    const { isAnyOpened, openingEpoch } = this.#records;
     // ACKs are read by a server until the client has keys, by a client until it has keys itself.
-    const hasKeys = this.#isClient ? this.#records.openingEpoch > 0 : this.#records.isAnyOpened;
+    const hasKeys = this.#isClient ? openingEpoch > 0 : isAnyOpened;
     if (isHandshaking && type === ContentType.ACK && !hasKeys) return this.#onAck(record);
     if (isHandshaking && type === ContentType.ALERT) {
-      const isReadable = !this.#records.isAnyOpened && record.content.length === 2;
-      return isReadable ? this.#onAlert(record.content) : this.drops.add("unauthenticated-alert");
+      if (!isAnyOpened && record.content.length === 2) return this.#onAlert(record.content);
+      return this.drops.add("unauthenticated-alert");
     }
     // In DTLS 1.2 the epoch of the records that follow says the same, and they are authenticated.
     const isSilent = type === ContentType.CHANGE_CIPHER_SPEC && this.#version === "1.2";

@@ -37,10 +37,12 @@ import {
   type CertificateRequest12,
   decodeCertificate12,
   decodeCertificateRequest12,
+  decodeNewSessionTicket12,
   decodeServerKeyExchange,
   encodeCertificate12,
   encodeClientKeyExchange,
   hasDowngradeSentinel,
+  type NewSessionTicket12,
   readPointFormats,
   readRenegotiationInfo,
   signedKeyExchange,
@@ -192,10 +194,11 @@ function* resume(
 }
 
 /** RFC 5077 section 3.3: the ticket that the ServerHello announced comes before the ChangeCipherSpec, unprotected. */
-function* receiveTicket(io: HandshakeIo): Received<Uint8Array> {
+function* receiveTicket(io: HandshakeIo): Received<NewSessionTicket12> {
   const message = yield [HandshakeType.NEW_SESSION_TICKET];
+  const ticket = decodeNewSessionTicket12(message.body);
   io.transcript.add(message);
-  return message.body;
+  return ticket;
 }
 
 /** Checks all that a ServerHello says besides what is negotiated with it, and returns the suite. */

@@ -73,6 +73,7 @@ export function handshakeIo(
     setVersion: (version) => {
       reliability.version = version;
       onVersion(version);
+      records.onVersion();
     },
     beginFlight: () => reliability.beginFlight(),
     send: (type, body) => transcript.add(reliability.send(type, body, records.sealingEpoch)),

@@ -1,6 +1,6 @@
 // How records lie in a datagram: the plaintext header and the unified header of DTLS 1.3 (RFC 9147 section 4).
 
-import { ContentType, HandshakeType, ProtocolVersion } from "./code_points.ts";
+import { ContentType, ProtocolVersion } from "./code_points.ts";
 
 /** Bytes of a DTLSPlaintext header. */
 export const PLAINTEXT_HEADER_BYTES = 13;
@@ -157,16 +157,6 @@ function readCiphertext(
   };
 }
 
-/**
- * RFC 9147 section 4: legacy_record_version is {254, 253} "for all records other than the initial ClientHello (i.e., one
- * not generated after a HelloRetryRequest), where it may also be {254, 255} for compatibility purposes": there are
- * servers of DTLS 1.2 that take no other.
- */
-function isInitialHello(type: number, content: Uint8Array): boolean {
-  return type === ContentType.HANDSHAKE && content[0] === HandshakeType.CLIENT_HELLO &&
-    content[4] === 0 && content[5] === 0;
-}
-
 /** Writes a DTLSPlaintext record of epoch 0 at `start` of `datagram` and returns where it ends. */
 export function writePlaintextRecord(
   datagram: Uint8Array,
@@ -174,11 +164,9 @@ export function writePlaintextRecord(
   type: number,
   recordNumber: number,
   content: Uint8Array,
+  version: ProtocolVersion = ProtocolVersion.DTLS_1_2,
 ): number {
   const view = new DataView(datagram.buffer, datagram.byteOffset + start, PLAINTEXT_HEADER_BYTES);
-  const version = isInitialHello(type, content)
-    ? ProtocolVersion.DTLS_1_0
-    : ProtocolVersion.DTLS_1_2;
   view.setUint8(0, type);
   view.setUint16(1, version);
   view.setUint16(3, 0);

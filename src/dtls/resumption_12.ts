@@ -1,12 +1,12 @@
-// Sessions of DTLS 1.2, resumed by ticket (RFC 5077) or by session ID (RFC 5246 section 7.3): which one a client offers,
-// whether a server takes it, and what both keep.
+// Sessions of DTLS 1.2, resumed by ticket (RFC 5077) or by session ID (RFC 5246 section 7.3): which one a client
+// offers, whether a server takes it, and what both keep.
 
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import type { Milliseconds } from "../base/core.ts";
 import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, ProtocolVersion } from "./code_points.ts";
 import type { MasterSecret12 } from "./handshake_12.ts";
-import { decodeNewSessionTicket12, type NewSessionTicket12 } from "./handshake_messages_12.ts";
+import type { NewSessionTicket12 } from "./handshake_messages_12.ts";
 import type { ClientHello } from "./hello_messages.ts";
 import type { HelloNegotiation12 } from "./hello_negotiation_12.ts";
 import type { DtlsClientOptions, DtlsServerOptions } from "./options.ts";
@@ -70,14 +70,11 @@ export function offeredSession12(
  */
 export function sessionOf12(
   state: () => ResumableState,
-  ticketBody: Uint8Array | undefined,
+  message: NewSessionTicket12 | undefined,
   sessionId: Uint8Array,
   now: Milliseconds,
 ): DtlsSession | undefined {
-  const message: NewSessionTicket12 = ticketBody === undefined
-    ? { lifetimeSeconds: 0, ticket: EMPTY_BYTES }
-    : decodeNewSessionTicket12(ticketBody);
-  const { lifetimeSeconds, ticket } = message;
+  const { lifetimeSeconds = 0, ticket = EMPTY_BYTES } = message ?? {};
   // RFC 5077 section 3.3: a ticket of no bytes means that the server has none after all.
   if (ticket.length === 0 && sessionId.length === 0) return undefined;
   // RFC 5077 section 3.3: "A value of zero is reserved to indicate that the lifetime of the ticket is unspecified."

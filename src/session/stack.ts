@@ -6,6 +6,7 @@ import type { DtlsEvent } from "../dtls/association_event.ts";
 import { type AssociationError, DtlsError } from "../dtls/errors.ts";
 import type { DtlsClientOptions } from "../dtls/options.ts";
 import type { DtlsSession } from "../dtls/session.ts";
+import type { EventLog } from "../transport/event_log.ts";
 import type { TransportLimits } from "../transport/limits.ts";
 import { DEFAULT_TRANSPORT_LIMITS } from "../transport/limits.ts";
 import { Transport, type TransportOptions } from "../transport/transport.ts";
@@ -35,6 +36,10 @@ function packetSizes(
     maxPacketBytes: association.applicationBytesMax(),
     maxPacketBytesProbed: association.applicationBytesMax(LIMITS.datagramBytesMax),
   };
+}
+
+function openLog(open: (() => EventLog) | undefined): Pick<TransportOptions, "eventLog"> {
+  return open === undefined ? {} : { eventLog: open() };
 }
 
 /** Settles on what the transport bears, from what the session announces. */
@@ -158,6 +163,17 @@ export class ClientStack implements Core<ClientSessionEvent> {
     return { kind: "ended", error: this.#failure };
   }
 
+  /**
+   * The client goes on from another address: its socket or its network is another one. The session goes on where the
+   * server gave connection IDs; what was under way is sent again soon.
+   */
+  changePath(now: Milliseconds): void {
+    if (this.#association.state !== "connected") return;
+    this.#association.changePath(this.#association.path, now);
+    this.#transport?.restartProbes();
+    this.settle(now);
+  }
+
   /** Closes in order. */
   close(now: Milliseconds): void {
     if (this.#session === undefined) {
@@ -223,8 +239,9 @@ export class ClientStack implements Core<ClientSessionEvent> {
       case "connected": {
         const limits = transportLimits(this.#options.limits);
         const initialRttMs = this.#rtt.estimateMs;
+        const eventLog = openLog(this.#options.eventLog);
         this.#transport = new Transport(
-          { role: "client", limits, ...packetSizes(this.#association), initialRttMs },
+          { role: "client", limits, ...packetSizes(this.#association), initialRttMs, ...eventLog },
           now,
         );
         this.#session = new ClientSession(this.#options, this.#transport, now);
@@ -381,8 +398,9 @@ export class ServerStack implements Core<ServerSessionEvent> {
         this.#isConnected = true;
         const limits = transportLimits(this.#options.limits);
         const initialRttMs = this.#rtt.estimateMs;
+        const eventLog = openLog(this.#options.eventLog);
         const transport = new Transport(
-          { role: "server", limits, ...packetSizes(this.#association), initialRttMs },
+          { role: "server", limits, ...packetSizes(this.#association), initialRttMs, ...eventLog },
           now,
         );
         this.#gate = new Gate(transport);
@@ -393,6 +411,9 @@ export class ServerStack implements Core<ServerSessionEvent> {
       case "application-data":
         this.#session?.onHeard(now);
         return this.#gate?.handlePacket(event.bytes, now);
+      case "moved":
+        // What was sent to the old address since the client left it is lost.
+        return this.#transport?.restartProbes();
       case "closed":
         return this.#abort(now);
       case "failed":

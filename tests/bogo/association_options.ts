@@ -138,6 +138,7 @@ export function clientOptions(
       ? {}
       : { verifyPeer: verifier(flags) }),
     connectionId: null,
+    isAnyProtocolAccepted: flags.has("-allow-unknown-alpn-protos"),
     ...(session === undefined ? {} : { session }),
     ...(serverName === undefined ? {} : { serverName }),
     ...(alpn === undefined ? {} : { alpn: protocolNames(alpn) }),
@@ -164,6 +165,7 @@ export function serverOptions(
     ...(flags.has("-no-ticket") ? {} : { tickets }),
     sessionCache,
     ...(flags.has("-skip-ticket") ? { ticketsPerHandshake: 0 } : {}),
+    isPskPreferred: flags.credentials[0]?.has("-new-x509-credential") !== true,
     isServerNameAcknowledged: !flags.has("-no-server-name-ack"),
     clientCertificate: clientCertificatePolicy(flags),
     verifyPeer: verifier(flags),

@@ -54,8 +54,8 @@ export function resumed(options: PairOptions): PairOptions {
 }
 
 /**
- * What was sent, without opening it: `C CLIENT_HELLO`, `S SERVER_HELLO CERTIFICATE ...`, `C ... CCS 1:HANDSHAKE`. Records of
- * epoch 1 are named by their type alone.
+ * What was sent, without opening it: `C CLIENT_HELLO`, `S SERVER_HELLO CERTIFICATE`. Records of epoch 1 are named by
+ * their type alone: `C CHANGE_CIPHER_SPEC 1:HANDSHAKE`.
  */
 export function outline(pair: DtlsPair): string[] {
   return pair.sent.map(({ from, bytes }) => {

@@ -14,6 +14,7 @@ import {
 } from "../../src/server/endpoint.ts";
 import type { ServerLimits } from "../../src/server/limits.ts";
 import { SESSION_SETTINGS, type SessionSettings } from "../../src/session/limits.ts";
+import type { EventLog } from "../../src/transport/event_log.ts";
 import type { Principal } from "../../src/session/permissions.ts";
 import type { ErrorName } from "../../src/wire/error_codes.ts";
 import { SqpError } from "../../src/wire/errors.ts";
@@ -22,6 +23,8 @@ import {
   DEFAULT_SESSION_LIMITS,
   type SessionLimits,
 } from "../../src/wire/handshake_payload.ts";
+import { DEFAULT_TRANSPORT_LIMITS } from "../../src/transport/limits.ts";
+import type { Transport } from "../../src/transport/transport.ts";
 import { EPOCH_MS } from "./clock.ts";
 import { CA_CREDENTIAL, CLIENT_CREDENTIAL, credential, SERVER_CREDENTIAL } from "./credentials.ts";
 import { closeAfterTest } from "./dtls_pair.ts";
@@ -29,6 +32,7 @@ import { delay, Link, type LinkNode } from "./link.ts";
 import { Random } from "./random.ts";
 import { TestClient } from "./sqp_client.ts";
 import { TestEngine } from "./sqp_engine.ts";
+import { TransportInvariants } from "./transport_invariants.ts";
 
 /** Moves of one moment, and moments without progress, that count as endless. */
 const MOVES_OF_A_MOMENT_MAX = 200_000;
@@ -50,6 +54,8 @@ export interface SqpPairOptions {
   readonly settings?: Partial<SessionSettings>;
   /** How long the check of a token takes. Default 20. */
   readonly tokenCheckMs?: number;
+  /** Takes the events of the server's side of each session. */
+  readonly eventLog?: () => EventLog;
   /** Clients to begin with. Default: one. */
   readonly clients?: readonly SqpClientOptions[];
 }
@@ -95,6 +101,8 @@ export interface Party {
 
 interface Place {
   readonly party: Party;
+  /** Where the network has it; not its own name any more once its NAT was rebound. */
+  address: string;
   readonly toServer: Link;
   readonly toClient: Link;
 }
@@ -126,6 +134,7 @@ export class SqpPair {
   readonly #options: SqpPairOptions;
   readonly #places = new Map<string, Place>();
   readonly #parties: Party[] = [];
+  readonly #invariants = new WeakMap<Transport, TransportInvariants>();
   #actions: Action[] = [];
   #nextHost = 1;
 
@@ -149,6 +158,7 @@ export class SqpPair {
         limits: { ...DEFAULT_SESSION_LIMITS, ...options.sessionLimits },
         settings: { ...SESSION_SETTINGS, ...options.settings },
         agent: "test server",
+        ...options.eventLog !== undefined && { eventLog: options.eventLog },
       },
       ...options.endpointLimits !== undefined && { limits: options.endpointLimits },
       ...options.dtlsLimits !== undefined && { dtlsLimits: options.dtlsLimits },
@@ -199,14 +209,34 @@ export class SqpPair {
     this.#parties.push(party);
     this.#places.set(party.address, {
       party,
+      address: party.address,
       toServer: new Link(this.random.fork(), links.toServer ?? toServer?.() ?? [delay(10)]),
       toClient: new Link(this.random.fork(), links.toClient ?? toClient?.() ?? [delay(10)]),
     });
   }
 
+  /** The network gives a client another address, as a NAT does: nothing that goes to the old one arrives. */
+  rebind(client: TestClient, address: string): void {
+    const place = this.#places.get(client.address)!;
+    this.#places.delete(client.address);
+    client.address = address;
+    this.#places.set(address, place);
+  }
+
   /** The links of an address. */
   linksOf({ address }: { readonly address: string }): { toServer: Link; toClient: Link } {
     return this.#places.get(address)!;
+  }
+
+  /** The NAT in front of a client gives it another address: what is sent to the old one from now on is lost. */
+  rebind(party: { readonly address: string }, address: string): void {
+    this.#places.get(party.address)!.address = address;
+  }
+
+  #placeAt(address: string): Place | undefined {
+    const place = this.#places.get(address);
+    if (place?.address === address) return place;
+    return [...this.#places.values()].find((other) => other.address === address);
   }
 
   /** The server's side of a client. */
@@ -245,6 +275,25 @@ export class SqpPair {
       }
       if (moves > MOVES_OF_A_MOMENT_MAX) throw new Error("a moment of the simulation does not end");
     } while (moves !== before);
+    this.#checkTransports();
+  }
+
+  /** What must hold of every open transport holds. */
+  #checkTransports(): void {
+    const stacks = [
+      ...this.clients.map(({ stack }) => stack),
+      ...[...this.endpoint.clients()].map(({ stack }) => stack),
+    ];
+    for (const { transport, session } of stacks) {
+      // One that was closed has forgotten what was in flight.
+      if (transport === undefined || session?.isClosed !== false) continue;
+      let invariants = this.#invariants.get(transport);
+      if (invariants === undefined) {
+        invariants = new TransportInvariants(transport, DEFAULT_TRANSPORT_LIMITS);
+        this.#invariants.set(transport, invariants);
+      }
+      invariants.check();
+    }
   }
 
   #drainServer(): number {
@@ -259,7 +308,7 @@ export class SqpPair {
       const stranger = this.unvalidated.get(address);
       if (stranger !== undefined) stranger.sentBytes += bytes.length;
       this.onDatagram("server", bytes, address);
-      this.#places.get(address)?.toClient.send(bytes, this.now);
+      this.#placeAt(address)?.toClient.send(bytes, this.now);
     }
     return moves;
   }
@@ -314,9 +363,9 @@ export class SqpPair {
 
   #step(): void {
     this.now = Math.max(this.now, this.nextAt());
-    for (const { party, toServer, toClient } of this.#places.values()) {
+    for (const { party, address, toServer, toClient } of this.#places.values()) {
       for (let bytes; (bytes = toServer.receive(this.now)) !== undefined;) {
-        this.#deliver(bytes, party.address);
+        this.#deliver(bytes, address);
       }
       for (let bytes; (bytes = toClient.receive(this.now)) !== undefined;) {
         if (!party.isGone) party.handleDatagram(bytes, this.now);
