@@ -8,6 +8,7 @@ import { benchDtls } from "./bench/dtls.ts";
 import type { Table } from "./bench/measure.ts";
 import { benchAssociationMemory } from "./bench/memory_associations.ts";
 import { benchMemoryQueries } from "./bench/memory_queries.ts";
+import { benchHeadOfLine, benchNetwork } from "./bench/network.ts";
 import { benchQueries, benchSockets, benchStream, benchWrites } from "./bench/queries.ts";
 import { benchRecords } from "./bench/records.ts";
 
@@ -23,6 +24,7 @@ const SECTIONS: Readonly<Record<string, readonly Measurement[]>> = {
   queries: [benchQueries],
   stream: [benchStream],
   writes: [benchWrites],
+  network: [benchHeadOfLine, benchNetwork],
 };
 
 function printTable({ title, columns, rows }: Table): void {

@@ -106,8 +106,10 @@ export class ByteWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** A copy of the bytes written so far. */
+  /** The bytes written so far, which no later write changes. */
   finish(): Uint8Array {
+    // Where the room was guessed right there is nothing to cut off, and the next write takes another one.
+    if (this.#length === this.#bytes.length) return this.#bytes;
     return this.#bytes.slice(0, this.#length);
   }
 }

@@ -60,6 +60,10 @@ const serve = defineCommand({
       value: "FILE",
       help: "append the secrets of every handshake: whoever has the file can read all traffic",
     },
+    qlog: {
+      value: "DIR",
+      help: "write what happens to each session's packets to a file in this folder, as qlog",
+    },
   },
 }, async ({ options }, output) => {
   const { hostname, port } = listenAddress(options.listen);
@@ -80,6 +84,7 @@ const serve = defineCommand({
     ...(options.issuer !== undefined && { tokenIssuer: options.issuer }),
     ...(options.audience !== undefined && { tokenAudience: options.audience }),
     ...(options.keylog !== undefined && { keyLogFile: options.keylog }),
+    ...(options.qlog !== undefined && { eventLogs: options.qlog }),
   });
   for (const file of certificates.made) log.info("made", { file });
   for (const line of server.cryptography.split("\n")) {

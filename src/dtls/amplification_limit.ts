@@ -12,9 +12,14 @@ const DATAGRAM_BYTES_MIN = 64;
 export class AmplificationLimit {
   #bytesLeft: number;
 
-  /** `receivedBytes` came from the address before. */
-  constructor(receivedBytes: number) {
+  /** `receivedBytes` came from the address before; without it the address is validated. */
+  constructor(receivedBytes = Infinity) {
     this.#bytesLeft = AMPLIFICATION_MAX * receivedBytes;
+  }
+
+  /** The address has shown that it receives. */
+  validate(): void {
+    this.#bytesLeft = Infinity;
   }
 
   /** Bytes of the next datagram; 0 for none. */
@@ -27,8 +32,10 @@ export class AmplificationLimit {
     this.#bytesLeft += AMPLIFICATION_MAX * bytes;
   }
 
-  /** A datagram goes to the address. */
-  onSent(bytes: number): void {
-    this.#bytesLeft -= bytes;
+  /** The datagram, where it may go to the address. */
+  admit(datagram: Uint8Array | undefined): Uint8Array | undefined {
+    if (datagram === undefined || datagram.length > this.#bytesLeft) return undefined;
+    this.#bytesLeft -= datagram.length;
+    return datagram;
   }
 }

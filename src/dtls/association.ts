@@ -12,7 +12,7 @@ import { type AssociationStart, clientStart, serverStart } from "./association_s
 import { ClosingAlert, sealAlert } from "./closing_alert.ts";
 import { AlertDescription, AlertLevel, ContentType, ProtocolVersion } from "./code_points.ts";
 import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } from "./errors.ts";
-import { AmplificationLimit } from "./amplification_limit.ts";
+import type { AmplificationLimit } from "./amplification_limit.ts";
 import { EarlyDataChannel } from "./early_data_channel.ts";
 import type { HandshakeIo, HandshakeResult } from "./handshake.ts";
 import { handshakeIo, Secrets } from "./handshake_io.ts";
@@ -46,8 +46,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
   protected override readonly earlyData: EarlyDataChannel = new EarlyDataChannel(
     (event) => this.#events.push(event),
   );
-  /** Until the peer has shown that it receives. */
-  #amplification: AmplificationLimit | undefined;
+  readonly #amplification: AmplificationLimit;
   #version: DtlsVersion | undefined;
   protected override result: HandshakeResult | undefined;
   /** Once connected. */
@@ -79,9 +78,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     );
     const { pathPolicy = "enhanced", entropy } = options;
     this.#path = new AssociationPath(this.#records, start.path, pathPolicy, entropy);
-    if (start.unvalidatedBytes !== undefined) {
-      this.#amplification = new AmplificationLimit(start.unvalidatedBytes);
-    }
+    this.#amplification = start.amplification;
     this.#io = handshakeIo({
       options,
       limits: this.#limits,
@@ -251,7 +248,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
       this.#closing?.onDatagram(bytes.length);
       return;
     }
-    this.#amplification?.onReceived(bytes.length);
+    this.#amplification.onReceived(bytes.length);
     this.#guard(() => {
       this.#records.openDatagram(bytes, now, (record) => this.#onRecord(record, path));
       if (this.#records.takeUnreadable()) this.#reliability.askAgain(now);
@@ -280,9 +277,10 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     this.#now = now;
     const check = this.#guard(() => this.#path.pollTransmit(now));
     if (check !== undefined) return check;
-    if (!this.#reliability.hasPending) return this.#closing?.poll();
-    if (this.#records.isAnyOpened) this.#amplification = undefined;
-    const bytesMax = this.#amplification?.datagramBytesMax ?? Infinity;
+    const amplification = this.#amplification;
+    if (this.#records.isAnyOpened) amplification.validate();
+    if (!this.#reliability.hasPending) return amplification.admit(this.#closing?.poll());
+    const bytesMax = amplification.datagramBytesMax;
     if (bytesMax === 0) return undefined;
     const datagram = this.#records.startDatagram(
       Math.min(this.#reliability.datagramBytesMax, bytesMax),
@@ -291,10 +289,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
       this.#reliability.transmit(datagram, this.#records.sealingEpoch, now);
       this.#dropKeys(now);
     });
-    const bytes = datagram.finish();
-    if (bytes === undefined) return this.#closing?.poll();
-    this.#amplification?.onSent(bytes.length);
-    return bytes;
+    return amplification.admit(datagram.finish() ?? this.#closing?.poll());
   }
 
   /**

@@ -1,5 +1,6 @@
 // What an association begins with: a client's first flight, or the ClientHello that a server has or waits for.
 
+import { AmplificationLimit } from "./amplification_limit.ts";
 import { clientHandshake } from "./client_handshake.ts";
 import { HandshakeType } from "./code_points.ts";
 import type { Handshake, HandshakeIo } from "./handshake.ts";
@@ -16,8 +17,8 @@ export interface AssociationStart {
   readonly received?: HandshakeMessage;
   readonly nextSendSeq: number;
   readonly nextPlaintextNumber: number;
-  /** What came from an address that has not shown that it receives, where it has not. */
-  readonly unvalidatedBytes?: number | undefined;
+  /** What may be sent to an address, where it has not shown that it receives. */
+  readonly amplification: AmplificationLimit;
   /** Where the peer is; empty where there is but one place. */
   readonly path: string;
 }
@@ -29,6 +30,7 @@ export function clientStart(options: DtlsClientOptions): AssociationStart {
     isClient: true,
     nextSendSeq: 0,
     nextPlaintextNumber: 0,
+    amplification: new AmplificationLimit(),
     path: "",
   };
 }
@@ -41,6 +43,7 @@ export function serverStart(
   const start = {
     handshake: (io: HandshakeIo) => serverHandshake(io, options, accepted),
     isClient: false,
+    amplification: new AmplificationLimit(accepted?.unvalidatedBytes),
   };
   if (accepted === undefined) return { ...start, nextSendSeq: 0, nextPlaintextNumber: 0, path: "" };
   const { messageSeq, body } = accepted;
@@ -50,7 +53,6 @@ export function serverStart(
     // What was sent without state had the numbers before the client's.
     nextSendSeq: messageSeq,
     nextPlaintextNumber: accepted.recordNumber,
-    unvalidatedBytes: accepted.unvalidatedBytes,
     path: accepted.address ?? "",
   };
 }

@@ -49,10 +49,15 @@ function* receiveServerHello(
 ): Generator<readonly HandshakeType[], HandshakeMessage, HandshakeMessage> {
   // RFC 9147 section 5.1: "A dual-stack DTLS 1.2/DTLS 1.3 client MUST, however, be prepared to interact with a DTLS 1.2
   // server."
-  const verifyRequests = offer.versions.includes("1.2") ? VERIFY_REQUESTS_MAX : 0;
-  for (let left = verifyRequests; left > 0; left--) {
+  for (let left = VERIFY_REQUESTS_MAX; left > 0; left--) {
     const message = yield [HandshakeType.SERVER_HELLO, HandshakeType.HELLO_VERIFY_REQUEST];
     if (message.type === HandshakeType.SERVER_HELLO) return message;
+    if (!offer.versions.includes("1.2")) {
+      throw new DtlsFault(
+        "unsupported-version",
+        "the server asks for the cookie of an older version",
+      );
+    }
     // RFC 6347 section 4.2.1: "the client MUST use the same parameter values (version, random, session_id,
     // cipher_suites, compression_method) as it did in the original ClientHello." And section 4.2.6: "the initial
     // ClientHello and HelloVerifyRequest are not included in the CertificateVerify or Finished MAC computations."

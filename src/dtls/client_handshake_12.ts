@@ -196,8 +196,9 @@ function* resume(
 /** RFC 5077 section 3.3: the ticket that the ServerHello announced comes before the ChangeCipherSpec, unprotected. */
 function* receiveTicket(io: HandshakeIo): Received<NewSessionTicket12> {
   const message = yield [HandshakeType.NEW_SESSION_TICKET];
+  const ticket = decodeNewSessionTicket12(message.body);
   io.transcript.add(message);
-  return decodeNewSessionTicket12(message.body);
+  return ticket;
 }
 
 /** Checks all that a ServerHello says besides what is negotiated with it, and returns the suite. */

@@ -184,9 +184,5 @@ export class ClientOffer {
 /** Without a verifier of certificates there are only PSKs, which DTLS 1.2 does not have here. */
 function offeredVersions(options: DtlsClientOptions): readonly DtlsVersion[] {
   const { versions = DEFAULT_VERSIONS, verifyPeer } = options;
-  const offered = verifyPeer === undefined
-    ? versions.filter((version) => version === "1.3")
-    : versions;
-  if (offered.length === 0) throw new DtlsError("bad-option", "no version to offer");
-  return offered;
+  return verifyPeer === undefined ? versions.filter((version) => version === "1.3") : versions;
 }

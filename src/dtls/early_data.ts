@@ -60,12 +60,23 @@ export function isFresh(
   return Math.abs(now - expectedArrival) <= windowMs;
 }
 
+/** The host of `host:port`. */
+export function hostOfAddress(address: string): string {
+  const colonAt = address.lastIndexOf(":");
+  return colonAt < 0 ? address : address.slice(0, colonAt);
+}
+
 /** How a server takes early data. Whoever records it can send it again to other servers: it is for what may be. */
 export interface EarlyDataPolicy {
   /** Bytes of early data that one ticket allows. */
   readonly bytesMax: number;
   /** What was used before; endpoints of one process that share ticket keys may share it. */
   readonly tickets: SingleUseTickets;
+  /**
+   * What of an address a ticket is bound to: only from there its early data is taken without a cookie. Default: the
+   * part before the last colon, since a client's port changes.
+   */
+  readonly hostOf?: (address: string) => string;
   /** How far a ticket's age may be from what the client tells. Default: `EARLY_DATA_WINDOW_MS`. */
   readonly windowMs?: Milliseconds;
 }

@@ -5,7 +5,7 @@ import type { Milliseconds } from "../base/core.ts";
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
-import { EARLY_DATA_WINDOW_MS, isFresh } from "./early_data.ts";
+import { EARLY_DATA_WINDOW_MS, hostOfAddress, isFresh } from "./early_data.ts";
 import { DtlsFault } from "./errors.ts";
 import { decodeExtension, type Extensions } from "./extensions.ts";
 import { type Exporter, exporter, type HandshakeIo, scheduleParameters } from "./handshake.ts";
@@ -117,8 +117,10 @@ export function takeEarlyPsk(
     // the client's "pre_shared_key" extension", with the same version, suite and protocol.
     if (psk.index !== 0 || ticket?.earlyDataTicket === undefined) return false;
     if (ticket.suite !== negotiation.suite.suite) return false;
-    if (address !== undefined && ticket.address !== address) return false;
-    const { windowMs = EARLY_DATA_WINDOW_MS } = policy;
+    const { windowMs = EARLY_DATA_WINDOW_MS, hostOf = hostOfAddress } = policy;
+    const isAtHost = ticket.address !== undefined && address !== undefined &&
+      hostOf(ticket.address) === hostOf(address);
+    if (address !== undefined && !isAtHost) return false;
     if (!isFresh(ticket, psk.obfuscatedAge, now, windowMs)) return false;
     const before = options.provider.hash(psk.hash);
     checkSelectedPsk(options.provider, psk, before, body);

@@ -25,8 +25,8 @@ export class FlightTimeout {
   }
 
   /**
-   * A flight begins. The RFC would retain the doubled timeout of the last one until a round trip is measured: with random
-   * loss that would make the next flight wait for the misfortune of the last.
+   * A flight begins. The RFC would retain the doubled timeout of the last one until a round trip is measured: with
+   * random loss that would make the next flight wait for the misfortune of the last.
    */
   restart(): void {
     this.#ms = this.#firstMs;

@@ -31,8 +31,8 @@ export function startKeyExchange({ entropy, provider }: Source, group: number): 
 }
 
 /**
- * A server's answer to a client's share in DTLS 1.3: its own share, and the secret. Throws {@linkcode DtlsFault} for a share
- * that is not a valid one, and {@linkcode DtlsError} for a group that is not implemented.
+ * A server's answer to a client's share in DTLS 1.3: its own share, and the secret. Throws {@linkcode DtlsFault} for a
+ * share that is not a valid one, and {@linkcode DtlsError} for a group that is not implemented.
  */
 export function answerKeyShare(
   source: Source,

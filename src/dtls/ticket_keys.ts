@@ -3,7 +3,7 @@
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
-import { equalBytes, utf8Bytes } from "../base/bytes.ts";
+import { EMPTY_BYTES, equalBytes, utf8Bytes } from "../base/bytes.ts";
 import { type Entropy, type Milliseconds, NEVER } from "../base/core.ts";
 import { NONCE_BYTES } from "./crypto/aead_shape.ts";
 import type { Aead, CryptoProvider } from "./crypto/provider.ts";
@@ -240,7 +240,8 @@ function eraseKey({ key, aead }: LiveKey): void {
 function encodeState(state: TicketState): Uint8Array {
   const writer = new ByteWriter(TICKET_BYTES_MAX).u8(FORMAT);
   writeResumableState(writer, state);
-  writer.u48(Math.floor(state.issuedAt)).opaque(1, utf8Bytes(state.address ?? ""));
+  const address = utf8Bytes(state.address ?? "");
+  writer.u48(Math.floor(state.issuedAt)).opaque(1, address.length > 255 ? EMPTY_BYTES : address);
   const { earlyDataTicket } = state;
   if (earlyDataTicket !== undefined) {
     writer.bytes(earlyDataTicket.zone).u48(earlyDataTicket.number);

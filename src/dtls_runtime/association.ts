@@ -86,6 +86,10 @@ export interface AssociationOwner {
   onConnected(): void;
   /** A client was given a session to keep. */
   onSession(session: DtlsSession): void;
+  /** A server was sent early data. */
+  onEarlyData(message: Uint8Array): void;
+  /** What of a client's early data was not taken. */
+  onEarlyDataLost(messages: readonly Uint8Array[]): void;
   /** Its handshake came to nothing. */
   onHandshakeFailed(error: AssociationError): void;
   /**
@@ -259,6 +263,12 @@ export class RunningAssociation implements ConnectedAssociation {
         case "session":
           this.#owner.onSession(event.session);
           break;
+        case "early-data":
+          this.#owner.onEarlyData(event.bytes);
+          break;
+        case "early-data-rejected":
+          if (event.lost.length > 0) this.#owner.onEarlyDataLost(event.lost);
+          break;
         case "closed":
           this.#onCoreEnded(undefined);
           break;
@@ -267,6 +277,16 @@ export class RunningAssociation implements ConnectedAssociation {
           break;
       }
     }
+  }
+
+  /** Sends early data right behind the ClientHello, before anything else; what there is no room for is lost. */
+  sendEarlyData(messages: readonly Uint8Array[]): void {
+    const lost = messages.filter((message) => {
+      if (message.length > this.#core.earlyDataBytesLeft) return true;
+      this.#outgoing.push(this.#core.sealEarlyData(message));
+      return false;
+    });
+    if (lost.length > 0) this.#owner.onEarlyDataLost(lost);
   }
 
   /** Runs what is due. */

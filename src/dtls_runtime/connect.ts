@@ -55,7 +55,7 @@ function connectOn(
   socket: DatagramSocket,
   server: UdpAddress,
   dtls: DtlsClientOptions,
-  { limits, signal, onSession }: ConnectDtlsOptions,
+  { limits, signal, onSession, earlyData = [], onEarlyDataLost }: ConnectDtlsOptions,
 ): Promise<ConnectedAssociation> {
   return new Promise((resolve, reject) => {
     const now = monotonicNow();
@@ -69,6 +69,8 @@ function connectOn(
         resolve(running);
       },
       onSession: (session) => onSession?.(session),
+      onEarlyData: () => {},
+      onEarlyDataLost: (messages) => onEarlyDataLost?.(messages),
       onHandshakeFailed: (error) => failure = error,
       onSilent: async () => {
         signal?.removeEventListener("abort", stop);
@@ -78,6 +80,7 @@ function connectOn(
       },
       address: () => server,
     }, now);
+    running.sendEarlyData(earlyData);
     const core = new ClientCore(association, running, addressText(server));
     const driver = new UdpDriver(socket, core, () => {});
     signal?.addEventListener("abort", stop, { once: true });

@@ -17,6 +17,7 @@ export interface EndpointCoreOptions {
   readonly dtls: DtlsServerOptions;
   readonly endpointLimits: Partial<EndpointLimits>;
   readonly limits: RuntimeLimits;
+  readonly onEarlyData?: ((message: Uint8Array, from: UdpAddress) => void) | undefined;
   readonly onHandshakeFailed?:
     | ((error: AssociationError, from: UdpAddress) => void)
     | undefined;
@@ -93,6 +94,8 @@ export class EndpointCore implements AddressedCore {
       },
       // Sessions are the clients' to keep.
       onSession: () => {},
+      onEarlyData: (message) => this.#options.onEarlyData?.(message, parseAddress(entry.address)),
+      onEarlyDataLost: () => {},
       onHandshakeFailed: (error) => {
         this.handshakeFailures.add(errorReason(error));
         this.#options.onHandshakeFailed?.(error, parseAddress(entry.address));

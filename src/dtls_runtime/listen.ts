@@ -60,6 +60,7 @@ class SocketEndpoint implements ListeningEndpoint {
       dtls,
       endpointLimits: options.limits ?? {},
       limits,
+      onEarlyData: options.onEarlyData,
       onHandshakeFailed: options.onHandshakeFailed,
       wake: () => this.#driver.wake(),
     }, monotonicNow());

@@ -47,10 +47,12 @@ export interface SocketOptions extends TrustOptions {
 }
 
 /** Options of {@linkcode connectDtls}. */
-export interface ConnectDtlsOptions
-  extends
-    SocketOptions,
-    Omit<DtlsClientOptions, ReplacedOption | "credentials" | "verifyPeer" | "serverName"> {
+export interface ConnectDtlsOptions extends
+  SocketOptions,
+  Omit<
+    DtlsClientOptions,
+    ReplacedOption | "credentials" | "verifyPeer" | "serverName" | "offersEarlyData"
+  > {
   /** The server: a name or an IP address. */
   readonly hostname: string;
   /** The server's port. */
@@ -67,6 +69,13 @@ export interface ConnectDtlsOptions
    * and, in DTLS 1.2, a round trip. `encodeSession` makes bytes of one to store.
    */
   readonly onSession?: (session: DtlsSession) => void;
+  /**
+   * Messages that go with the ClientHello where `session` allows it. Whoever records them can send them again, and not
+   * every server sees to it that they are taken once: they have to be harmless when repeated.
+   */
+  readonly earlyData?: readonly Uint8Array[];
+  /** Told of the messages of `earlyData` that the server has not taken, which may be sent again once connected. */
+  readonly onEarlyDataLost?: (messages: readonly Uint8Array[]) => void;
   /** Decides about the server's chain, in place of `ca`, `crl` and the server's name. */
   readonly verifyPeer?: DtlsClientOptions["verifyPeer"];
   /** Limits that differ from `DTLS_LIMITS` and `RUNTIME_LIMITS`. */
@@ -97,6 +106,11 @@ export interface ListenDtlsOptions extends
   readonly verifyPeer?: DtlsServerOptions["verifyPeer"];
   /** Limits that differ from `DTLS_LIMITS`, `ENDPOINT_LIMITS` and `RUNTIME_LIMITS`. */
   readonly limits?: Partial<DtlsLimits & EndpointLimits & RuntimeLimits>;
+  /**
+   * Takes messages that clients send before their handshake, where `earlyData` allows it. They are from a client that
+   * was here before, but may have been held back on the way.
+   */
+  readonly onEarlyData?: (message: Uint8Array, from: UdpAddress) => void;
   /** Told of each handshake that came to nothing, which no loop over the endpoint sees. */
   readonly onHandshakeFailed?: (error: AssociationError, from: UdpAddress) => void;
 }
@@ -125,7 +139,7 @@ function readAll(
 
 /** The core's options of a client. Throws `DtlsError` `bad-option`. */
 export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsClientOptions> {
-  const { credentials, verifyPeer, serverName: _, ...others } = options;
+  const { credentials, verifyPeer, serverName: _, earlyData, ...others } = options;
   const serverName = options.serverName ?? options.hostname;
   const core = coreOptions(options);
   // Who has a key with the server from elsewhere need not trust any authority.
@@ -138,6 +152,7 @@ export async function clientOptions(options: ConnectDtlsOptions): Promise<DtlsCl
   return {
     ...others,
     ...core,
+    offersEarlyData: earlyData !== undefined && earlyData.length > 0,
     ...(verifier !== undefined && { verifyPeer: verifier }),
     // RFC 6066 section 3: "Literal IPv4 and IPv6 addresses are not permitted in "HostName"."
     ...(parseIpAddress(serverName) === undefined && { serverName }),

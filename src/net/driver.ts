@@ -32,6 +32,8 @@ export class UdpDriver {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAt: Milliseconds = NEVER;
   #openSends = 0;
+  /** Whether the system has taken a datagram. Until then it may have the next one overtake the first. */
+  #isFirstSent = false;
   #nextTurn: ReturnType<typeof setImmediate> | undefined;
   #isClosed = false;
   readonly #done: Promise<void>;
@@ -66,6 +68,9 @@ export class UdpDriver {
       clearTimeout(this.#timer);
       clearImmediate(this.#nextTurn);
       await this.#sendsDone();
+      // What waited for the first one.
+      this.#flush(monotonicNow());
+      await this.#sendsDone();
       this.#socket.close();
     }
     await this.#done;
@@ -92,7 +97,7 @@ export class UdpDriver {
 
   #flush(now: Milliseconds): void {
     for (let sent = 0; sent < SENDS_PER_TURN_MAX; sent++) {
-      if (this.#openSends >= SENDS_OPEN_MAX) return;
+      if (this.#openSends >= (this.#isFirstSent ? SENDS_OPEN_MAX : 1)) return;
       const datagram = this.#core.pollTransmit(now);
       if (datagram === undefined) return;
       this.#send(datagram.bytes, parseAddress(datagram.address));
@@ -105,7 +110,8 @@ export class UdpDriver {
     this.#openSends++;
     this.counters.add("sent");
     this.#socket.send(bytes, to).catch(() => this.counters.add("send-failed")).finally(() => {
-      const wasFull = this.#openSends-- >= SENDS_OPEN_MAX;
+      const wasFull = this.#openSends-- >= SENDS_OPEN_MAX || !this.#isFirstSent;
+      this.#isFirstSent = true;
       if (wasFull) this.wake();
     });
   }

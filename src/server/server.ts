@@ -13,6 +13,7 @@ import { addressText, type DatagramSocket } from "../net/socket.ts";
 import { listenUdp } from "../net/udp.ts";
 import type { Engine, EngineStatus } from "../query/engine.ts";
 import { SESSION_SETTINGS } from "../session/limits.ts";
+import type { EventLog } from "../transport/event_log.ts";
 import type { Permission } from "../session/permissions.ts";
 import { DEFAULT_SESSION_LIMITS } from "../wire/handshake_payload.ts";
 import { ALPN_PROTOCOL } from "../wire/protocol.ts";
@@ -45,6 +46,8 @@ export interface ServerConfig {
   readonly log: Logger;
   /** Takes lines of an SSLKEYLOGFILE: whoever has them can read everything. */
   readonly onKeyLogLine?: (line: string) => void;
+  /** Makes the event log of each session. */
+  readonly eventLog?: () => EventLog;
   readonly limits?: Partial<ServerLimits>;
   /** Where cryptographic primitives come from. Default: the fastest that is present for each. */
   readonly cryptography?: ProviderName;
@@ -79,6 +82,7 @@ export class Server implements AsyncDisposable {
     this.#endpoint = new ServerEndpoint({
       dtls: dtlsOptions(config, provider, files, this.#tickets),
       session: {
+        ...(config.eventLog !== undefined && { eventLog: config.eventLog }),
         entropy: systemEntropy,
         limits: DEFAULT_SESSION_LIMITS,
         settings: SESSION_SETTINGS,

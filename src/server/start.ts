@@ -11,6 +11,7 @@ import {
   type DevelopmentCertificates,
   ensureDevelopmentCertificates,
 } from "./certificate_directory.ts";
+import { eventLogFiles } from "./event_log_files.ts";
 import type { Logger } from "./log.ts";
 import { fileExists } from "./certificate_files.ts";
 import { ensureTokenKeys, tokenPrivateKeyPath, tokenPublicKeyPath } from "./token_files.ts";
@@ -35,6 +36,8 @@ export interface ServerSettings {
   readonly certificatePermissions?: readonly Permission[];
   /** The file that TLS secrets are appended to: whoever has it can read everything. */
   readonly keyLogFile?: string;
+  /** The folder of event logs, a file for each session. */
+  readonly eventLogs?: string;
   readonly drainMs?: number;
   /** Where cryptographic primitives come from. Default: the fastest that is present for each. */
   readonly cryptography?: ProviderName;
@@ -68,6 +71,9 @@ export async function startServer(settings: ServerSettings): Promise<StartedServ
   const onKeyLogLine = settings.keyLogFile === undefined
     ? undefined
     : keyLogWriter(settings.keyLogFile, settings.log);
+  const eventLog = settings.eventLogs === undefined
+    ? undefined
+    : eventLogFiles(settings.eventLogs, settings.log);
   if (settings.database === DEFAULT_DATABASE) await Deno.mkdir("data", { recursive: true });
   const engine = await openDatabase(settings.database);
   try {
@@ -88,6 +94,7 @@ export async function startServer(settings: ServerSettings): Promise<StartedServ
         PERMISSIONS.filter((permission) => permission !== "admin"),
       log: settings.log,
       ...(onKeyLogLine !== undefined && { onKeyLogLine }),
+      ...(eventLog !== undefined && { eventLog }),
       ...(settings.drainMs !== undefined && { limits: { drainMs: settings.drainMs } }),
       ...(settings.cryptography !== undefined && { cryptography: settings.cryptography }),
     });

@@ -4,6 +4,7 @@ import { DecodeError } from "../base/byte_reader.ts";
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { Deadlines } from "../base/deadlines.ts";
 import { Queue } from "../base/queue.ts";
+import type { EventLog } from "../transport/event_log.ts";
 import type { TransportEvent } from "../transport/events.ts";
 import { TransportLimitError } from "../transport/fault.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -56,6 +57,8 @@ export interface ClientSessionOptions {
   readonly credential: Credential | null;
   /** Name and version of the client's software. */
   readonly agent: string;
+  /** Makes the log of the session's transport; none where it is absent. */
+  readonly eventLog?: () => EventLog;
 }
 
 interface QueuedRequest {

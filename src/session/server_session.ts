@@ -5,6 +5,7 @@ import { type Entropy, type Milliseconds, NEVER } from "../base/core.ts";
 import { Deadlines } from "../base/deadlines.ts";
 import { Queue } from "../base/queue.ts";
 import type { Transport } from "../transport/transport.ts";
+import type { EventLog } from "../transport/event_log.ts";
 import type { TransportEvent } from "../transport/events.ts";
 import { TransportLimitError } from "../transport/fault.ts";
 import { encodeError } from "../wire/error_payload.ts";
@@ -54,6 +55,8 @@ export interface ServerSessionOptions {
   readonly settings: SessionSettings;
   /** Name and version of the server's software. */
   readonly agent: string;
+  /** Makes the log of each session's transport; none where it is absent. */
+  readonly eventLog?: () => EventLog;
 }
 
 type State = "waiting" | "authenticating" | "open" | "closing" | "closed";

@@ -6,6 +6,7 @@ import type { DtlsEvent } from "../dtls/association_event.ts";
 import { type AssociationError, DtlsError } from "../dtls/errors.ts";
 import type { DtlsClientOptions } from "../dtls/options.ts";
 import type { DtlsSession } from "../dtls/session.ts";
+import type { EventLog } from "../transport/event_log.ts";
 import type { TransportLimits } from "../transport/limits.ts";
 import { DEFAULT_TRANSPORT_LIMITS } from "../transport/limits.ts";
 import { Transport, type TransportOptions } from "../transport/transport.ts";
@@ -35,6 +36,10 @@ function packetSizes(
     maxPacketBytes: association.applicationBytesMax(),
     maxPacketBytesProbed: association.applicationBytesMax(LIMITS.datagramBytesMax),
   };
+}
+
+function openLog(open: (() => EventLog) | undefined): Pick<TransportOptions, "eventLog"> {
+  return open === undefined ? {} : { eventLog: open() };
 }
 
 /** Settles on what the transport bears, from what the session announces. */
@@ -223,8 +228,9 @@ export class ClientStack implements Core<ClientSessionEvent> {
       case "connected": {
         const limits = transportLimits(this.#options.limits);
         const initialRttMs = this.#rtt.estimateMs;
+        const eventLog = openLog(this.#options.eventLog);
         this.#transport = new Transport(
-          { role: "client", limits, ...packetSizes(this.#association), initialRttMs },
+          { role: "client", limits, ...packetSizes(this.#association), initialRttMs, ...eventLog },
           now,
         );
         this.#session = new ClientSession(this.#options, this.#transport, now);
@@ -381,8 +387,9 @@ export class ServerStack implements Core<ServerSessionEvent> {
         this.#isConnected = true;
         const limits = transportLimits(this.#options.limits);
         const initialRttMs = this.#rtt.estimateMs;
+        const eventLog = openLog(this.#options.eventLog);
         const transport = new Transport(
-          { role: "server", limits, ...packetSizes(this.#association), initialRttMs },
+          { role: "server", limits, ...packetSizes(this.#association), initialRttMs, ...eventLog },
           now,
         );
         this.#gate = new Gate(transport);

@@ -47,6 +47,8 @@ export class LossState {
   ptoCount = 0;
   /** Probes that a probe timeout still wants sent, whatever the congestion window says. */
   probesToSend = 0;
+  /** Told of each packet that is declared lost. */
+  onPacketLost: ((packet: SentPacket, now: Milliseconds) => void) | undefined;
   /** Whether the window was not used up when there was last a chance to send. */
   limited = true;
   readonly #congestion: CongestionController;
@@ -204,6 +206,7 @@ export class LossState {
       ) {
         this.#remove(packet);
         this.#extendLossRun(packet);
+        if (packet.ackEliciting) this.onPacketLost?.(packet, now);
         if (packet.isMtuProbe) this.#onProbeLost(packet);
         else if (packet.ackEliciting) lost.push(packet);
       } else if (packet.ackEliciting) {

@@ -13,6 +13,7 @@ import { ControlQueue, initialCredit, ReceiveCredit, SendCredit } from "./credit
 import { CreditTuning } from "./credit_tuning.ts";
 import { Cubic } from "./cubic.ts";
 import type { TransportDrop } from "./drops.ts";
+import { type EventLog, EventRecorder } from "./event_log.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { TransportEvent } from "./events.ts";
 import { TransportFault, TransportFaultCode, TransportLimitError } from "./fault.ts";
@@ -50,6 +51,8 @@ export interface TransportOptions {
   readonly initialRttMs?: number;
   /** The congestion controller; CUBIC where there is none. */
   readonly congestion?: CongestionController;
+  /** Where what happens is logged. */
+  readonly eventLog?: EventLog;
 }
 
 /**
@@ -80,6 +83,7 @@ export class Transport implements Core<TransportEvent> {
   readonly #heartbeats: Heartbeats;
   readonly #scheduler: Scheduler;
   readonly #events: EventQueue;
+  readonly #recorder: EventRecorder | undefined;
   readonly #deadlines = new Deadlines<"ack" | "loss" | "pace">();
   #peerMessageBytesMax = INITIAL_MESSAGE_BYTES_MAX;
   #stopped = false;
@@ -100,6 +104,8 @@ export class Transport implements Core<TransportEvent> {
     this.#loss.onPacketReceived(now);
     if (initialRttMs !== undefined) this.#loss.rtt.setInitial(initialRttMs);
 
+    const recorded = { loss: this.#loss, congestion: this.#congestion, pathMtu: this.#pathMtu };
+    this.#recorder = options.eventLog && new EventRecorder(options.eventLog, recorded);
     const session = { streamId: SESSION_CREDIT, requestId: 0 };
     const initial = initialCredit(role, limits);
     this.#sendCredit = new SendCredit(session, initial.sendSession, this.#controls);
@@ -150,21 +156,25 @@ export class Transport implements Core<TransportEvent> {
   handleDatagram(packet: Uint8Array, now: Milliseconds, receivedAt: Milliseconds = now): void {
     if (this.#stopped) return this.drops.add("stopped");
     try {
-      this.#handlePacket(decodePacket(packet), now, receivedAt);
+      const number = this.#handlePacket(decodePacket(packet), now, receivedAt);
+      if (number !== undefined) this.#recorder?.onReceived(packet, number, now);
     } catch (error) {
       if (error instanceof TransportFault) this.#stop(error);
       else if (error instanceof DecodeError) {
         this.#stop(new TransportFault(TransportFaultCode.MALFORMED, error.message));
       } else throw error;
     }
+    this.#recorder?.onChange(now);
     this.#arm();
   }
 
-  #handlePacket(packet: Packet, now: Milliseconds, receivedAt: Milliseconds): void {
+  /** Returns the packet's number where it is new. */
+  #handlePacket(packet: Packet, now: Milliseconds, receivedAt: Milliseconds): number | undefined {
     const number = this.#acks.decodeNumber(packet.sequenceNumber);
     const judgement = this.#acks.judge(number);
     if (judgement !== "new") {
-      return this.drops.add(judgement === "old" ? "old packet" : "duplicate packet");
+      this.drops.add(judgement === "old" ? "old packet" : "duplicate packet");
+      return undefined;
     }
     this.#sessionIds.check(packet.frames, number);
     this.#loss.onPacketReceived(now);
@@ -176,6 +186,7 @@ export class Transport implements Core<TransportEvent> {
       if (isAckedAtOnce(frame)) atOnce = true;
     }
     this.#acks.onPacket(number, eliciting, atOnce, receivedAt);
+    return number;
   }
 
   #handleFrame(frame: Frame, packetNumber: number, now: Milliseconds): void {
@@ -226,6 +237,7 @@ export class Transport implements Core<TransportEvent> {
   handleTimeout(now: Milliseconds): void {
     if (this.#stopped) return;
     const outcome = this.#loss.onTimeout(now);
+    if (outcome !== "none") this.#recorder?.onTimer(outcome, now);
     if (outcome === "probe") this.#loss.repeatOldest(this.#loss.probesToSend);
     if (outcome === "dead") {
       const reason = `no answer to ${this.#loss.ptoCount} probe timeouts`;
@@ -265,6 +277,7 @@ export class Transport implements Core<TransportEvent> {
     }
     const { bytes, sent } = builder.finish();
     this.#loss.onPacketSent(sent);
+    this.#recorder?.onSent(bytes, sent);
     if (sent.ackEliciting) this.#scheduler.onPacketSent(bytes.length);
     this.#arm();
     return bytes;
@@ -435,6 +448,7 @@ export class Transport implements Core<TransportEvent> {
     this.#stopped = true;
     this.#closed = true;
     this.#farewell = undefined;
+    this.#recorder?.close();
     this.#events.clear();
   }
 

@@ -9,6 +9,7 @@ import {
   type DtlsClientOptions,
   DtlsEndpoint,
   type DtlsSession,
+  type DtlsVersion,
   type EndpointAssociation,
   TicketKeys,
 } from "../../src/dtls/mod.ts";
@@ -20,6 +21,8 @@ import { figure, measureRate, PRESENT_PROVIDERS, type Table } from "./measure.ts
 import { recordKeys } from "./records.ts";
 
 const ROUND_MS = 400;
+/** How long handshakes run before they are measured, so that all of the code they share is compiled. */
+const WARM_UP_MS = 1_500;
 const ADDRESS = "192.0.2.1:50000";
 
 /** One handshake from the first ClientHello to the end of both ends; the session that the server gave, if any. */
@@ -54,14 +57,28 @@ function handshake(endpoint: DtlsEndpoint, options: DtlsClientOptions): DtlsSess
 }
 
 /** Full handshakes a second. */
-function fullRate({ client, server, forgetVerified }: BenchCredentials, isFresh: boolean): number {
+function fullRate(
+  { client, server, forgetVerified }: BenchCredentials,
+  isFresh: boolean,
+  durationMs = ROUND_MS,
+): number {
   const endpoint = new DtlsEndpoint(server, monotonicNow());
   const rate = measureRate(() => {
     if (isFresh) forgetVerified();
     handshake(endpoint, client);
-  }, ROUND_MS);
+  }, durationMs);
   endpoint.destroy();
   return rate;
+}
+
+/** The same credentials with one version alone. */
+function inVersion(credentials: BenchCredentials, version: DtlsVersion): BenchCredentials {
+  const versions = [version];
+  return {
+    ...credentials,
+    client: { ...credentials.client, versions },
+    server: { ...credentials.server, versions },
+  };
 }
 
 /** Handshakes a second that each resume the session of the one before, with a fresh key exchange. */
@@ -98,6 +115,7 @@ function recordRate(provider: CryptoProvider, contentBytes: number): number {
 
 /** Measures full and resumed handshakes, and records, with each provider that is present. */
 export async function benchDtls(): Promise<Table> {
+  fullRate(await benchCredentials("ed25519", PRESENT_PROVIDERS[0]!, true), true, WARM_UP_MS);
   const rows: string[][] = [];
   const add = (what: string, rates: readonly number[]) => rows.push([what, ...rates.map(figure)]);
   for (const [name, key] of [["P-256", "p256"], ["Ed25519", "ed25519"]] as const) {
@@ -109,7 +127,10 @@ export async function benchDtls(): Promise<Table> {
       add(who, credentials.map((each) => fullRate(each, false)));
       add(`${who}, chain seen first`, credentials.map((each) => fullRate(each, true)));
       if (name === "P-256" && !withClient) {
+        const old = credentials.map((each) => inVersion(each, "1.2"));
         add("resumed handshake", credentials.map(resumedRate));
+        add("full handshake of DTLS 1.2, P-256", old.map((each) => fullRate(each, false)));
+        add("resumed handshake of DTLS 1.2", old.map(resumedRate));
       }
     }
   }
@@ -119,7 +140,7 @@ export async function benchDtls(): Promise<Table> {
   }
   return {
     title:
-      "DTLS 1.3: how often a second, both ends on one thread, by provider (X25519, fresh shares, cookie)",
+      "DTLS, 1.3 where nothing is said: how often a second, both ends on one thread (X25519, fresh shares, cookie)",
     columns: ["", ...PRESENT_PROVIDERS.map(({ name }) => name)],
     rows,
   };

@@ -31,8 +31,8 @@ export interface Measured {
   readonly p99Ms: number;
 }
 
-/** Rounds of one measurement, of which the fastest counts: others use the machine as well. */
-const ROUND_COUNT = 3;
+/** Rounds of one measurement, of which the fastest counts: others use the machine as well, and leave it for moments. */
+const ROUND_COUNT = 20;
 
 /** How often a second an operation runs, measured for `durationMs` after a quarter of that to warm up. */
 export function measureRate(run: () => void, durationMs: number): number {

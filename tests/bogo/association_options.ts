@@ -164,6 +164,7 @@ export function serverOptions(
     ...(flags.has("-no-ticket") ? {} : { tickets }),
     sessionCache,
     ...(flags.has("-skip-ticket") ? { ticketsPerHandshake: 0 } : {}),
+    isPskPreferred: flags.credentials[0]?.has("-new-x509-credential") !== true,
     isServerNameAcknowledged: !flags.has("-no-server-name-ack"),
     clientCertificate: clientCertificatePolicy(flags),
     verifyPeer: verifier(flags),

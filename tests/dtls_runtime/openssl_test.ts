@@ -1,5 +1,5 @@
-// The provider on libcrypto: where it is used, and what it keeps and releases. What it computes, tests/dtls/crypto and
-// the handshakes check.
+// The provider on libcrypto: where it is used, and what it keeps and releases. What it computes, tests/dtls/crypto
+// and the handshakes check.
 
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { utf8Bytes } from "../../src/base/bytes.ts";

@@ -17,6 +17,7 @@ import {
   nodeUdp,
   PemLabel,
   pemText,
+  SingleUseTickets,
 } from "../../src/dtls_runtime/mod.ts";
 import {
   CLIENT_CREDENTIAL,
@@ -219,6 +220,50 @@ socketTest("a session is resumed; where the endpoint makes no tickets, none is g
     await client.close();
   }
 });
+
+socketTest(
+  "early data is taken with the ClientHello, once; what is not taken is reported",
+  async () => {
+    const early: string[] = [];
+    const earlyData = {
+      bytesMax: 100,
+      tickets: new SingleUseTickets((length) => crypto.getRandomValues(new Uint8Array(length))),
+    };
+    await using endpoint = await listenDtls({
+      ...LISTEN,
+      earlyData,
+      onEarlyData: (message) => early.push(text(message)),
+    });
+    const sessions: DtlsSession[] = [];
+    const lost: string[] = [];
+    const options = {
+      onSession: (session: DtlsSession) => sessions.push(session),
+      onEarlyDataLost: (messages: readonly Uint8Array[]) => lost.push(...messages.map(text)),
+    };
+    const first = await pair(endpoint, { ...options, earlyData: [bytes("no session yet")] });
+    await first.server.send(bytes("after the tickets"));
+    await next(first.client);
+    await first.client.close();
+    assertEquals([early, lost], [[], ["no session yet"]]);
+    // The same ticket twice: the second time its early data is refused.
+    for (const isTaken of [true, false]) {
+      early.length = lost.length = 0;
+      const messages = [bytes("one"), bytes("two"), new Uint8Array(100)];
+      const { server, client } = await pair(endpoint, {
+        ...options,
+        session: sessions[0]!,
+        earlyData: messages,
+      });
+      await client.send(bytes("after it"));
+      assertEquals(text(await next(server)), "after it");
+      assert(client.isResumed);
+      assertEquals(early, isTaken ? ["one", "two"] : []);
+      const large = text(new Uint8Array(100));
+      assertEquals(lost, isTaken ? [large] : [large, "one", "two"]);
+      await client.close();
+    }
+  },
+);
 
 socketTest("keys change while messages go on, in DTLS 1.3 only", async () => {
   await using endpoint = await listenDtls(LISTEN);

@@ -1,4 +1,5 @@
-// What is tried against every stack that can be made an echo server and its client: handshakes, data both ways, close.
+// What is tried against every stack that can be made an echo server and its client: handshakes, data both ways,
+// close.
 
 import { assertEquals } from "@std/assert";
 import {

@@ -16,7 +16,9 @@ import { asAuthority } from "../harness/issued.ts";
 /** What the certificates are called in the folder. */
 const NAMES = ["ca", "server", "client"] as const;
 
-/** Certificates in a folder: `ca.pem`, `server.pem`, `server.key`, `client.pem`, `client.key`, and the same in DER. */
+/**
+ * Certificates in a folder: `ca.pem`, `server.pem`, `server.key`, `client.pem`, `client.key`, and the same in DER.
+ */
 export interface ForeignCertificates {
   readonly folder: string;
   readonly ca: string;

@@ -143,6 +143,11 @@ function deliver<Event>(link: Link, party: Party<Event>, now: Milliseconds): voi
   for (let bytes; (bytes = link.receive(now)) !== undefined;) party.core.handleDatagram(bytes, now);
 }
 
+/** Seeds of a simulation: 30, and 300 in `deno task test:long`, which sets SQP_LONG. */
+export function seedCount(): number {
+  return readVariable("SQP_LONG") === undefined ? 30 : 300;
+}
+
 /**
  * Runs a scenario with `count` seeds from `first` on; a failure names its seed. With the environment variable
  * SQP_SEED and the permission to read it, only that seed runs.
@@ -158,7 +163,12 @@ export function forEachSeed(count: number, scenario: (seed: number) => void, fir
 }
 
 function chosenSeed(): number[] | undefined {
-  const state = Deno.permissions.querySync({ name: "env", variable: "SQP_SEED" }).state;
-  const seed = state === "granted" ? Deno.env.get("SQP_SEED") : undefined;
+  const seed = readVariable("SQP_SEED");
   return seed === undefined ? undefined : [Number(seed)];
+}
+
+/** A variable of the environment, where it may be read. */
+function readVariable(variable: string): string | undefined {
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  return state === "granted" ? Deno.env.get(variable) : undefined;
 }

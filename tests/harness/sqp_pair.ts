@@ -14,6 +14,7 @@ import {
 } from "../../src/server/endpoint.ts";
 import type { ServerLimits } from "../../src/server/limits.ts";
 import { SESSION_SETTINGS, type SessionSettings } from "../../src/session/limits.ts";
+import type { EventLog } from "../../src/transport/event_log.ts";
 import type { Principal } from "../../src/session/permissions.ts";
 import type { ErrorName } from "../../src/wire/error_codes.ts";
 import { SqpError } from "../../src/wire/errors.ts";
@@ -22,6 +23,8 @@ import {
   DEFAULT_SESSION_LIMITS,
   type SessionLimits,
 } from "../../src/wire/handshake_payload.ts";
+import { DEFAULT_TRANSPORT_LIMITS } from "../../src/transport/limits.ts";
+import type { Transport } from "../../src/transport/transport.ts";
 import { EPOCH_MS } from "./clock.ts";
 import { CA_CREDENTIAL, CLIENT_CREDENTIAL, credential, SERVER_CREDENTIAL } from "./credentials.ts";
 import { closeAfterTest } from "./dtls_pair.ts";
@@ -29,6 +32,7 @@ import { delay, Link, type LinkNode } from "./link.ts";
 import { Random } from "./random.ts";
 import { TestClient } from "./sqp_client.ts";
 import { TestEngine } from "./sqp_engine.ts";
+import { TransportInvariants } from "./transport_invariants.ts";
 
 /** Moves of one moment, and moments without progress, that count as endless. */
 const MOVES_OF_A_MOMENT_MAX = 200_000;
@@ -50,6 +54,8 @@ export interface SqpPairOptions {
   readonly settings?: Partial<SessionSettings>;
   /** How long the check of a token takes. Default 20. */
   readonly tokenCheckMs?: number;
+  /** Takes the events of the server's side of each session. */
+  readonly eventLog?: () => EventLog;
   /** Clients to begin with. Default: one. */
   readonly clients?: readonly SqpClientOptions[];
 }
@@ -126,6 +132,7 @@ export class SqpPair {
   readonly #options: SqpPairOptions;
   readonly #places = new Map<string, Place>();
   readonly #parties: Party[] = [];
+  readonly #invariants = new WeakMap<Transport, TransportInvariants>();
   #actions: Action[] = [];
   #nextHost = 1;
 
@@ -149,6 +156,7 @@ export class SqpPair {
         limits: { ...DEFAULT_SESSION_LIMITS, ...options.sessionLimits },
         settings: { ...SESSION_SETTINGS, ...options.settings },
         agent: "test server",
+        ...options.eventLog !== undefined && { eventLog: options.eventLog },
       },
       ...options.endpointLimits !== undefined && { limits: options.endpointLimits },
       ...options.dtlsLimits !== undefined && { dtlsLimits: options.dtlsLimits },
@@ -245,6 +253,25 @@ export class SqpPair {
       }
       if (moves > MOVES_OF_A_MOMENT_MAX) throw new Error("a moment of the simulation does not end");
     } while (moves !== before);
+    this.#checkTransports();
+  }
+
+  /** What must hold of every open transport holds. */
+  #checkTransports(): void {
+    const stacks = [
+      ...this.clients.map(({ stack }) => stack),
+      ...[...this.endpoint.clients()].map(({ stack }) => stack),
+    ];
+    for (const { transport, session } of stacks) {
+      // One that was closed has forgotten what was in flight.
+      if (transport === undefined || session?.isClosed !== false) continue;
+      let invariants = this.#invariants.get(transport);
+      if (invariants === undefined) {
+        invariants = new TransportInvariants(transport, DEFAULT_TRANSPORT_LIMITS);
+        this.#invariants.set(transport, invariants);
+      }
+      invariants.check();
+    }
   }
 
   #drainServer(): number {

@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type AddressedDatagram, NEVER } from "../../src/base/core.ts";
 import { UdpDriver } from "../../src/net/driver.ts";
+import type { DatagramSocket } from "../../src/net/socket.ts";
 import { DenoDatagramSocket } from "../../src/net/deno_socket.ts";
 
 const PEER: Deno.NetAddr = { transport: "udp", hostname: "192.0.2.1", port: 50_000 };
@@ -42,12 +43,15 @@ class Echo {
   readonly driver: UdpDriver;
   readonly receivedByTurn: number[] = [];
   readonly #waiting: AddressedDatagram[] = [];
+  #received = 0;
 
   constructor(datagrams: number) {
     this.socket = new ReadySocket(datagrams);
     const core = {
-      handleDatagram: (bytes: Uint8Array, address: string) =>
-        void this.#waiting.push({ bytes, address }),
+      handleDatagram: (bytes: Uint8Array, address: string) => {
+        this.#received++;
+        this.#waiting.push({ bytes, address });
+      },
       handleTimeout: () => {},
       pollTransmit: () => this.#waiting.shift(),
       pollTimeout: () => NEVER,
@@ -55,7 +59,10 @@ class Echo {
     this.driver = new UdpDriver(
       new DenoDatagramSocket(this.socket as unknown as Deno.DatagramConn),
       core,
-      () => void this.receivedByTurn.push(this.#waiting.length),
+      () => {
+        this.receivedByTurn.push(this.#received);
+        this.#received = 0;
+      },
     );
   }
 }
@@ -79,4 +86,39 @@ Deno.test("a flood leaves turns to the driver and to the rest of the thread", as
   assert(Math.max(...echo.receivedByTurn) <= 64);
   echo.socket.waiting = 0;
   await echo.driver.close();
+});
+
+Deno.test("the first datagram is with the system before the next one is sent", async () => {
+  const order: string[] = [];
+  const taken: (() => void)[] = [];
+  const waiting = ["one", "two", "three"];
+  new UdpDriver(
+    {
+      address: { hostname: "192.0.2.2", port: 1 },
+      receive: () => new Promise<void>(() => {}).catch(() => {}),
+      send: (bytes: Uint8Array) => {
+        order.push(new TextDecoder().decode(bytes));
+        return new Promise<void>((resolve) => taken.push(resolve));
+      },
+      close: () => {},
+    } as unknown as DatagramSocket,
+    {
+      handleDatagram: () => {},
+      handleTimeout: () => {},
+      pollTransmit: () => {
+        const text = waiting.shift();
+        return text === undefined
+          ? undefined
+          : { bytes: new TextEncoder().encode(text), address: "192.0.2.1:50000" };
+      },
+      pollTimeout: () => NEVER,
+    },
+    () => {},
+  );
+  await timePasses();
+  assertEquals(order, ["one"]);
+  taken[0]!();
+  await timePasses();
+  assertEquals(order, ["one", "two", "three"]);
+  for (const take of taken) take();
 });

@@ -1,6 +1,7 @@
 // Two transports over a simulated link, and what a session would do with their events.
 
 import { assertEquals } from "@std/assert";
+import type { Core } from "../../src/base/core.ts";
 import type { TransportFaultCode } from "../../src/transport/fault.ts";
 import {
   DEFAULT_TRANSPORT_LIMITS,
@@ -14,6 +15,7 @@ import { delay, Link, type LinkNode } from "../harness/link.ts";
 import { Script } from "../harness/script.ts";
 import { Random } from "../harness/random.ts";
 import { Simulation } from "../harness/simulation.ts";
+import { TransportInvariants } from "../harness/transport_invariants.ts";
 
 /** Size of packets in tests, as a path of 1,200 bytes leaves it. */
 export const PACKET_BYTES = 1_160;
@@ -24,6 +26,7 @@ export const SESSION_ID = 0x0102_0304_0506_0708n;
 /** One end: a transport and what it told. */
 export class End {
   readonly transport: Transport;
+  readonly limits: TransportLimits;
   readonly events: TransportEvent[] = [];
   /** Called for each event besides recording it. */
   onEvent: (event: TransportEvent) => void = () => {};
@@ -33,9 +36,9 @@ export class End {
     limits: Partial<TransportLimits> = {},
     maxPacketBytesProbed: number = PACKET_BYTES,
   ) {
-    const all = { ...DEFAULT_TRANSPORT_LIMITS, ...limits };
+    this.limits = { ...DEFAULT_TRANSPORT_LIMITS, ...limits };
     const sizes = { maxPacketBytes: PACKET_BYTES, maxPacketBytesProbed };
-    this.transport = new Transport({ role, limits: all, ...sizes }, EPOCH_MS);
+    this.transport = new Transport({ role, limits: this.limits, ...sizes }, EPOCH_MS);
   }
 }
 
@@ -74,7 +77,7 @@ export class Pair {
       this.client.transport.setSession(SESSION_ID, serverLimits);
     }
     const party = (end: End) => ({
-      core: end.transport,
+      core: watched(end),
       onEvent: (event: TransportEvent) => {
         end.events.push(event);
         end.onEvent(event);
@@ -114,4 +117,26 @@ export function takeKinds(transport: Transport): string[] {
 export function wantFault(transport: Transport, code: TransportFaultCode): void {
   const faults = takeEvents(transport).filter((event) => event.kind === "fault");
   assertEquals(faults.map((event) => event.error.code), [code]);
+}
+
+/** A transport as a core whose invariants are checked at each datagram that it takes or gives, and each timeout. */
+function watched({ transport, limits }: End): Core<TransportEvent> {
+  const invariants = new TransportInvariants(transport, limits);
+  return {
+    handleDatagram(bytes, now) {
+      transport.handleDatagram(bytes, now);
+      invariants.checkEach();
+    },
+    handleTimeout(now) {
+      transport.handleTimeout(now);
+      invariants.checkEach();
+    },
+    pollTransmit(now) {
+      const packet = transport.pollTransmit(now);
+      if (packet !== undefined) invariants.checkEach();
+      return packet;
+    },
+    pollTimeout: () => transport.pollTimeout(),
+    pollEvent: () => transport.pollEvent(),
+  };
 }

@@ -11,7 +11,7 @@ import {
   rate,
   reorder,
 } from "../harness/link.ts";
-import { forEachSeed } from "../harness/simulation.ts";
+import { forEachSeed, seedCount } from "../harness/simulation.ts";
 import { type End, Pair } from "./fixture.ts";
 import { Answering, Asking, sendStream } from "./traffic.ts";
 import { answerUnsteadily, askUnsteadily, listenUnsteadily } from "./unsteady.ts";
@@ -46,7 +46,7 @@ function assertReleased({ transport }: End, peer: End): void {
 }
 
 Deno.test("over 20 % loss, duplication and reordering each way, all arrives once, in order, and ends", () => {
-  forEachSeed(40, (seed) => {
+  forEachSeed(seedCount(), (seed) => {
     const pair = new Pair({ seed, nodes: trouble, beforeHandshake: true });
     const asking = new Asking(pair.client);
     const answering = new Answering(pair.server, pair.random.fork());
@@ -68,7 +68,7 @@ Deno.test("over 20 % loss, duplication and reordering each way, all arrives once
 });
 
 Deno.test("streams given up by either side, at any time, leave no credit, memory or timer behind", () => {
-  forEachSeed(40, (seed) => {
+  forEachSeed(seedCount(), (seed) => {
     const limits = { streamCreditBytes: 66_000, sessionCreditBytes: 150_000 };
     const pair = new Pair({ seed, nodes: trouble, clientLimits: limits, serverLimits: limits });
     answerUnsteadily(pair, pair.random.fork());

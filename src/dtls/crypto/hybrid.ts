@@ -1,5 +1,5 @@
-// X25519MLKEM768 (draft-ietf-tls-ecdhe-mlkem): X25519 beside ML-KEM-768 (FIPS 203), so that what is recorded today stays
-// secret as long as one of the two holds.
+// X25519MLKEM768 (draft-ietf-tls-ecdhe-mlkem): X25519 beside ML-KEM-768 (FIPS 203), so that what is recorded today
+// stays secret as long as one of the two holds.
 
 import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
 import { concatBytes } from "../../base/bytes.ts";
