@@ -2,10 +2,11 @@
 
 import { AmplificationLimit } from "./amplification_limit.ts";
 import { clientHandshake } from "./client_handshake.ts";
-import { HandshakeType } from "./code_points.ts";
+import { HandshakeType, ProtocolVersion } from "./code_points.ts";
 import type { Handshake, HandshakeIo } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
 import type { DtlsClientOptions, DtlsServerOptions } from "./options.ts";
+import type { PlaintextState } from "./record_layer.ts";
 import { serverHandshake } from "./server_handshake.ts";
 import type { AcceptedHello } from "./server_hello.ts";
 
@@ -16,9 +17,9 @@ export interface AssociationStart {
   /** What a server has received; a client nothing. */
   readonly received?: HandshakeMessage;
   readonly nextSendSeq: number;
-  readonly nextPlaintextNumber: number;
   /** What may be sent to an address, where it has not shown that it receives. */
   readonly amplification: AmplificationLimit;
+  readonly plaintext: PlaintextState;
   /** Where the peer is; empty where there is but one place. */
   readonly path: string;
 }
@@ -29,8 +30,8 @@ export function clientStart(options: DtlsClientOptions): AssociationStart {
     handshake: (io) => clientHandshake(io, options),
     isClient: true,
     nextSendSeq: 0,
-    nextPlaintextNumber: 0,
     amplification: new AmplificationLimit(),
+    plaintext: { version: ProtocolVersion.DTLS_1_0, nextRecordNumber: 0 },
     path: "",
   };
 }
@@ -45,14 +46,20 @@ export function serverStart(
     isClient: false,
     amplification: new AmplificationLimit(accepted?.unvalidatedBytes),
   };
-  if (accepted === undefined) return { ...start, nextSendSeq: 0, nextPlaintextNumber: 0, path: "" };
+  if (accepted === undefined) {
+    return { ...start, nextSendSeq: 0, plaintext: serverPlaintext(0), path: "" };
+  }
   const { messageSeq, body } = accepted;
   return {
     ...start,
     received: { type: HandshakeType.CLIENT_HELLO, messageSeq, body },
     // What was sent without state had the numbers before the client's.
     nextSendSeq: messageSeq,
-    nextPlaintextNumber: accepted.recordNumber,
+    plaintext: serverPlaintext(accepted.recordNumber),
     path: accepted.address ?? "",
   };
+}
+
+function serverPlaintext(nextRecordNumber: number): PlaintextState {
+  return { version: ProtocolVersion.DTLS_1_2, nextRecordNumber };
 }

@@ -88,7 +88,10 @@ export function acceptProtocol(
     throw new DtlsFault("no-application-protocol", "the server chose no application protocol");
   }
   const [alpn] = names;
-  if (names.length !== 1 || alpn === undefined || !options.alpn?.includes(alpn)) {
+  const { alpn: offered = [], isAnyProtocolAccepted = false } = options;
+  const isAccepted = alpn !== undefined &&
+    (offered.includes(alpn) || isAnyProtocolAccepted && offered.length > 0);
+  if (names.length !== 1 || !isAccepted) {
     throw new DtlsFault("illegal-parameter", "the server chose a protocol that was not offered");
   }
   return alpn;

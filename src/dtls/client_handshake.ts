@@ -27,9 +27,14 @@ export function* clientHandshake(io: HandshakeIo, options: DtlsClientOptions): H
     offerEarlyData(io, offer.earlySession, offer.random, first);
   }
 
-  const message = yield* receiveServerHello(io, offer);
+  const { message, isVerified } = yield* receiveServerHello(io, offer);
   const hello = decodeServerHello(message.body);
   const version = selectedVersion(hello, offer);
+  // RFC 9147 section 5.1: "DTLS 1.3-compliant implementations MUST NOT use the HelloVerifyRequest to execute a
+  // return-routability check."
+  if (version === "1.3" && isVerified) {
+    throw new DtlsFault("unexpected-message", "a HelloVerifyRequest of a server of DTLS 1.3");
+  }
   io.setVersion(version);
   // RFC 8446 appendix D.3: "A client that attempts to send 0-RTT data MUST fail a connection if it receives a
   // ServerHello with TLS 1.2 or older."
@@ -42,16 +47,24 @@ export function* clientHandshake(io: HandshakeIo, options: DtlsClientOptions): H
     : clientHandshake12(io, options, offer, answer);
 }
 
+interface FirstServerHello {
+  readonly message: HandshakeMessage;
+  /** Whether HelloVerifyRequests came before it. */
+  readonly isVerified: boolean;
+}
+
 /** Waits for a ServerHello, and gives back the cookies of servers that ask for them with HelloVerifyRequest. */
 function* receiveServerHello(
   io: HandshakeIo,
   offer: ClientOffer,
-): Generator<readonly HandshakeType[], HandshakeMessage, HandshakeMessage> {
+): Generator<readonly HandshakeType[], FirstServerHello, HandshakeMessage> {
   // RFC 9147 section 5.1: "A dual-stack DTLS 1.2/DTLS 1.3 client MUST, however, be prepared to interact with a DTLS 1.2
   // server."
   for (let left = VERIFY_REQUESTS_MAX; left > 0; left--) {
     const message = yield [HandshakeType.SERVER_HELLO, HandshakeType.HELLO_VERIFY_REQUEST];
-    if (message.type === HandshakeType.SERVER_HELLO) return message;
+    if (message.type === HandshakeType.SERVER_HELLO) {
+      return { message, isVerified: left < VERIFY_REQUESTS_MAX };
+    }
     if (!offer.versions.includes("1.2")) {
       throw new DtlsFault(
         "unsupported-version",
@@ -66,5 +79,5 @@ function* receiveServerHello(
     io.beginFlight();
     io.send(HandshakeType.CLIENT_HELLO, offer.encode());
   }
-  return yield [HandshakeType.SERVER_HELLO];
+  return { message: yield [HandshakeType.SERVER_HELLO], isVerified: true };
 }

@@ -1,7 +1,6 @@
 // What an association gives its handshake to work with.
 
 import type { Milliseconds } from "../base/core.ts";
-import { ProtocolVersion } from "./code_points.ts";
 import { ownConnectionIds, ReceiveConnectionIds } from "./connection_ids.ts";
 import type { EarlyDataChannel } from "./early_data_channel.ts";
 import { type Erasable, erase, type HandshakeIo } from "./handshake.ts";
@@ -73,8 +72,8 @@ export function handshakeIo(
     },
     setVersion: (version) => {
       reliability.version = version;
-      records.plaintextVersion = ProtocolVersion.DTLS_1_2;
       onVersion(version);
+      records.onVersion();
     },
     beginFlight: () => reliability.beginFlight(),
     send: (type, body) => transcript.add(reliability.send(type, body, records.sealingEpoch)),

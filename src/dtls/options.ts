@@ -121,6 +121,8 @@ export interface DtlsClientOptions extends DtlsOptions {
   readonly verifyPeer?: PeerVerifier;
   /** Sent in server_name; not for IP addresses. */
   readonly serverName?: string;
+  /** Whether a server may choose a protocol that is not in `alpn`, as RFC 7301 forbids it. Default: no. */
+  readonly isAnyProtocolAccepted?: boolean;
   /** What the client presents where the server asks for it: the first that the server can verify. Default: none. */
   readonly credentials?: readonly Credential[];
   /**

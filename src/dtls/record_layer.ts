@@ -4,13 +4,13 @@ import { Counters } from "../base/counters.ts";
 import type { Milliseconds } from "../base/core.ts";
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import type { RecordNumber } from "./ack.ts";
-import { ProtocolVersion } from "./code_points.ts";
 import { ReceiveConnectionIds, SendConnectionIds } from "./connection_ids.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
 import type { RecordSink } from "./flight.ts";
 import type { KeyUse } from "./key_update.ts";
 import type { DtlsLimits } from "./limits.ts";
 import { OpeningEpochs } from "./opening_epochs.ts";
+import { ProtocolVersion } from "./code_points.ts";
 import {
   PLAINTEXT_HEADER_BYTES,
   type RawRecord,
@@ -49,13 +49,24 @@ export interface OpenedRecord extends RecordNumber {
   readonly isNewest: boolean;
 }
 
+/** What the next record of epoch 0 has. */
+export interface PlaintextState {
+  /**
+   * RFC 9147 section 4: legacy_record_version "MUST be set to {254, 253} for all records other than the initial
+   * ClientHello (i.e., one not generated after a HelloRetryRequest), where it may also be {254, 255} for compatibility
+   * purposes": there are servers of DTLS 1.2 that take no other.
+   */
+  version: ProtocolVersion;
+  nextRecordNumber: number;
+}
+
 /** The epochs of one association. */
 export class RecordLayer {
   readonly #drops: Counters<DtlsDropReason>;
   readonly #sealers: RecordSealer[] = [];
   readonly #openers: OpeningEpochs;
   #earlyOpener: RecordOpener | undefined;
-  #nextPlaintextNumber: number;
+  readonly #plaintext: PlaintextState;
   #isAnyOpened = false;
   #hasUnreadable = false;
   #receiveIds: ReceiveConnectionIds;
@@ -64,19 +75,22 @@ export class RecordLayer {
   /** The newest record that was opened. */
   readonly #newest = { epoch: 0, recordNumber: 0 };
   readonly #sendIds: SendConnectionIds;
-  /**
-   * The version in the header of plaintext records. RFC 9147 section 4: {254, 253} "for all records other than the
-   * initial ClientHello (i.e., one not generated after a HelloRetryRequest), where it may also be {254, 255} for
-   * compatibility purposes": there are servers of DTLS 1.2 that take no other.
-   */
-  plaintextVersion: ProtocolVersion = ProtocolVersion.DTLS_1_2;
 
-  constructor(limits: DtlsLimits, drops: Counters<DtlsDropReason>, nextPlaintextNumber = 0) {
+  constructor(
+    limits: DtlsLimits,
+    drops: Counters<DtlsDropReason>,
+    plaintext: PlaintextState = { version: ProtocolVersion.DTLS_1_2, nextRecordNumber: 0 },
+  ) {
     this.#drops = drops;
     this.#openers = new OpeningEpochs(limits.oldEpochMs, limits.forgedRecordsMax);
     this.#receiveIds = new ReceiveConnectionIds(EMPTY_BYTES, undefined, 1);
     this.#sendIds = new SendConnectionIds(limits.connectionIdsMax);
-    this.#nextPlaintextNumber = nextPlaintextNumber;
+    this.#plaintext = plaintext;
+  }
+
+  /** The version was chosen: what {@linkcode PlaintextState} says of the initial ClientHello is over. */
+  onVersion(): void {
+    this.#plaintext.version = ProtocolVersion.DTLS_1_2;
   }
 
   /** The newest epoch that this side seals in, 0 before there are keys. */
@@ -337,8 +351,7 @@ export class RecordLayer {
       datagramBytesMax,
       this.#sendBytesMax,
       (epoch) => this.#sealers.find((sealer) => sealer.epoch === epoch),
-      () => this.#nextPlaintextNumber++,
-      this.plaintextVersion,
+      this.#plaintext,
     );
   }
 }
@@ -352,16 +365,14 @@ export class DatagramWriter implements RecordSink {
   readonly #contentBytesMax: number;
   readonly #bytesMax: number;
   readonly #sealerOf: (epoch: number) => RecordSealer | undefined;
-  readonly #takePlaintextNumber: () => number;
-  readonly #plaintextVersion: ProtocolVersion;
+  readonly #plaintext: PlaintextState;
   #length = 0;
 
   constructor(
     bytesMax: number,
     contentBytesMax: number,
     sealerOf: (epoch: number) => RecordSealer | undefined,
-    takePlaintextNumber: () => number,
-    plaintextVersion: ProtocolVersion,
+    plaintext: PlaintextState,
   ) {
     this.#bytes = spareRoom !== undefined && spareRoom.length >= bytesMax
       ? spareRoom
@@ -370,8 +381,7 @@ export class DatagramWriter implements RecordSink {
     this.#bytesMax = bytesMax;
     this.#contentBytesMax = contentBytesMax;
     this.#sealerOf = sealerOf;
-    this.#takePlaintextNumber = takePlaintextNumber;
-    this.#plaintextVersion = plaintextVersion;
+    this.#plaintext = plaintext;
   }
 
   roomFor(epoch: number): number {
@@ -382,15 +392,10 @@ export class DatagramWriter implements RecordSink {
 
   write(epoch: number, type: number, content: Uint8Array): RecordNumber {
     if (epoch === 0) {
-      const recordNumber = this.#takePlaintextNumber();
-      this.#length = writePlaintextRecord(
-        this.#bytes,
-        this.#length,
-        type,
-        recordNumber,
-        content,
-        this.#plaintextVersion,
-      );
+      const { version } = this.#plaintext;
+      const recordNumber = this.#plaintext.nextRecordNumber++;
+      const start = this.#length;
+      this.#length = writePlaintextRecord(this.#bytes, start, type, recordNumber, content, version);
       return { epoch, recordNumber };
     }
     const sealer = this.#sealer(epoch);

@@ -138,6 +138,7 @@ export function clientOptions(
       ? {}
       : { verifyPeer: verifier(flags) }),
     connectionId: null,
+    isAnyProtocolAccepted: flags.has("-allow-unknown-alpn-protos"),
     ...(session === undefined ? {} : { session }),
     ...(serverName === undefined ? {} : { serverName }),
     ...(alpn === undefined ? {} : { alpn: protocolNames(alpn) }),

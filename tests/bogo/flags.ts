@@ -30,6 +30,7 @@ const FLAGS: Readonly<Record<string, Arity>> = {
   "-curves": 1,
   "-host-name": 1,
   "-advertise-alpn": 1,
+  "-allow-unknown-alpn-protos": 0,
   "-select-alpn": 1,
   "-select-empty-alpn": 0,
   "-decline-alpn": 0,

@@ -85,7 +85,10 @@ for (const [suiteName, suite] of Object.entries(CipherSuite)) {
   if (suiteParameters(suite)?.version !== "1.3") continue;
   for (const [groupName, group] of Object.entries(NamedGroup)) {
     Deno.test(`${suiteName} with ${groupName}`, () => {
-      const pair = connect({ client: { cipherSuites: [suite], groups: [group] } });
+      const pair = connect({
+        client: { cipherSuites: [suite], groups: [group] },
+        server: { groups: [group] },
+      });
       assertEquals([pair.client.cipherSuite, pair.client.group], [suite, group]);
     });
   }
