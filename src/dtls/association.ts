@@ -333,9 +333,6 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
         return this.#onAlert(record.content);
       case ContentType.RETURN_ROUTABILITY_CHECK:
         if (this.#path.hasChecks) return;
-        break;
-      default:
-        break;
     }
     // RFC 8446 section 5: "If a TLS implementation receives an unexpected record type, it MUST terminate the
     // connection with an "unexpected_message" alert."
@@ -364,12 +361,13 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     if (isHandshaking && type === ContentType.HANDSHAKE) {
       return this.#turns.onRecord(record, this.#now);
     }
+    const { isAnyOpened, openingEpoch } = this.#records;
     // ACKs are read by a server until the client has keys, by a client until it has keys itself.
-    const hasKeys = this.#isClient ? this.#records.openingEpoch > 0 : this.#records.isAnyOpened;
+    const hasKeys = this.#isClient ? openingEpoch > 0 : isAnyOpened;
     if (isHandshaking && type === ContentType.ACK && !hasKeys) return this.#onAck(record);
     if (isHandshaking && type === ContentType.ALERT) {
-      const isReadable = !this.#records.isAnyOpened && record.content.length === 2;
-      return isReadable ? this.#onAlert(record.content) : this.drops.add("unauthenticated-alert");
+      if (!isAnyOpened && record.content.length === 2) return this.#onAlert(record.content);
+      return this.drops.add("unauthenticated-alert");
     }
     // In DTLS 1.2 the epoch of the records that follow says the same, and they are authenticated.
     const isSilent = type === ContentType.CHANGE_CIPHER_SPEC && this.#version === "1.2";

@@ -67,12 +67,12 @@ export class PostHandshake {
    * other key to be had.
    */
   updateKeys(requestPeer: boolean): boolean {
-    return this.#need13().update(requestPeer);
+    return this.#need13("key updates").update(requestPeer);
   }
 
-  #need13(): Rekeying {
+  #need13(what: string): Rekeying {
     if (this.#rekeying !== undefined) return this.#rekeying;
-    throw new DtlsError("wrong-version", "DTLS 1.2 has no such message");
+    throw new DtlsError("wrong-version", `DTLS 1.2 has no ${what}`);
   }
 
   /** A record was sealed: the key may be near its limit. */
@@ -89,7 +89,7 @@ export class PostHandshake {
 
   /** Asks for spare IDs, so that there are `count`. Returns whether any are missing and were not asked for before. */
   requestConnectionIds(count: number): boolean {
-    this.#need13();
+    this.#need13("connection IDs after the handshake");
     this.#parts.reliability.checkNumbers();
     const body = this.#parts.records.sendIds.request(count);
     if (body === undefined) return false;
@@ -99,7 +99,7 @@ export class PostHandshake {
 
   /** Gives the peer more IDs, at most `count`. Returns how many. */
   provideConnectionIds(count: number, isImmediate: boolean): number {
-    this.#need13();
+    this.#need13("connection IDs after the handshake");
     this.#parts.reliability.checkNumbers();
     const message = this.#parts.records.receiveIds.provide(count, isImmediate);
     if (message.connectionIds.length > 0) this.#provide(message);

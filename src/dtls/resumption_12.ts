@@ -74,7 +74,7 @@ export function sessionOf12(
   sessionId: Uint8Array,
   now: Milliseconds,
 ): DtlsSession | undefined {
-  const { lifetimeSeconds, ticket } = message ?? { lifetimeSeconds: 0, ticket: EMPTY_BYTES };
+  const { lifetimeSeconds = 0, ticket = EMPTY_BYTES } = message ?? {};
   // RFC 5077 section 3.3: a ticket of no bytes means that the server has none after all.
   if (ticket.length === 0 && sessionId.length === 0) return undefined;
   // RFC 5077 section 3.3: "A value of zero is reserved to indicate that the lifetime of the ticket is unspecified."

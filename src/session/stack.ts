@@ -163,6 +163,17 @@ export class ClientStack implements Core<ClientSessionEvent> {
     return { kind: "ended", error: this.#failure };
   }
 
+  /**
+   * The client goes on from another address: its socket or its network is another one. The session goes on where the
+   * server gave connection IDs; what was under way is sent again soon.
+   */
+  changePath(now: Milliseconds): void {
+    if (this.#association.state !== "connected") return;
+    this.#association.changePath(this.#association.path, now);
+    this.#transport?.restartProbes();
+    this.settle(now);
+  }
+
   /** Closes in order. */
   close(now: Milliseconds): void {
     if (this.#session === undefined) {
@@ -400,6 +411,9 @@ export class ServerStack implements Core<ServerSessionEvent> {
       case "application-data":
         this.#session?.onHeard(now);
         return this.#gate?.handlePacket(event.bytes, now);
+      case "moved":
+        // What was sent to the old address since the client left it is lost.
+        return this.#transport?.restartProbes();
       case "closed":
         return this.#abort(now);
       case "failed":

@@ -1,6 +1,7 @@
 // A server as a process of its own, with a folder for its certificates and database that goes with it.
 
 import { type Client, connect } from "../../src/client/mod.ts";
+import { OPENSSL_LIBRARY_PATHS } from "../../src/dtls_runtime/openssl_paths.ts";
 
 const START_MS_MAX = 20_000;
 
@@ -20,6 +21,16 @@ export const SQLITE_SERVER: Program = {
     ...["--database", `${directory}/bench.sqlite`],
   ],
 };
+
+/** The same with cryptography from one provider. */
+export function sqliteServer(provider: "noble" | "node" | "openssl"): Program {
+  const paths = OPENSSL_LIBRARY_PATHS.join(",");
+  return {
+    ...SQLITE_SERVER,
+    permissions: [...SQLITE_SERVER.permissions, `--allow-ffi=${paths}`],
+    args: (directory) => [...SQLITE_SERVER.args(directory), "--crypto", provider],
+  };
+}
 
 /** The same server with an engine that answers at once. */
 export const INSTANT_SERVER: Program = {

@@ -4,6 +4,7 @@ import { suiteParameters } from "../../src/dtls/cipher_suites.ts";
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { utf8Bytes } from "../../src/base/bytes.ts";
 import { HandshakeType } from "../../src/dtls/code_points.ts";
+import { nodeProvider } from "../../src/dtls/crypto/node.ts";
 import {
   CipherSuite,
   decodeSession,
@@ -15,8 +16,7 @@ import {
   type DtlsSession,
   encodeSession,
   NamedGroup,
-  TICKET_LIFETIME_MS,
-  type TicketKeys,
+  TicketKeys,
 } from "../../src/dtls/mod.ts";
 import { EPOCH_MS } from "../harness/clock.ts";
 import {
@@ -285,18 +285,25 @@ Deno.test("a session without a client's chain is not resumed where one is requir
   assertEquals(second.server.association!.peerChain, [CLIENT_CREDENTIAL.certificate]);
 });
 
-Deno.test("rotated keys: tickets of the key before are taken, of the one before that not", () => {
-  const rotated = (afterMs: number) => {
-    const tickets = ticketKeys();
-    const first = new DtlsPair({ server: { tickets } }).handshake();
-    first.simulation.advance(100);
-    const [session] = sessionsOf(first);
-    // The pair's clock begins anew, so the session is made as old as it would be.
-    const at = EPOCH_MS + afterMs;
-    return { opened: tickets.open(session!.ticket, at) !== undefined };
-  };
-  assertEquals(rotated(TICKET_LIFETIME_MS - 1).opened, true);
-  assertEquals(rotated(TICKET_LIFETIME_MS + 1_000).opened, false);
+Deno.test("rotated keys, and tickets that have expired: resumed for a lifetime, a full handshake after it", () => {
+  const lifetimeMs = 3_600_000;
+  const tickets = new TicketKeys({
+    provider: nodeProvider,
+    entropy: new Random(50).entropy(),
+    lifetimeMs,
+    rotationMs: 1_000_000,
+  }, EPOCH_MS);
+  const server = { tickets };
+  const { session } = firstAssociation({ server });
+  const again = (afterMs: number, kept = session) =>
+    new DtlsPair({ beginMs: EPOCH_MS + afterMs, client: { session: kept }, server }).handshake();
+  // Keys rotate three times in that time.
+  assertConnected(again(1_500_000), true);
+  assertConnected(again(lifetimeMs - 10_000), true);
+  assertConnected(again(lifetimeMs + 10_000), false);
+  // A client that goes by a longer life than the server's.
+  const longer = { ...session, lifetimeMs: 2 * lifetimeMs };
+  assertConnected(again(lifetimeMs + 20_000, longer), false);
 });
 
 Deno.test("tickets: as many as the option says, none where there are no keys for them", () => {

@@ -96,3 +96,24 @@ Deno.test('RFC 8446 section 4.6.1: a ticket is not used past its lifetime, nor "
   const renewed = { ...SESSION, authenticatedAt: NOW - SESSION_LIFETIME_MS_MAX };
   assert(!isSessionUsable(renewed, NOW), "its chain was proved too long ago");
 });
+
+Deno.test("whatever was stored, a session comes of it or a typed error", () => {
+  const refuses = (stored: Uint8Array) => {
+    try {
+      decodeSession(stored);
+    } catch (error) {
+      assert(error instanceof DtlsError, String(error));
+    }
+  };
+  fc.assert(fc.property(bytes(0, 400), refuses));
+  const encoded = encodeSession(SESSION);
+  const change = fc.tuple(fc.nat(encoded.length - 1), fc.integer({ min: 1, max: 255 }));
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (changes) => {
+      const changed = encoded.slice();
+      for (const [at, by] of changes) changed[at]! ^= by;
+      refuses(changed);
+    }),
+    { numRuns: 2_000 },
+  );
+});

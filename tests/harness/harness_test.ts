@@ -1,9 +1,23 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { type Core, type Milliseconds, NEVER } from "../../src/base/core.ts";
 import { EPOCH_MS } from "./clock.ts";
-import { corrupt, delay, duplicate, jitter, Link, loss, rate } from "./link.ts";
+import {
+  blackouts,
+  bottleneck,
+  bursts,
+  corrupt,
+  delay,
+  duplicate,
+  jitter,
+  Link,
+  type LinkNode,
+  loss,
+  mtu,
+  rate,
+} from "./link.ts";
 import { Random } from "./random.ts";
 import { forEachSeed, Simulation } from "./simulation.ts";
+import { SqpPair } from "./sqp_pair.ts";
 
 /** Answers each datagram with one of half its length. */
 class Halver implements Core<number> {
@@ -73,4 +87,61 @@ Deno.test("a failing scenario names its seed", () => {
     Error,
     "seed 3",
   );
+});
+
+/** Which of `count` datagrams a link carries that one node makes, sent a millisecond apart from the epoch on. */
+function carried(node: LinkNode, count: number, bytes = 100): boolean[] {
+  const link = new Link(new Random(1), [node]);
+  return Array.from({ length: count }, (_, i) => {
+    link.send(new Uint8Array(bytes), EPOCH_MS + i);
+    const isCarried = link.length > 0;
+    link.receive(EPOCH_MS + i);
+    return isCarried;
+  });
+}
+
+/** The longest run of losses. */
+function longestRun(fates: readonly boolean[]): number {
+  const runs = fates.map((isCarried) => isCarried ? " " : "x").join("").split(" ");
+  return Math.max(...runs.map(({ length }) => length));
+}
+
+Deno.test("losses in runs of at most three, and in bursts of good and bad times", () => {
+  const short = carried(loss(0.3, 3), 10_000);
+  assertEquals(longestRun(short), 3);
+  assertAlmostEquals(short.filter((isCarried) => !isCarried).length / 10_000, 0.3, 0.02);
+  const burst = carried(bursts({ toBad: 0.02, toGood: 0.2, lossInBad: 0.9 }), 10_000);
+  // A bad time is 1 of 11 parts, and 5 datagrams long.
+  assertAlmostEquals(burst.filter((isCarried) => !isCarried).length / 10_000, 0.9 / 11, 0.02);
+  assert(longestRun(burst) > 8);
+});
+
+Deno.test("blackouts come again and again; an MTU may change", () => {
+  const fates = carried(blackouts(5, 2, EPOCH_MS), 14);
+  const week = [true, true, true, true, true, false, false];
+  assertEquals(fates, [...week, ...week]);
+  const falling = mtu(100, { from: EPOCH_MS + 3, maxBytes: 99 });
+  assertEquals(carried(falling, 5), [true, true, true, false, false]);
+  assertEquals(carried(mtu(99), 1), [false]);
+});
+
+Deno.test("a bottleneck sends one datagram and queues so many", () => {
+  const link = new Link(new Random(1), [bottleneck(8_000, 2)]);
+  for (let i = 0; i < 5; i++) link.send(new Uint8Array(100), 0);
+  assertEquals(link.counters.get("overflowed"), 2);
+  assertEquals([link.receive(99), link.receive(100)?.length, link.nextAt()], [undefined, 100, 200]);
+});
+
+Deno.test("a client behind a NAT that is rebound sends from its new address, and only that reaches it", () => {
+  const pair = new SqpPair().connect();
+  const { client } = pair;
+  const sentTo: string[] = [];
+  pair.rebind(client, "10.9.9.9:4000");
+  pair.onDatagram = (from, _bytes, address) => void (from === "server" && sentTo.push(address));
+  const before = pair.linksOf(client).toClient.counters.get("sent");
+  client.ask("echo");
+  pair.advance(50);
+  const carriedBack = pair.linksOf(client).toClient.counters.get("sent") - before;
+  assertEquals(carriedBack, sentTo.filter((address) => address === "10.9.9.9:4000").length);
+  assertEquals(pair.unvalidated.has(client.address), false);
 });

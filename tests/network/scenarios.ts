@@ -144,6 +144,31 @@ function crossTraffic(seed: number): Figures {
   return { virtualMs: 20_000, notes: `${(100 * share).toFixed(1)} % beside TCP` };
 }
 
+/** Point queries beside a bulk stream that fills the link: they wait for the queue of the link, for nothing else. */
+function beside(seed: number): Figures {
+  const pair = new SqpPair({ seed, ...bothWays(link) });
+  pair.connect();
+  const bulk = pair.client.ask(rowsOf(12 * MB));
+  pair.advance(1_000);
+  const timesMs: number[] = [];
+  for (let i = 0; i < 100; i++) {
+    pair.after(50 * i, () => {
+      const begin = pair.now;
+      pair.client.ask("echo", { params: [i], onEnd: () => timesMs.push(pair.now - begin) });
+    });
+  }
+  pair.advance(6_000);
+  assert(!bulk.isOver);
+  assertEquals(timesMs.length, 100);
+  timesMs.sort((a, b) => a - b);
+  const [median, p99] = [timesMs[49]!, timesMs[98]!];
+  // 30 ms of round trip, and up to 25 packets of 1,452 bytes before one.
+  assert(p99 <= 75, `${p99} ms`);
+  pair.client.cancel(bulk);
+  pair.finish();
+  return { virtualMs: 6_000, notes: `median ${Math.round(median)} ms, 99 % ${Math.round(p99)} ms` };
+}
+
 /** What a person would try. Each takes seconds of real time at most. */
 export const SCENARIOS: readonly Scenario[] = [
   {
@@ -184,5 +209,6 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "key updates during a transfer of 3 MB", run: keyUpdates },
   { name: "goodput of 10 MB", run: goodput },
   { name: "cross traffic: half of a link with CUBIC TCP", run: crossTraffic },
+  { name: "point queries beside a bulk stream", run: beside },
   { name: "amplification: a server's flight of 3 kB", run: amplification },
 ];
