@@ -212,6 +212,14 @@ export class SqpPair {
     });
   }
 
+  /** The network gives a client another address, as a NAT does: nothing that goes to the old one arrives. */
+  rebind(client: TestClient, address: string): void {
+    const place = this.#places.get(client.address)!;
+    this.#places.delete(client.address);
+    client.address = address;
+    this.#places.set(address, place);
+  }
+
   /** The links of an address. */
   linksOf({ address }: { readonly address: string }): { toServer: Link; toClient: Link } {
     return this.#places.get(address)!;
