@@ -43,11 +43,13 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
   readonly #path: AssociationPath;
   readonly #io: HandshakeIo;
   readonly #turns: HandshakeTurns;
+  /** @internal */
   protected override readonly earlyData: EarlyDataChannel = new EarlyDataChannel(
     (event) => this.#events.push(event),
   );
   readonly #amplification: AmplificationLimit;
   #version: DtlsVersion | undefined;
+  /** @internal */
   protected override result: HandshakeResult | undefined;
   /** Once connected. */
   #post: PostHandshake | undefined;
@@ -187,6 +189,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     this.#path.change(path, this.#reliability.roundTripMs, now);
   }
 
+  /** @internal */
   protected override get connected(): PostHandshake {
     // In every later state the secrets are zeros.
     if (this.#state === "connected" && this.#post !== undefined) return this.#post;

@@ -7,10 +7,16 @@ import type { PostHandshake } from "./post_handshake.ts";
 
 /** The calls of an association to its parts. */
 export abstract class AssociationCalls extends AssociationFacts {
-  /** What follows the handshake. Throws {@linkcode DtlsError} when the association is not connected. */
+  /**
+   * What follows the handshake. Throws {@linkcode DtlsError} when the association is not connected.
+   * @internal
+   */
   protected abstract get connected(): PostHandshake;
 
-  /** What precedes it. */
+  /**
+   * What precedes it.
+   * @internal
+   */
   protected abstract get earlyData(): EarlyDataChannel;
 
   /**

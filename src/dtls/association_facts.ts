@@ -5,7 +5,10 @@ import type { Credential } from "./options.ts";
 
 /** The facts of an association; all are there once it is connected. */
 export abstract class AssociationFacts {
-  /** What the handshake came to. */
+  /**
+   * What the handshake came to.
+   * @internal
+   */
   protected abstract get result(): HandshakeResult | undefined;
 
   /** The protocol that ALPN chose, once connected. */

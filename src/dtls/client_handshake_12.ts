@@ -29,10 +29,10 @@ import {
   type MasterSecret12,
   receiveFinished12,
   sendFinished12,
-  verifyProof12,
 } from "./handshake_12.ts";
 import type { Handshake, HandshakeIo } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
+import { checkProof } from "./handshake_proofs.ts";
 import {
   type CertificateRequest12,
   decodeCertificate12,
@@ -265,7 +265,8 @@ function* receiveKeyExchange(
     throw new DtlsFault("illegal-parameter", "the server chose a group that was not offered");
   }
   const content = signedKeyExchange(offer.random, serverRandom, parameters);
-  verifyProof12(io, offer.signatureSchemes, publicKey, content, proof);
+  const terms = { version: "1.2", schemes: offer.signatureSchemes, publicKey } as const;
+  checkProof(io.provider, terms, content, proof);
   io.transcript.add(message);
   return share;
 }

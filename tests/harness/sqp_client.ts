@@ -58,8 +58,7 @@ interface Waiting {
 
 /** One client. The simulation drives its stack; a test asks. */
 export class TestClient {
-  /** Where the network sees it. */
-  address: string;
+  readonly address: string;
   readonly stack: ClientStack;
   readonly asked: Asked[] = [];
   /** What the session told, requests excepted. */

@@ -22,7 +22,7 @@ Deno.test("a session survives a NAT rebinding in the middle of a result: nothing
   pair.rebind(pair.client, "10.9.9.9:1");
   pair.answerAll();
   assertEquals([asked.outcome, asked.rows.length], ["done", 2_000]);
-  assertEquals([server.address, pair.client.address], ["10.9.9.9:1", "10.9.9.9:1"]);
+  assertEquals(server.address, "10.9.9.9:1");
   assertEquals(server.stack.association.pathCounts.snapshot(), { moved: 1 });
   assertEquals(pair.engine.statements, [RESULT]);
   pair.finish();
