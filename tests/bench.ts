@@ -8,6 +8,7 @@ import { benchDtls } from "./bench/dtls.ts";
 import type { Table } from "./bench/measure.ts";
 import { benchAssociationMemory } from "./bench/memory_associations.ts";
 import { benchMemoryQueries } from "./bench/memory_queries.ts";
+import { benchNetlab } from "./bench/netlab.ts";
 import { benchHeadOfLine, benchNetwork } from "./bench/network.ts";
 import { benchQueries, benchSockets, benchStream, benchWrites } from "./bench/queries.ts";
 import { benchRecords } from "./bench/records.ts";
@@ -25,6 +26,7 @@ const SECTIONS: Readonly<Record<string, readonly Measurement[]>> = {
   stream: [benchStream],
   writes: [benchWrites],
   network: [benchHeadOfLine, benchNetwork],
+  netlab: [benchNetlab],
 };
 
 function printTable({ title, columns, rows }: Table): void {

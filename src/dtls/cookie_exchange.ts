@@ -140,7 +140,7 @@ export class CookieExchange {
     const { messageSeq } = message;
     if (this.#isCookie12(legacyCookie, this.#covered12(hello, messageSeq), address, now)) {
       if (!this.#use(legacyCookie, now)) return { kind: "used" };
-      return { kind: "accepted", accepted: { hello, ...message } };
+      return { kind: "accepted", accepted: { hello, ...message, address } };
     }
     // RFC 6347 section 4.2.1: "if the server receives a ClientHello with an invalid cookie, it SHOULD be treated the
     // same as a ClientHello with no cookie."

@@ -23,12 +23,29 @@ export function readResults(output: string): TestResult[] {
   return results;
 }
 
-/** The line that says how `wanted` tests went; those that the configuration disables were not run. */
-export function countText(wanted: number, results: readonly TestResult[]): string {
+/** Whether a name matches one of the patterns, in which `*` stands for anything. */
+export function matchesAny(name: string, patterns: readonly string[]): boolean {
+  return patterns.some((pattern) => {
+    const parts = pattern.split("*").map((part) => part.replace(/[^\w]/g, "\\$&"));
+    return new RegExp(`^${parts.join(".*")}$`).test(name);
+  });
+}
+
+/** Failures for the tests of `names` that have no result: the runner ended before it came to them. */
+export function missingResults(
+  names: readonly string[],
+  results: readonly TestResult[],
+): TestResult[] {
+  const known = new Set(results.map(({ name }) => name));
+  return names.filter((name) => !known.has(name))
+    .map((name) => ({ name, outcome: "failed", text: "the runner says nothing of it" }));
+}
+
+/** The line that says how tests went, and how many were left out. */
+export function countText(results: readonly TestResult[], leftOut: number): string {
   const count = (outcome: TestResult["outcome"]) =>
     results.filter((result) => result.outcome === outcome).length;
   const counts = (["passed", "failed", "unimplemented"] as const)
     .map((outcome) => `${count(outcome)} ${outcome}`).join(", ");
-  const left = wanted - results.length;
-  return left === 0 ? counts : `${counts}; ${left} not run, for the reasons in config.json`;
+  return leftOut === 0 ? counts : `${counts}; ${leftOut} not run, for the reasons in config.json`;
 }

@@ -1,10 +1,11 @@
 // Handshakes of DTLS 1.2 over networks that lose, repeat, reorder and damage datagrams: one at a time, and at random.
 
 import { assert, assertEquals } from "@std/assert";
+import { type DtlsEvent, DtlsFault } from "../../src/dtls/mod.ts";
 import { CLIENT_CREDENTIAL, credential, SERVER_CREDENTIAL } from "../harness/credentials.ts";
 import { DtlsPair, type PairOptions } from "../harness/dtls_pair.ts";
 import { corrupt, delay, duplicate, jitter, loss } from "../harness/link.ts";
-import { testEachDatagram } from "../harness/mishaps.ts";
+import { checkFailure, testEachDatagram } from "../harness/mishaps.ts";
 import { in12, resumed, resumingBy } from "../harness/sessions_12.ts";
 import { forEachSeed } from "../harness/simulation.ts";
 
@@ -37,9 +38,13 @@ const SHAPES: Readonly<Record<string, PairOptions>> = {
 
 for (const [shape, options] of Object.entries(SHAPES)) testEachDatagram(shape, options);
 
+function isFault(event: DtlsEvent | undefined): boolean {
+  return event?.kind === "failed" && event.error instanceof DtlsFault;
+}
+
 for (const [shape, options] of Object.entries(SHAPES)) {
-  Deno.test(`${shape}: 20 % loss, repetition and reordering each way, 40 seeds`, () => {
-    forEachSeed(40, (seed) => {
+  Deno.test(`${shape}: 20 % loss, repetition and reordering each way, 100 seeds`, () => {
+    forEachSeed(100, (seed) => {
       const network = () => [loss(0.2), duplicate(0.1, 400), delay(10), jitter(30)];
       const pair = new DtlsPair({ ...options, seed, toServer: network(), toClient: network() });
       pair.handshake();
@@ -54,20 +59,23 @@ for (const [shape, options] of Object.entries(SHAPES)) {
     });
   });
 
-  Deno.test(`${shape}: 10 % damage, 10 % loss each way, 40 seeds: both ends agree`, () => {
+  Deno.test(`${shape}: 10 % damage, 10 % loss each way, 100 seeds: both ends agree`, () => {
     let connected = 0;
-    forEachSeed(40, (seed) => {
+    forEachSeed(100, (seed) => {
       const network = () => [loss(0.1), corrupt(0.1), delay(10), jitter(30)];
       const pair = new DtlsPair({ ...options, seed, toServer: network(), toClient: network() });
       pair.settle();
       const server = pair.server.association;
-      assertEquals(server?.state ?? "closed", pair.client.state);
+      // A server has all that it waits for before its last flight arrives. Where that was damaged, and the client's
+      // alert about it as well, the server cannot know.
+      const isUnknowing = server?.state === "connected" && isFault(pair.clientEvents.at(-1));
+      if (!isUnknowing) assertEquals(server?.state ?? "closed", pair.client.state);
       assertEquals([pair.client.pollTimeout(), pair.server.pollTimeout()], [Infinity, Infinity]);
       if (pair.client.state === "connected") connected++;
-      else assertEquals(pair.clientEvents.at(-1)?.kind, "failed");
+      else checkFailure(pair);
       pair.client.close(0);
       pair.server.close(0);
     });
-    assert(connected >= 8, `${connected} of 40`);
+    assert(connected >= 20, `${connected} of 100`);
   });
 }

@@ -1,5 +1,5 @@
-// Resumption in DTLS 1.2, by ticket and by session ID: what is resumed, what is not, and that nothing fails because
-// of it.
+// Resumption in DTLS 1.2, by ticket and by session ID: what is resumed, what is not, and that nothing fails because of
+// it.
 
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import {

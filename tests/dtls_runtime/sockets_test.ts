@@ -318,19 +318,24 @@ class MovingUdp {
   }
 }
 
-socketTest(
-  "a client whose address changes is followed, once it was shown to be there",
-  async () => {
-    await using endpoint = await listenDtls(LISTEN);
-    const moving = new MovingUdp();
-    const { server, client } = await pair(endpoint, { udp: moving.udp });
-    const before = server.remoteAddress;
-    await moving.move();
-    await client.send(bytes("from elsewhere"));
-    assertEquals(text(await next(server)), "from elsewhere");
-    await until("the server has followed", () => server.remoteAddress.port !== before.port);
-    await server.send(bytes("to elsewhere"));
-    assertEquals(text(await next(client)), "to elsewhere");
-    await client.close();
-  },
-);
+for (const version of ["1.3", "1.2"] as const) {
+  socketTest(
+    `${version}: a client whose address changes is followed, once it was seen there`,
+    async () => {
+      await using endpoint = await listenDtls({ ...LISTEN, versions: [version] });
+      const moving = new MovingUdp();
+      const { server, client } = await pair(endpoint, { udp: moving.udp });
+      await client.send(bytes("from here"));
+      assertEquals(text(await next(server)), "from here");
+      assertEquals(endpoint.counters().socket["send-failed"], undefined);
+      const before = server.remoteAddress;
+      await moving.move();
+      await client.send(bytes("from elsewhere"));
+      assertEquals(text(await next(server)), "from elsewhere");
+      await until("the server has followed", () => server.remoteAddress.port !== before.port);
+      await server.send(bytes("to elsewhere"));
+      assertEquals(text(await next(client)), "to elsewhere");
+      await client.close();
+    },
+  );
+}

@@ -22,6 +22,9 @@ const MESSAGES = 12;
 /** How long a handshake or an answer may take. */
 const PATIENCE_MS = 10_000;
 
+/** How often something is said to a peer that may not have followed. */
+const REPEAT_MS = 50;
+
 /** Limits of our side, so that nobody waits for ever. */
 export const IN_TIME = { handshakeMsMax: PATIENCE_MS, idleMsMax: PATIENCE_MS } as const;
 
@@ -50,6 +53,8 @@ export interface EchoCase {
   readonly isResuming?: boolean;
   /** Whether our side changes its keys on the way, and asks for theirs. Default: no. */
   readonly updatesKeys?: boolean;
+  /** Whether the client goes on at another port. Default: no. */
+  readonly isMoving?: boolean;
   /** Whether clients show certificates. Default: no. */
   readonly isMutual?: boolean;
   /** Whether records carry connection IDs, both ways. Default: no. */
@@ -85,6 +90,19 @@ function checkWire(watched: WatchedUdp, { associations = 1, ...wanted }: EchoCas
   assertEquals(watched.clientHellos, associations * clientHellos, "ClientHellos");
 }
 
+/** Says something until an answer comes: until the peer has followed, answers go where nobody is. */
+async function persuade(client: ConnectedAssociation): Promise<void> {
+  const timer = setInterval(() => client.send(bytes("from elsewhere")), REPEAT_MS);
+  try {
+    for await (const echo of client) {
+      assertEquals(text(echo), "from elsewhere");
+      break;
+    }
+  } finally {
+    clearInterval(timer);
+  }
+}
+
 /** Our client talks with their server. */
 export async function callTheirServer(
   stack: EchoStack,
@@ -116,6 +134,10 @@ export async function callTheirServer(
         assertEquals(text(echo), `message ${message}`);
         break;
       }
+    }
+    if (wanted.isMoving) {
+      await watched.move();
+      await persuade(client);
     }
     if (server.output.includes("exporter")) await server.finds(new RegExp(exported(client)));
     await client.close();
@@ -149,11 +171,13 @@ export async function serveTheirClient(
     assertEquals(association.peerCertificate !== undefined, wanted.isMutual ?? false);
     const isExporterShown = (await client.finds(/^connected:(.*)$/m))[1]!.includes("exporter");
     if (isExporterShown) await client.finds(new RegExp(exported(association)));
+    const { port } = association.remoteAddress;
     for await (const message of association) {
       if (wanted.updatesKeys) association.updateKeys({ requestPeer: true });
       await association.send(message);
     }
     assertEquals(await association.closed, undefined);
+    assertEquals(association.remoteAddress.port !== port, wanted.isMoving ?? false, "moved");
   }
   assertEquals(await client.ended(), 0, client.output);
   checkWire(watched, wanted);

@@ -39,10 +39,18 @@ const RESUMPTION: EchoCase = {
   isResuming: true,
 };
 
+const MOVING: EchoCase = {
+  ...CONNECTION_IDS,
+  name: "a client that goes on at another port, which is shown to be its own",
+  flags: ["-cid", "-move"],
+  isMoving: true,
+};
+
 const CASES_13: readonly EchoCase[] = [
   { name: "a full handshake after HelloRetryRequest with a cookie", flags: [] },
   { name: "a client certificate", flags: ["-auth"], isMutual: true },
   CONNECTION_IDS,
+  MOVING,
   { name: "a group that the first ClientHello has no share for", flags: ["-group=P-384"] },
   { name: "keys that they change", flags: ["-update"] },
   { name: "keys that we change", flags: [], updatesKeys: true },

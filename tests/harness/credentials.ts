@@ -86,10 +86,19 @@ export function credential(
 export function trusting(...cas: readonly TestCredential[]): PeerVerifier {
   const keys = cas.map((ca) => new X509Certificate(ca.certificate).publicKey);
   return (chain) => {
-    const leaf = new X509Certificate(chain[0]!);
+    const leaf = readCertificate(chain[0]!);
     if (!keys.some((key) => leaf.verify(key))) {
       throw new DtlsFault("unknown-ca", "issued by a CA that is not trusted");
     }
     return { publicKey: new Uint8Array(leaf.publicKey.export({ type: "spki", format: "der" })) };
   };
+}
+
+/** A certificate that a network may have damaged. */
+function readCertificate(der: Uint8Array): X509Certificate {
+  try {
+    return new X509Certificate(der);
+  } catch (cause) {
+    throw new DtlsFault("bad-certificate", "it cannot be read", { cause });
+  }
 }

@@ -1,6 +1,14 @@
 // What can become of one datagram of a handshake, and what must hold whatever does.
 
 import { assert, assertEquals } from "@std/assert";
+import {
+  AlertDescription,
+  alertFor,
+  type AssociationError,
+  DtlsAlertError,
+  DtlsError,
+  DtlsFault,
+} from "../../src/dtls/mod.ts";
 import { DtlsPair, type PairOptions } from "./dtls_pair.ts";
 import { delay, type LinkNode } from "./link.ts";
 
@@ -27,7 +35,8 @@ export function checkEnd(pair: DtlsPair): "connected" | "failed" {
   const isConnected = pair.client.state === "connected";
   assertEquals(server?.state ?? "closed", isConnected ? "connected" : "closed");
   if (!isConnected) {
-    assertEquals(pair.clientEvents.at(-1)?.kind, "failed");
+    checkFailure(pair);
+    checkAlert(pair);
     assertEquals(pair.server.endpoint.associationCount, 0);
     return "failed";
   }
@@ -43,6 +52,44 @@ export function checkEnd(pair: DtlsPair): "connected" | "failed" {
   assertEquals([pair.client.pollTimeout(), server!.pollTimeout()], [Infinity, Infinity]);
   return "connected";
 }
+
+/** What each end has failed with. */
+function errorsOf(pair: DtlsPair): readonly (AssociationError | undefined)[] {
+  return [pair.clientEvents, pair.serverEvents].map((events) => {
+    const last = events.findLast(({ kind }) => kind === "failed");
+    return last?.kind === "failed" ? last.error : undefined;
+  });
+}
+
+/** A handshake that failed did so by a fault of what an end received or by a time-out: never by a defect. */
+export function checkFailure(pair: DtlsPair): void {
+  const [client, server] = errorsOf(pair);
+  assert(client !== undefined, "the client has failed");
+  for (const error of [client, server]) {
+    if (error instanceof DtlsError) assertEquals(error.reason, "handshake-timeout", error.message);
+  }
+}
+
+/** An end's alert has told the other what it failed with, where the network has left the alert as it was. */
+function checkAlert(pair: DtlsPair): void {
+  const [client, server] = errorsOf(pair);
+  for (const [own, other] of [[client, server], [server, client]]) {
+    if (!(own instanceof DtlsAlertError)) continue;
+    // The endpoint answers for a handshake that it has no association for.
+    if (other === undefined) assert(STATELESS_ALERTS.includes(own.description), own.message);
+    else if (other instanceof DtlsFault) assertEquals(own.description, alertFor(other));
+  }
+}
+
+/** What can be wrong with a ClientHello. */
+const STATELESS_ALERTS: readonly number[] = [
+  AlertDescription.HANDSHAKE_FAILURE,
+  AlertDescription.ILLEGAL_PARAMETER,
+  AlertDescription.DECODE_ERROR,
+  AlertDescription.PROTOCOL_VERSION,
+  AlertDescription.MISSING_EXTENSION,
+  AlertDescription.UNRECOGNIZED_NAME,
+];
 
 /** How many datagrams each end sends where nothing happens to any. */
 export function countDatagrams(

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
 import { DecodeError } from "../../../src/base/byte_reader.ts";
+import { toHex } from "../../../src/base/bytes.ts";
 import {
   CertificateFault,
   parseCertificate,
@@ -22,6 +23,7 @@ import {
   rootAuthority,
   testKey,
 } from "./certificate_builder.ts";
+import { testEach } from "../crypto/providers.ts";
 
 const root = rootAuthority({ key: testKey("ed25519", "root") });
 const leaf = certificate({ subject: "CN=leaf", key: testKey("ed25519", "leaf"), issuer: root });
@@ -186,4 +188,44 @@ Deno.test("validation leaves its input as it was", () => {
   const copies = chain.map((der) => der.slice());
   validateCertificatePath({ chain, trustAnchors: [root.der], ...CLIENT });
   assertEquals(chain, copies);
+});
+
+testEach(
+  "a provider verifies chains of every kind of key and hash, and refuses damaged signatures",
+  (provider) => {
+    for (const kind of ["p256", "p384", "ed25519", "rsa"] as const) {
+      for (const signature of ["default", "sha384", "pss"] as const) {
+        // Padding is RSA's, and Ed25519 has no choice of a hash.
+        if (signature === "pss" && kind !== "rsa") continue;
+        if (signature === "sha384" && kind === "ed25519") continue;
+        const issuer = rootAuthority({ key: testKey(kind, "root") });
+        const store = new TrustStore({ trustAnchors: [issuer.der], provider });
+        const made = { subject: "CN=leaf", key: leaf.key, issuer, signature };
+        const { der } = certificate(made);
+        for (let round = 0; round < 2; round++) {
+          assertEquals(store.validate({ chain: [der], ...CLIENT }).leaf.der, der);
+        }
+        const damaged = certificate({ ...made, damageSignature: true });
+        for (let round = 0; round < 2; round++) {
+          const fault = assertThrows(() => store.validate({ chain: [damaged.der], ...CLIENT }));
+          assert(fault instanceof CertificateFault);
+          assertEquals(fault.reason, "bad-signature", `${kind} ${signature}`);
+        }
+      }
+    }
+  },
+);
+
+Deno.test("what a store has parsed is its own: a chain that changes afterwards is read anew", () => {
+  const store = new TrustStore({ trustAnchors: [root.der] });
+  const der = leaf.der.slice();
+  const { publicKey } = store.validate({ chain: [der], ...CLIENT });
+  const before = publicKey.slice();
+  const keyAt = toHex(der).indexOf(toHex(publicKey)) / 2 + publicKey.length - 1;
+  der[keyAt]! ^= 1;
+  assertEquals(publicKey, before);
+  assertEquals(reasonOf({}, [der]), "bad-signature");
+  assertThrows(() => store.validate({ chain: [der], ...CLIENT }), CertificateFault);
+  der[keyAt]! ^= 1;
+  assertEquals(store.validate({ chain: [der], ...CLIENT }).publicKey, before);
 });

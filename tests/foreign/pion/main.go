@@ -29,6 +29,7 @@ var (
 	group       = flag.String("group", "", "the first group: X25519, P-256 or P-384")
 	connections = flag.Int("connections", 1, "how many associations follow each other")
 	update      = flag.Bool("update", false, "update the keys after the first message")
+	move        = flag.Bool("move", false, "go on at another port after the first message")
 	message     = flag.String("message", "hello", "what the client says")
 )
 
@@ -125,6 +126,19 @@ func updateKeys(conn *dtls.Conn) {
 	fmt.Println("updated:")
 }
 
+// movePath goes on at another port, once the server was seen to answer there.
+func movePath(conn *dtls.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	check(err)
+	path, err := conn.AddPath(socket)
+	check(err)
+	check(path.Probe(ctx))
+	check(path.Switch())
+	fmt.Println("moved:")
+}
+
 func serve() {
 	made := []dtls.ServerOption{dtls.WithCertificates(certificate("server"))}
 	for _, option := range options() {
@@ -182,6 +196,10 @@ func call() {
 		say(conn)
 		if *update {
 			updateKeys(conn)
+			say(conn)
+		}
+		if *move {
+			movePath(conn)
 			say(conn)
 		}
 		check(conn.Close())
