@@ -148,10 +148,9 @@ for (const first of [1, 26, 51, 76]) {
   Deno.test(`over 20 % loss, duplication, reordering, corruption each way, queries are answered: ${seeds}`, () => {
     forEachSeed(25, runSeed, first);
     const { queries, right, failed, network } = totals;
-    // One seed alone, when it is replayed, is no statistics, and few are: with every client whose request is lost until
-    // its deadline 20 queries go.
-    if (queries < 4_000) return;
-    assert(right >= 0.985 * queries, `${right} of ${queries}: ${JSON.stringify([...failed])}`);
+    // One seed alone, when it is replayed, is no statistics.
+    if (queries < 1_000) return;
+    assert(right >= 0.99 * queries, `${right} of ${queries}: ${JSON.stringify([...failed])}`);
     const share = (name: string) => (network.get(name) ?? 0) / network.get("sent")!;
     assert(share("lost") > 0.18 && share("corrupted") > 0.14);
     assert(share("duplicated") > 0.1 && share("delayed") > 0.1);
