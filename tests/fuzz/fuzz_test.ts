@@ -19,7 +19,7 @@ import { type FuzzInput, type FuzzTarget, rule } from "./target.ts";
 const needs = { permissions: [{ name: "read", path: CORPUS }] } as const;
 const SEED = 20_260_101;
 /** New inputs of each target. */
-const COUNT = 3_000;
+const COUNT = 2_000;
 
 for (const [name, target] of Object.entries(TARGETS)) {
   testWith(needs, `${name}: the kept inputs break no rule`, () => {

@@ -58,7 +58,7 @@ interface Waiting {
 
 /** One client. The simulation drives its stack; a test asks. */
 export class TestClient {
-  readonly address: string;
+  address: string;
   readonly stack: ClientStack;
   readonly asked: Asked[] = [];
   /** What the session told, requests excepted. */
