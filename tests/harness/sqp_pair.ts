@@ -101,8 +101,6 @@ export interface Party {
 
 interface Place {
   readonly party: Party;
-  /** Where the network has it; not its own name any more once its NAT was rebound. */
-  address: string;
   readonly toServer: Link;
   readonly toClient: Link;
 }
@@ -209,7 +207,6 @@ export class SqpPair {
     this.#parties.push(party);
     this.#places.set(party.address, {
       party,
-      address: party.address,
       toServer: new Link(this.random.fork(), links.toServer ?? toServer?.() ?? [delay(10)]),
       toClient: new Link(this.random.fork(), links.toClient ?? toClient?.() ?? [delay(10)]),
     });
@@ -226,17 +223,6 @@ export class SqpPair {
   /** The links of an address. */
   linksOf({ address }: { readonly address: string }): { toServer: Link; toClient: Link } {
     return this.#places.get(address)!;
-  }
-
-  /** The NAT in front of a client gives it another address: what is sent to the old one from now on is lost. */
-  rebind(party: { readonly address: string }, address: string): void {
-    this.#places.get(party.address)!.address = address;
-  }
-
-  #placeAt(address: string): Place | undefined {
-    const place = this.#places.get(address);
-    if (place?.address === address) return place;
-    return [...this.#places.values()].find((other) => other.address === address);
   }
 
   /** The server's side of a client. */
@@ -308,7 +294,7 @@ export class SqpPair {
       const stranger = this.unvalidated.get(address);
       if (stranger !== undefined) stranger.sentBytes += bytes.length;
       this.onDatagram("server", bytes, address);
-      this.#placeAt(address)?.toClient.send(bytes, this.now);
+      this.#places.get(address)?.toClient.send(bytes, this.now);
     }
     return moves;
   }
@@ -363,7 +349,7 @@ export class SqpPair {
 
   #step(): void {
     this.now = Math.max(this.now, this.nextAt());
-    for (const { party, address, toServer, toClient } of this.#places.values()) {
+    for (const [address, { party, toServer, toClient }] of this.#places) {
       for (let bytes; (bytes = toServer.receive(this.now)) !== undefined;) {
         this.#deliver(bytes, address);
       }
