@@ -1,6 +1,6 @@
 /**
- * DTLS 1.3 (RFC 9147) for JavaScript, without sockets, timers or clocks: feed datagrams and time, drain datagrams
- * and events.
+ * DTLS 1.3 (RFC 9147) and 1.2 (RFC 6347) for JavaScript, without sockets, timers or clocks: feed datagrams and time,
+ * drain datagrams and events.
  *
  * @module
  */
