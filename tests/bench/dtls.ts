@@ -20,7 +20,7 @@ import { type BenchCredentials, benchCredentials, systemEntropy } from "./creden
 import { figure, measureRate, PRESENT_PROVIDERS, type Table } from "./measure.ts";
 import { recordKeys } from "./records.ts";
 
-const ROUND_MS = 400;
+const ROUND_MS = 1_200;
 /** How long handshakes run before they are measured, so that all of the code they share is compiled. */
 const WARM_UP_MS = 1_500;
 const ADDRESS = "192.0.2.1:50000";
