@@ -126,6 +126,12 @@ func updateKeys(conn *dtls.Conn) {
 	fmt.Println("updated:")
 }
 
+// What is said at the new port, so long that the other side has had time to check it.
+const (
+	movedMessages = 30
+	movedPause    = 100 * time.Millisecond
+)
+
 // movePath goes on at another port, once the server was seen to answer there.
 func movePath(conn *dtls.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -200,7 +206,11 @@ func call() {
 		}
 		if *move {
 			movePath(conn)
-			say(conn)
+			// The other side asks the old port first, and the new one when that stays silent.
+			for range movedMessages {
+				say(conn)
+				time.Sleep(movedPause)
+			}
 		}
 		check(conn.Close())
 		fmt.Println("closed:")
