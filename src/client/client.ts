@@ -7,7 +7,7 @@ import { encodeSession } from "../dtls/session.ts";
 import { monotonicNow, UdpDriver } from "../net/driver.ts";
 import { addressText, type DatagramSocket } from "../net/socket.ts";
 import { openUdpSocket, resolveHost } from "../net/udp.ts";
-import type { ClientSessionEvent } from "../session/client_session.ts";
+import type { ClientSessionEvent } from "../session/client_session_event.ts";
 import { SESSION_SETTINGS } from "../session/limits.ts";
 import { ClientStack } from "../session/stack.ts";
 import { SqpError } from "../wire/errors.ts";

@@ -1,10 +1,9 @@
 // The client's side of a session: the handshake, requests and their answers, and how it ends.
 
 import { DecodeError } from "../base/byte_reader.ts";
-import type { Entropy, Milliseconds } from "../base/core.ts";
+import type { Milliseconds } from "../base/core.ts";
 import { Deadlines } from "../base/deadlines.ts";
 import { Queue } from "../base/queue.ts";
-import type { EventLog } from "../transport/event_log.ts";
 import type { TransportEvent } from "../transport/events.ts";
 import { TransportLimitError } from "../transport/fault.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -13,13 +12,10 @@ import { SqpError } from "../wire/errors.ts";
 import { MessageType } from "../wire/frame.ts";
 import { LIMITS } from "../wire/limits.ts";
 import {
-  type Credential,
   decodeHandshakeResponse,
   encodeHandshakeRequest,
-  type HandshakeResponse,
   PROTOCOL_VERSION,
   SERIALIZATION,
-  type SessionLimits,
 } from "../wire/handshake_payload.ts";
 import {
   decodeTermination,
@@ -27,39 +23,10 @@ import {
   type Termination,
 } from "../wire/termination_payload.ts";
 import { decodeResponse } from "../wire/response_payload.ts";
+import type { ClientSessionEvent } from "./client_session_event.ts";
 import { faultError, faultTermination, terminationError } from "./faults.ts";
-import type { SessionSettings } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
-
-/** What a client's session tells the layer above. */
-export type ClientSessionEvent =
-  /** The client was let in. */
-  | { readonly kind: "ready"; readonly response: HandshakeResponse }
-  /** The Response of a request. */
-  | { readonly kind: "response"; readonly requestId: number; readonly payload: Uint8Array }
-  /** A request ended with an error: the server's, or the session's end. */
-  | { readonly kind: "failed"; readonly requestId: number; readonly error: SqpError }
-  /** {@linkcode ClientSession.readStream} has bytes. */
-  | { readonly kind: "stream-readable"; readonly requestId: number; readonly streamId: number }
-  /** All bytes of a stream were read. */
-  | { readonly kind: "stream-finished"; readonly requestId: number; readonly streamId: number }
-  /** The server takes no new requests. */
-  | { readonly kind: "draining"; readonly termination: Termination }
-  /** The session is over; every open request has failed before. The last event. */
-  | { readonly kind: "ended"; readonly error: SqpError };
-
-/** What a client's session is made of. */
-export interface ClientSessionOptions {
-  readonly entropy: Entropy;
-  /** What this client receives. */
-  readonly limits: SessionLimits;
-  readonly settings: SessionSettings;
-  readonly credential: Credential | null;
-  /** Name and version of the client's software. */
-  readonly agent: string;
-  /** Makes the log of the session's transport; none where it is absent. */
-  readonly eventLog?: () => EventLog;
-}
+import type { ClientSessionOptions } from "./session_options.ts";
 
 interface QueuedRequest {
   readonly requestId: number;

@@ -1,25 +1,22 @@
 // The server's side of a session: who the client is, its requests, and how it ends. No transport packet, no engine.
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
-import { type Entropy, type Milliseconds, NEVER } from "../base/core.ts";
+import { type Milliseconds, NEVER } from "../base/core.ts";
 import { Deadlines } from "../base/deadlines.ts";
 import { Queue } from "../base/queue.ts";
 import type { Transport } from "../transport/transport.ts";
-import type { EventLog } from "../transport/event_log.ts";
 import type { TransportEvent } from "../transport/events.ts";
 import { TransportLimitError } from "../transport/fault.ts";
 import { encodeError } from "../wire/error_payload.ts";
 import { SqpError } from "../wire/errors.ts";
 import { MessageType } from "../wire/frame.ts";
 import {
-  type Credential,
   decodeHandshakeRequest,
   encodeHandshakeResponse,
   type HandshakeRequest,
   PROTOCOL_VERSION,
   SERIALIZATION,
   SESSION_SECRET_BYTES,
-  type SessionLimits,
 } from "../wire/handshake_payload.ts";
 import { LIMITS } from "../wire/limits.ts";
 import {
@@ -30,34 +27,10 @@ import {
 } from "../wire/termination_payload.ts";
 import { faultError, faultTermination } from "./faults.ts";
 import type { Gate } from "./gate.ts";
-import type { SessionSettings } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
 import { isPrincipalName, type Principal } from "./permissions.ts";
-
-/** What a server's session tells the layer above. */
-export type ServerSessionEvent =
-  /** The client asks to be let in: `admit` or `refuse` has to follow. */
-  | { readonly kind: "authenticate"; readonly credential: Credential | null }
-  /** A Query; one of the answering methods has to follow, in the end. */
-  | { readonly kind: "request"; readonly requestId: number; readonly payload: Uint8Array }
-  /** The client no longer wants a request that is open. */
-  | { readonly kind: "cancel"; readonly requestId: number }
-  /** A stream has room again. */
-  | { readonly kind: "stream-writable"; readonly requestId: number; readonly streamId: number }
-  /** The session is over, and so are its requests. The last event. `error` says why, unless the client closed it. */
-  | { readonly kind: "ended"; readonly error: SqpError | undefined };
-
-/** What a server's session is made of. */
-export interface ServerSessionOptions {
-  readonly entropy: Entropy;
-  /** What this server receives and bears. */
-  readonly limits: SessionLimits;
-  readonly settings: SessionSettings;
-  /** Name and version of the server's software. */
-  readonly agent: string;
-  /** Makes the log of each session's transport; none where it is absent. */
-  readonly eventLog?: () => EventLog;
-}
+import type { ServerSessionEvent } from "./server_session_event.ts";
+import type { ServerSessionOptions } from "./session_options.ts";
 
 type State = "waiting" | "authenticating" | "open" | "closing" | "closed";
 

@@ -13,7 +13,7 @@ import { ControlQueue, initialCredit, ReceiveCredit, SendCredit } from "./credit
 import { CreditTuning } from "./credit_tuning.ts";
 import { Cubic } from "./cubic.ts";
 import type { TransportDrop } from "./drops.ts";
-import { type EventLog, EventRecorder } from "./event_log.ts";
+import { EventRecorder } from "./event_log.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { TransportEvent } from "./events.ts";
 import { TransportFault, TransportFaultCode, TransportLimitError } from "./fault.ts";
@@ -38,22 +38,7 @@ import { Scheduler } from "./scheduler.ts";
 import { SendStreams } from "./send_streams.ts";
 import { SessionIds } from "./session_ids.ts";
 import { gatherStats, type TransportStats } from "./stats.ts";
-
-/** What a transport is made with. */
-export interface TransportOptions {
-  readonly role: Role;
-  readonly limits: TransportLimits;
-  /** Bytes of the largest packet that every path carries; at least `PACKET_BYTES_MIN`. */
-  readonly maxPacketBytes: number;
-  /** Bytes of the largest packet that the path is probed for; `maxPacketBytes` where there is none. */
-  readonly maxPacketBytesProbed?: number;
-  /** The round-trip time of the path where it is known, in milliseconds; else RFC 9002's guess. */
-  readonly initialRttMs?: number;
-  /** The congestion controller; CUBIC where there is none. */
-  readonly congestion?: CongestionController;
-  /** Where what happens is logged. */
-  readonly eventLog?: EventLog;
-}
+import type { TransportOptions } from "./transport_options.ts";
 
 /**
  * Reliable messages and streams over packets that may be lost, duplicated and reordered.

@@ -3,7 +3,8 @@
 import type { Milliseconds } from "../../src/base/core.ts";
 import { Request } from "../../src/client/requests.ts";
 import type { DtlsClientOptions } from "../../src/dtls/options.ts";
-import type { ClientSessionEvent, ClientSessionOptions } from "../../src/session/client_session.ts";
+import type { ClientSessionEvent } from "../../src/session/client_session_event.ts";
+import type { ClientSessionOptions } from "../../src/session/session_options.ts";
 import { ClientStack } from "../../src/session/stack.ts";
 import { SqpError } from "../../src/wire/errors.ts";
 import { encodeParams } from "../../src/wire/params.ts";
