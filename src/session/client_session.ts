@@ -23,6 +23,7 @@ import {
   type Termination,
 } from "../wire/termination_payload.ts";
 import { decodeResponse } from "../wire/response_payload.ts";
+import { URGENCY_DEFAULT } from "../wire/urgency.ts";
 import type { ClientSessionEvent } from "./client_session_event.ts";
 import { faultError, faultTermination, terminationError } from "./faults.ts";
 import { Liveness } from "./liveness.ts";
@@ -31,6 +32,7 @@ import type { ClientSessionOptions } from "./session_options.ts";
 interface QueuedRequest {
   readonly requestId: number;
   readonly payload: Uint8Array;
+  readonly urgency: number;
 }
 
 /** A request that was sent and has a place among those that the server allows, until the server has ended it. */
@@ -108,8 +110,11 @@ export class ClientSession {
 
   // Requests
 
-  /** Sends a Query, or queues it while too many are open, and returns its id. Throws {@linkcode SqpError}. */
-  query(payload: Uint8Array): number {
+  /**
+   * Sends a Query, or queues it while too many are open, and returns its id. `urgency` is what its payload says. Throws
+   * {@linkcode SqpError}.
+   */
+  query(payload: Uint8Array, urgency: number = URGENCY_DEFAULT): number {
     if (this.#state === "draining") throw new SqpError("draining");
     if (this.#state === "closing" || this.#state === "closed") throw new SqpError("closed");
     if (payload.length > this.#serverMessageBytes) throw new SqpError("message_too_large");
@@ -120,7 +125,7 @@ export class ClientSession {
       throw new SqpError("overloaded", { message: "Too many requests wait in the client." });
     }
     const requestId = this.#nextRequestId++;
-    this.#queued.push({ requestId, payload });
+    this.#queued.push({ requestId, payload, urgency });
     this.#queuedBytes += payload.length;
     this.#sendQueued();
     return requestId;
@@ -129,7 +134,7 @@ export class ClientSession {
   /** Sends what waits, as far as the limits allow. */
   #sendQueued(): void {
     for (let next; (next = this.#queued.peek()) !== undefined;) {
-      const { requestId, payload } = next;
+      const { requestId, payload, urgency } = next;
       if (this.#dropped.delete(requestId)) {
         this.#shiftQueued();
         continue;
@@ -141,7 +146,7 @@ export class ClientSession {
       }
       this.#shiftQueued();
       try {
-        this.#transport.sendMessage(MessageType.QUERY, requestId, payload);
+        this.#transport.sendMessage(MessageType.QUERY, requestId, payload, urgency);
       } catch (error) {
         if (!(error instanceof TransportLimitError)) throw error;
         const isTooLarge = payload.length > this.#serverMessageBytes;

@@ -14,6 +14,8 @@ import type { Row, SqlValue } from "../../src/wire/value.ts";
 /** How a request is made. */
 export interface AskOptions {
   readonly params?: readonly SqlValue[];
+  /** How urgent the answer is. */
+  readonly urgency?: number;
   /** Pages that are read by themselves; more wait for {@linkcode Asked.pull}. Default: all. */
   readonly pages?: number;
   /** Called when it has ended, one way or the other; it may ask. */
@@ -125,14 +127,23 @@ export class TestClient {
     for (const { asked, options } of this.#waiting.splice(0)) this.#send(asked, options);
   }
 
-  #send(asked: Asked, { params = [], pages = Infinity, onEnd = () => {} }: AskOptions): void {
+  #send(
+    asked: Asked,
+    { params = [], urgency, pages = Infinity, onEnd = () => {} }: AskOptions,
+  ): void {
     const { session } = this.stack;
     const { sql } = asked;
     try {
       if (this.ended !== undefined) throw this.ended;
       if (session === undefined) throw new SqpError("closed");
       asked.requestId = session.query(
-        encodeQuery({ cmd: "execute", sql, params: encodeParams(params) }),
+        encodeQuery({
+          cmd: "execute",
+          sql,
+          params: encodeParams(params),
+          ...(urgency !== undefined && { urgency }),
+        }),
+        urgency,
       );
     } catch (error) {
       if (!(error instanceof SqpError)) throw error;
