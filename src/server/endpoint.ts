@@ -8,11 +8,9 @@ import { DtlsEndpoint, type EndpointAssociation, type EndpointLimits } from "../
 import type { DtlsServerOptions } from "../dtls/options.ts";
 import type { Principal } from "../session/permissions.ts";
 import { type AssociationError, errorReason } from "../dtls/errors.ts";
-import type {
-  ServerSession,
-  ServerSessionEvent,
-  ServerSessionOptions,
-} from "../session/server_session.ts";
+import type { ServerSession } from "../session/server_session.ts";
+import type { ServerSessionEvent } from "../session/server_session_event.ts";
+import type { ServerSessionOptions } from "../session/session_options.ts";
 import { ServerStack } from "../session/stack.ts";
 import { SqpError } from "../wire/errors.ts";
 import { SERVER_LIMITS, type ServerLimits } from "./limits.ts";
