@@ -125,7 +125,7 @@ export class DtlsEndpoint {
   }
 
   /**
-   * Takes a datagram and returns the association that is to be polled for it: one that was there, or a new one.
+   * Takes a datagram for good and returns the association to poll for it: one that was there, or a new one.
    * `undefined` where the datagram was answered without state or dropped. Never throws.
    */
   handleDatagram(
