@@ -287,13 +287,13 @@ export class DtlsEndpoint {
       retire: (id) => this.#byConnectionId.delete(connectionIdKey(id)),
     };
     const options = { ...this.#options, connectionId, connectionIds };
-    const isEarly = accepted.earlyPsk !== undefined;
-    const begin = isEarly ? { ...accepted, unvalidatedBytes: receivedBytes } : accepted;
+    const isUnvalidated = accepted.vouching !== undefined;
+    const begin = isUnvalidated ? { ...accepted, unvalidatedBytes: receivedBytes } : accepted;
     const association = DtlsAssociation.server(options, begin, now);
     const entry: Entry = {
       association,
       address,
-      ...isEarly ? { clientRandom: accepted.hello.random } : {},
+      ...isUnvalidated ? { clientRandom: accepted.hello.random } : {},
     };
     return entry;
   }
