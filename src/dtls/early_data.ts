@@ -60,12 +60,6 @@ export function isFresh(
   return Math.abs(now - expectedArrival) <= windowMs;
 }
 
-/** The host of `host:port`. */
-export function hostOfAddress(address: string): string {
-  const colonAt = address.lastIndexOf(":");
-  return colonAt < 0 ? address : address.slice(0, colonAt);
-}
-
 /** How a server takes early data. Whoever records it can send it again to other servers: it is for what may be. */
 export interface EarlyDataPolicy {
   /** Bytes of early data that one ticket allows. */

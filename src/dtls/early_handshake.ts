@@ -1,11 +1,12 @@
 // 0-RTT in the handshake: what a client offers with its first ClientHello, and what of it a server takes (RFC 8446
 // sections 4.2.10 and 8).
 
+import { hostOfAddress } from "../base/address.ts";
 import type { Milliseconds } from "../base/core.ts";
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
-import { EARLY_DATA_WINDOW_MS, hostOfAddress, isFresh } from "./early_data.ts";
+import { EARLY_DATA_WINDOW_MS, isFresh } from "./early_data.ts";
 import { DtlsFault } from "./errors.ts";
 import { decodeExtension, type Extensions } from "./extensions.ts";
 import { type Exporter, exporter, type HandshakeIo, scheduleParameters } from "./handshake.ts";
