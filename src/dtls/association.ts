@@ -351,7 +351,8 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     }
     if (this.path === before) return;
     this.#post?.useNextConnectionId();
-    this.#offerEvent({ kind: "moved", path });
+    const { roundTripMs } = this.#path;
+    this.#offerEvent({ kind: "moved", from: before, path, roundTripMs });
   }
 
   /**

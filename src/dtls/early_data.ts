@@ -1,6 +1,7 @@
 // What a ticket is good for once: to skip the cookie, and to bring 0-RTT data soon after its ClientHello was sent (RFC
 // 8446 section 8).
 
+import { hostOfAddress } from "../base/address.ts";
 import { equalBytes } from "../base/bytes.ts";
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { ReplayWindow } from "./replay_window.ts";
@@ -58,12 +59,6 @@ export function isFresh(
 ): boolean {
   const expectedArrival = issuedAt + clientTicketAge(obfuscatedAge, ageAdd);
   return Math.abs(now - expectedArrival) <= windowMs;
-}
-
-/** The host of `host:port`. */
-function hostOfAddress(address: string): string {
-  const colonAt = address.lastIndexOf(":");
-  return colonAt < 0 ? address : address.slice(0, colonAt);
 }
 
 /**

@@ -8,7 +8,7 @@
 export { DtlsAssociation } from "./association.ts";
 export type { AssociationCalls } from "./association_calls.ts";
 export type { AssociationFacts } from "./association_facts.ts";
-export type { AssociationState, DtlsEvent } from "./association_event.ts";
+export type { AssociationState, DtlsEvent, MovedEvent } from "./association_event.ts";
 export {
   DtlsEndpoint,
   ENDPOINT_CONNECTION_ID_BYTES,
