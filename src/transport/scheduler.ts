@@ -65,7 +65,7 @@ export class Scheduler {
     // Where the window holds nothing back, it is the application or flow control that does (RFC 9002, section 7.8).
     loss.limited = hasWindow && !wants;
     const open = hasWindow && wants && this.#isPaced(maxPacketBytes, now);
-    if (hasWindow && loss.packetsInFlight > 0 && pathMtu.wantsProbe(loss.packetsAcked, now)) {
+    if (hasWindow && loss.packetsInFlight > 0 && pathMtu.wantsProbe(loss.packetsAckedOnPath, now)) {
       const probe = new PacketBuilder(loss.nextNumber, sessionId, pathMtu.probeBytes, now);
       pathMtu.packProbe(probe);
       return probe;

@@ -39,7 +39,7 @@ import { Scheduler } from "./scheduler.ts";
 import { SendStreams } from "./send_streams.ts";
 import { SessionIds } from "./session_ids.ts";
 import { gatherStats, type TransportStats } from "./stats.ts";
-import type { TransportOptions } from "./transport_options.ts";
+import type { PathOptions, TransportOptions } from "./transport_options.ts";
 
 /**
  * Reliable messages and streams over packets that may be lost, duplicated and reordered.
@@ -232,7 +232,7 @@ export class Transport implements Core<TransportEvent> {
     this.#arm();
   }
 
-  /** The peer could not read packets, and now can: the back-off of probe timeouts begins anew. */
+  /** Packets did not reach the peer or were not read there, and now are: the back-off of probe timeouts begins anew. */
   restartProbes(): void {
     this.#loss.ptoCount = 0;
     this.#arm();
@@ -310,13 +310,18 @@ export class Transport implements Core<TransportEvent> {
   }
 
   /**
-   * The path is another one, which carries packets of `maxPacketBytes` and perhaps, what it is probed for, of
-   * `maxPacketBytesProbed`. Throws `RangeError` below `PACKET_BYTES_MIN`.
+   * The path is another one: round-trip time, congestion and packet size are learnt anew. Throws `RangeError` where
+   * `maxPacketBytes` is too small.
    */
-  setMaxPacketBytes(maxPacketBytes: number, maxPacketBytesProbed: number = maxPacketBytes): void {
+  changePath(path: PathOptions, now: Milliseconds): void {
+    const { maxPacketBytes, maxPacketBytesProbed, initialRttMs } = path;
     checkPacketBytes(maxPacketBytes);
-    this.#pathMtu.restart(maxPacketBytes, maxPacketBytesProbed);
+    if (this.#stopped) return;
+    this.#pathMtu.restart(maxPacketBytes, maxPacketBytesProbed ?? maxPacketBytes);
     this.#congestion.setMaxPacketBytes(maxPacketBytes);
+    this.#loss.changePath(initialRttMs);
+    this.#recorder?.onPathChanged(now);
+    this.#arm();
   }
 
   /**
