@@ -68,7 +68,15 @@ export class PostgresServer implements AsyncDisposable {
     await Deno.chmod(folder, 0o777);
     await Deno.writeTextFile(`${folder}/password`, PASSWORD);
     await server.#run("initdb", [
-      ...["-D", server.#data, "-U", SUPERUSER, "-A", "scram-sha-256", `--pwfile=${folder}/password`],
+      ...[
+        "-D",
+        server.#data,
+        "-U",
+        SUPERUSER,
+        "-A",
+        "scram-sha-256",
+        `--pwfile=${folder}/password`,
+      ],
       ...["--no-sync", "--locale=C", "--encoding=UTF8", "--no-instructions"],
     ]);
     await server.restart(settings);
@@ -169,4 +177,3 @@ export class PostgresServer implements AsyncDisposable {
     await Deno.remove(this.folder, { recursive: true });
   }
 }
-

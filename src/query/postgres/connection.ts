@@ -49,6 +49,13 @@ export interface BackendEnd {
   readonly columns: readonly BackendColumn[];
 }
 
+/** What a statement is, without running it. */
+export interface BackendDescription {
+  /** The numbers of its parameters' types. */
+  readonly parameterTypes: readonly number[];
+  readonly columns: readonly BackendColumn[];
+}
+
 /** What a transaction block is doing, as the server says after every statement. */
 export type TransactionStatus = "idle" | "open" | "failed";
 
@@ -56,7 +63,12 @@ export type TransactionStatus = "idle" | "open" | "failed";
 interface DriverQuery extends Promise<DriverResult> {
   /** The next number of rows is read from here after every batch. */
   cursorRows: number;
-  readonly statement?: { readonly columns?: readonly BackendColumn[] };
+  readonly statement?: {
+    readonly columns?: readonly BackendColumn[];
+    readonly types: readonly number[];
+  };
+  /** The statement is described and not run. */
+  onlyDescribe?: boolean;
   cursor(rows: number, onBatch: () => Promise<void>): unknown;
   forEach(onRow: (row: BackendRow) => void): unknown;
 }
@@ -87,6 +99,8 @@ const SESSION = {
   IntervalStyle: "iso_8601",
   extra_float_digits: "1",
   client_min_messages: "error",
+  // Transactions have shorter limits of their own; this one is for a server that has lost them.
+  idle_in_transaction_session_timeout: "180000",
 };
 
 /** A Sync message: it ends what a text without a statement began. */
@@ -104,6 +118,10 @@ function unfit(message: string): SqpError {
 export class PostgresConnection {
   /** Whose session it holds: settings and temporary tables are that principal's until {@linkcode PostgresConnection.reset}. */
   principal: string | undefined;
+  /** Something was left in its session that nobody else may meet. */
+  isSoiled = false;
+  /** The schema's state at which its statements were prepared, as the pool counts. */
+  schemaVersion = 0;
   /** When it was last given back. */
   idleSinceMs = 0;
   readonly #login: Login;
@@ -118,7 +136,8 @@ export class PostgresConnection {
   #suspended = false;
   #aborting = false;
   #cancelRequest: Promise<void> | undefined;
-  #statementTimeoutMs = 0;
+  /** `undefined` where it is not known. */
+  #statementTimeoutMs: number | undefined = 0;
   /** Called once, when the connection is gone. */
   onClosed: () => void = () => {};
 
@@ -126,15 +145,23 @@ export class PostgresConnection {
     this.#login = login;
     this.#limits = limits;
     const { host, port, user, database } = login;
-    this.#driver = postgres({
-      ...{ host, port, user, database, pass: () => login.password },
-      // Every setting is given, so that the driver looks for none in the environment.
-      ...{ max: 1, ssl: false, sslnegotiation: null, connect_timeout: limits.connectMs / 1000 },
-      ...{ max_pipeline: 100, backoff: 0, keep_alive: 60, prepare: true, debug: false },
-      ...{ publications: "", target_session_attrs: null, fetch_types: false, idle_timeout: 0 },
-      ...{ max_lifetime: 0, no_subscribe: true, onnotice() {}, types: TYPES, connection: SESSION },
-      socket: () => this.#openSocket(),
-    } as unknown as Parameters<typeof postgres>[0]);
+    this.#driver = postgres(
+      {
+        ...{ host, port, user, database, pass: () => login.password },
+        // Every setting is given, so that the driver looks for none in the environment.
+        ...{ max: 1, ssl: false, sslnegotiation: null, connect_timeout: limits.connectMs / 1000 },
+        ...{ max_pipeline: 100, backoff: 0, keep_alive: 60, prepare: true, debug: false },
+        ...{ publications: "", target_session_attrs: null, fetch_types: false, idle_timeout: 0 },
+        ...{
+          max_lifetime: 0,
+          no_subscribe: true,
+          onnotice() {},
+          types: TYPES,
+          connection: SESSION,
+        },
+        socket: () => this.#openSocket(),
+      } as unknown as Parameters<typeof postgres>[0],
+    );
   }
 
   /** Connects and logs in. Throws {@linkcode SqpError}. */
@@ -210,10 +237,7 @@ export class PostgresConnection {
     } catch (error) {
       throw this.#errorOf(error);
     } finally {
-      this.#running = undefined;
-      this.#suspended = false;
-      // A request that is still on its way must not meet the next statement.
-      await this.#cancelRequest;
+      await this.#onEnd();
     }
   }
 
@@ -280,14 +304,49 @@ export class PostgresConnection {
   setStatementTimeout(timeoutMs: number): void {
     if (timeoutMs === this.#statementTimeoutMs) return;
     this.#statementTimeoutMs = timeoutMs;
-    const sql = timeoutMs === 0 ? "RESET statement_timeout" : `SET statement_timeout = ${timeoutMs}`;
+    const sql = timeoutMs === 0
+      ? "RESET statement_timeout"
+      : `SET statement_timeout = ${timeoutMs}`;
     // Whatever keeps it from running ends the statement behind it as well.
     this.values(sql).catch(() => {});
+  }
+
+  /** A transaction was rolled back, and with it the settings that were made in it. */
+  forgetSettings(): void {
+    this.#statementTimeoutMs = undefined;
+  }
+
+  /** Describes a statement without running it. Throws {@linkcode SqpError}. */
+  async describe(sql: string): Promise<BackendDescription> {
+    const options = { prepare: false, simple: false } as { prepare: boolean };
+    const query = this.#driver.unsafe(sql, [], options).raw() as unknown as DriverQuery;
+    // The driver's own way to ask for this leaves a prepared statement behind.
+    query.onlyDescribe = true;
+    this.#running = query;
+    this.#aborting = false;
+    try {
+      await query;
+      const { types, columns = [] } = query.statement!;
+      return { parameterTypes: types, columns };
+    } catch (error) {
+      throw this.#errorOf(error);
+    } finally {
+      await this.#onEnd();
+    }
+  }
+
+  /** A request to cancel that is still on its way must not meet the next statement. */
+  async #onEnd(): Promise<void> {
+    this.#running = undefined;
+    this.#suspended = false;
+    await this.#cancelRequest;
+    this.#cancelRequest = undefined;
   }
 
   /** Makes the session a new one for another principal. Throws {@linkcode SqpError}. */
   async reset(): Promise<void> {
     this.#prepared.clear();
+    this.isSoiled = false;
     this.#statementTimeoutMs = 0;
     await this.values("DISCARD ALL");
     this.principal = undefined;

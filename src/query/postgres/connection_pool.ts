@@ -21,6 +21,7 @@ export interface ConnectionRequest {
 export class ConnectionPool {
   readonly #login: Login;
   readonly #limits: PostgresLimits;
+  readonly #schemaVersion: () => number;
   readonly #connections = new Set<PostgresConnection>();
   /** Those that are not lent out, the one that was given back last at the end. */
   readonly #idle: PostgresConnection[] = [];
@@ -32,9 +33,11 @@ export class ConnectionPool {
   #nextAttemptAtMs = 0;
   #closing = false;
 
-  constructor(login: Login, limits: PostgresLimits) {
+  /** `schemaVersion` counts the changes of the schema that are known of. */
+  constructor(login: Login, limits: PostgresLimits, schemaVersion: () => number) {
     this.#login = login;
     this.#limits = limits;
+    this.#schemaVersion = schemaVersion;
   }
 
   /** Connections that are up. */
@@ -52,10 +55,12 @@ export class ConnectionPool {
   release(connection: PostgresConnection, nowMs: number): void {
     const isUsable = connection.isOpen && connection.transactionStatus === "idle" &&
       !connection.isWornOut && !this.#closing;
-    if (!isUsable) {
-      connection.destroy();
-    } else {
+    if (!isUsable) connection.destroy();
+    else {
       connection.idleSinceMs = nowMs;
+      if (connection.isSoiled || connection.schemaVersion !== this.#schemaVersion()) {
+        return this.#renew(connection);
+      }
       this.#idle.push(connection);
     }
     this.#serve();
@@ -74,8 +79,8 @@ export class ConnectionPool {
       request.onError(new SqpError("shutting_down"));
       return true;
     }
-    const own = this.#takeIdle((one) => one.principal === request.principal) ??
-      this.#takeIdle((one) => one.principal === undefined);
+    const own = this.#takeIdle(({ principal }) => principal === request.principal) ??
+      this.#takeIdle(({ principal }) => principal === undefined);
     if (own !== undefined) {
       this.#lend(own, request);
       return true;
@@ -85,15 +90,17 @@ export class ConnectionPool {
       return this.#failsAtOnce(request);
     }
     const other = this.#idle.shift();
-    if (other === undefined) return false;
-    other.reset().then(
-      () => this.#lend(other, request),
-      () => {
-        other.destroy();
-        this.request(request);
-      },
-    );
-    return true;
+    if (other !== undefined) this.#renew(other);
+    return false;
+  }
+
+  /** Makes a new session of a connection, for whoever comes next. */
+  #renew(connection: PostgresConnection): void {
+    connection.schemaVersion = this.#schemaVersion();
+    connection.reset().then(
+      () => this.#idle.push(connection),
+      () => connection.destroy(),
+    ).finally(() => this.#serve());
   }
 
   #takeIdle(suits: (connection: PostgresConnection) => boolean): PostgresConnection | undefined {
@@ -102,9 +109,14 @@ export class ConnectionPool {
   }
 
   #lend(connection: PostgresConnection, request: ConnectionRequest): void {
+    if (connection.schemaVersion !== this.#schemaVersion()) {
+      // Its statements were prepared for another schema.
+      this.#renew(connection);
+      this.request(request);
+      return;
+    }
     connection.principal = request.principal;
-    if (request.withdrawn !== true) return request.onConnection(connection);
-    this.release(connection, performance.now());
+    request.onConnection(connection);
   }
 
   /** With no connection at all and none to be had for now, nobody is kept waiting. */
@@ -129,6 +141,7 @@ export class ConnectionPool {
     this.#failures = 0;
     this.#lastFailure = undefined;
     if (this.#closing || !connection.isOpen) return connection.destroy();
+    connection.schemaVersion = this.#schemaVersion();
     this.#connections.add(connection);
     connection.onClosed = () => this.#onClosed(connection);
     this.#idle.push(connection);

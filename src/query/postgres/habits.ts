@@ -2,8 +2,10 @@
 
 /** What one text did. */
 interface Habit {
-  /** Its last run ended soon and in one page. */
-  readonly short: boolean;
+  /** Its last run ended soon and in one page; `undefined` before the first one. */
+  readonly short?: boolean;
+  /** How many parameters it has; `null` where that is not known. */
+  readonly parameterCount?: number | null;
 }
 
 /** Texts longer than this are not kept prepared. */
@@ -24,17 +26,23 @@ export class Habits {
    * trip; any other by a cursor, so that its rows come as they are computed and wanted.
    */
   of(sql: string): { readonly prepare: boolean; readonly byCursor: boolean } {
-    const habit = this.#habits.get(sql);
+    const short = this.#habits.get(sql)?.short;
     return {
-      prepare: habit !== undefined && sql.length <= PREPARED_CHARACTERS_MAX,
-      byCursor: habit?.short !== true,
+      prepare: short !== undefined && sql.length <= PREPARED_CHARACTERS_MAX,
+      byCursor: short !== true,
     };
+  }
+
+  /** How many parameters a text has, `null` where the server did not say, `undefined` where it was not asked. */
+  parameterCount(sql: string): number | null | undefined {
+    return this.#habits.get(sql)?.parameterCount;
   }
 
   /** Remembers a run. */
   note(sql: string, habit: Habit): void {
+    const known = this.#habits.get(sql);
     this.#habits.delete(sql);
-    this.#habits.set(sql, habit);
+    this.#habits.set(sql, { ...known, ...habit });
     if (this.#habits.size <= this.#countMax) return;
     for (const oldest of this.#habits.keys()) {
       this.#habits.delete(oldest);

@@ -1,24 +1,16 @@
-// The PostgreSQL engine: a pool of connections for each set of permissions, and the statements that run on them.
+// The PostgreSQL engine: a login and its connections for each set of permissions, and the work that runs on them.
 
 import { Counters } from "../../base/counters.ts";
 import { SqpError } from "../../wire/errors.ts";
-import type {
-  Engine,
-  EngineStatus,
-  ExecuteCommand,
-  Execution,
-  Permission,
-  ResultSink,
-} from "../engine.ts";
+import type { Caller, Engine, EngineSession, EngineStatus, Permission } from "../engine.ts";
 import { Catalog } from "./catalog.ts";
-import type { BackendEnd, PostgresConnection } from "./connection.ts";
-import { type ConnectionRequest, ConnectionPool } from "./connection_pool.ts";
-import { Habits } from "./habits.ts";
+import { ConnectionPool } from "./connection_pool.ts";
 import { type Login, parseLogin, roleName } from "./login.ts";
-import { postgresParameters } from "./parameters.ts";
-import { fromPostgres } from "./postgres_errors.ts";
+import { PostgresSession } from "./postgres_session.ts";
+import type { CounterName, Role } from "./role.ts";
 import { POSTGRES_LIMITS, type PostgresLimits } from "./settings.ts";
-import { StatementJob } from "./statement_job.ts";
+import { StatementRunner } from "./statement_runner.ts";
+import type { Work } from "./work.ts";
 
 /** How a PostgreSQL database is reached. */
 export interface PostgresEngineOptions {
@@ -28,49 +20,8 @@ export interface PostgresEngineOptions {
   readonly limits?: Partial<PostgresLimits>;
 }
 
-type CounterName =
-  | "executed"
-  | "overloaded"
-  | "deadlines"
-  | "cancelled"
-  | "retried"
-  | "lost"
-  | "refused";
-
-type Timer = ReturnType<typeof setTimeout>;
-
-/** Transactions belong to the protocol's own commands; a text that has one ends its connection. */
-const TRANSACTION_COMMANDS = new Set([
-  "BEGIN",
-  "START TRANSACTION",
-  "COMMIT",
-  "ROLLBACK",
-  "SAVEPOINT",
-  "RELEASE",
-  "PREPARE TRANSACTION",
-  "COMMIT PREPARED",
-  "ROLLBACK PREPARED",
-]);
-
-/** Commands that change nothing but the session, which nobody is promised to meet again. */
-const SESSION_COMMANDS = new Set([
-  "SET",
-  "RESET",
-  "LISTEN",
-  "UNLISTEN",
-  "PREPARE",
-  "DEALLOCATE",
-  "DEALLOCATE ALL",
-  "DISCARD",
-  "DISCARD ALL",
-  "DISCARD PLANS",
-  "DISCARD SEQUENCES",
-  "DISCARD TEMP",
-  "LOAD",
-]);
-
 /**
- * Opens a PostgreSQL database. Throws {@linkcode SqpError}: `bad_configuration`, `permission_denied`,
+ * Opens a PostgreSQL database. Throws {@linkcode SqpError}: `bad_configuration`, `permission_denied`, and
  * `engine_not_run` where it cannot be reached.
  */
 export async function openPostgresEngine(options: PostgresEngineOptions): Promise<Engine> {
@@ -85,29 +36,24 @@ export async function openPostgresEngine(options: PostgresEngineOptions): Promis
   return engine;
 }
 
-/** A set of permissions: its pool, and what is remembered of its statements. */
-interface Role {
-  readonly pool: ConnectionPool;
-  readonly habits: Habits;
-  readonly readOnly: boolean;
-}
-
 class PostgresEngine implements Engine {
   readonly #login: Login;
   readonly #limits: PostgresLimits;
   readonly #counters = new Counters<CounterName>();
+  /** Roles by their names. */
   readonly #roles = new Map<string, Role>();
   readonly #catalogPool: ConnectionPool;
   readonly #catalog: Catalog;
-  readonly #jobs = new Set<StatementJob>();
-  readonly #queued = new Map<StatementJob, ConnectionRequest>();
-  #ticker: Timer | undefined;
+  readonly #work = new Set<Work>();
+  /** Changes of the schema that were seen. */
+  #schemaVersion = 0;
+  #ticker: ReturnType<typeof setTimeout> | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(login: Login, limits: PostgresLimits) {
     this.#login = login;
     this.#limits = limits;
-    this.#catalogPool = new ConnectionPool(login, { ...limits, connectionsMax: 1 });
+    this.#catalogPool = new ConnectionPool(login, { ...limits, connectionsMax: 1 }, () => 0);
     this.#catalog = new Catalog(this.#catalogPool);
   }
 
@@ -116,29 +62,17 @@ class PostgresEngine implements Engine {
     return this.#catalog.check();
   }
 
-  execute(command: ExecuteCommand, sink: ResultSink): Execution {
-    const { sql, principal, permissions, deadlineMs } = command;
-    try {
-      const role = this.#admit(permissions);
-      const parameters = postgresParameters(command.params);
-      const { readOnly } = role;
-      const request = { sql, parameters, principal, readOnly, deadlineMs };
-      const context = { catalog: this.#catalog, limits: this.#limits };
-      const job = new StatementJob(request, sink, context);
-      this.#counters.add("executed");
-      this.#jobs.add(job);
-      job.pages.onOver = () => this.#jobs.delete(job);
-      this.#enqueue(job, role);
-      this.#tickWhileNeeded();
-      return {
-        pull: (pages) => job.pull(pages),
-        cancel: () => queueMicrotask(() => this.#end(job, new SqpError("cancelled"))),
-      };
-    } catch (error) {
-      const refusal = fromPostgres(error);
-      queueMicrotask(() => sink.onError(refusal));
-      return { pull() {}, cancel() {} };
-    }
+  open({ principal, permissions }: Caller): EngineSession {
+    return new PostgresSession({
+      admit: () => this.#admit(permissions),
+      watch: (work) => {
+        this.#work.add(work);
+        if (this.#work.size === 1) this.#tickWhileNeeded();
+      },
+      unwatch: (work) => this.#work.delete(work),
+      end: (work, error) => this.#end(work, error),
+      count: (name) => this.#counters.add(name),
+    }, principal);
   }
 
   /** The role of a set of permissions. Throws {@linkcode SqpError}. */
@@ -147,139 +81,80 @@ class PostgresEngine implements Engine {
     const user = roleName(this.#login.user, permissions);
     if (user === undefined) throw new SqpError("permission_denied");
     const { queueMax } = this.#limits;
-    if (this.#queued.size >= queueMax) {
+    if (this.#queuedCount() >= queueMax) {
       this.#counters.add("overloaded");
       throw new SqpError("overloaded", { message: `${queueMax} commands wait already.` });
     }
     let role = this.#roles.get(user);
     if (role === undefined) {
-      role = {
-        pool: new ConnectionPool({ ...this.#login, user }, this.#limits),
-        habits: new Habits(this.#limits.habitsMax),
-        readOnly: !permissions.has("write") && !permissions.has("schema"),
-      };
+      role = this.#makeRole(user, !permissions.has("write") && !permissions.has("schema"));
       this.#roles.set(user, role);
     }
     return role;
   }
 
-  #enqueue(job: StatementJob, role: Role): void {
-    const request: ConnectionRequest = {
-      principal: job.request.principal,
-      onConnection: (connection) => {
-        this.#queued.delete(job);
-        this.#run(job, role, connection);
-      },
-      onError: (error) => {
-        this.#queued.delete(job);
-        job.pages.fail(error);
-      },
+  #makeRole(user: string, readOnly: boolean): Role {
+    const onSchemaChange = () => {
+      this.#schemaVersion++;
+      this.#catalog.forget();
     };
-    this.#queued.set(job, request);
-    role.pool.request(request);
+    const login = { ...this.#login, user };
+    return {
+      pool: new ConnectionPool(login, this.#limits, () => this.#schemaVersion),
+      runner: new StatementRunner(this.#limits, onSchemaChange),
+      catalog: this.#catalog,
+      limits: this.#limits,
+      readOnly,
+    };
   }
 
-  async #run(job: StatementJob, role: Role, connection: PostgresConnection): Promise<void> {
-    const { sql } = job.request;
-    const how = role.habits.of(sql);
-    const startMs = performance.now();
-    try {
-      const end = await job.runOn(connection, how);
-      const refusal = refusalOf(end);
-      if (refusal !== undefined) {
-        this.#counters.add("refused");
-        // Whatever it has left in the session goes with the connection.
-        connection.destroy();
-        throw refusal;
-      }
-      const short = performance.now() - startMs <= this.#limits.shortMsMax && job.pages.isSmall;
-      role.habits.note(sql, { short });
-      role.pool.release(connection, performance.now());
-      job.finish(end);
-    } catch (thrown) {
-      const error = fromPostgres(thrown);
-      role.pool.release(connection, performance.now());
-      this.#onFailure(job, role, error);
-    }
-  }
-
-  #onFailure(job: StatementJob, role: Role, error: SqpError): void {
-    const isLost = error.codeName === "outcome_unknown";
-    if (isLost) this.#counters.add("lost");
-    if (job.ending !== undefined) {
-      // The deadline's own text says that a write may have taken effect.
-      const isDoubtful = isLost && job.ending.codeName === "cancelled";
-      return job.pages.fail(isDoubtful ? error : job.ending);
-    }
-    if (!isLost || !job.request.readOnly) return job.pages.fail(error);
-    if (!job.pages.headSent && job.attempts < this.#limits.attemptsMax) {
-      this.#counters.add("retried");
-      return this.#enqueue(job, role);
-    }
-    const { message } = error;
-    job.pages.fail(new SqpError("engine_failure", { message, retry: "now", cause: error }));
+  #queuedCount(): number {
+    let queued = 0;
+    for (const work of this.#work) if (work.isWaiting) queued++;
+    return queued;
   }
 
   // Time: deadlines, readers that do not read, servers that do not answer.
 
   #tickWhileNeeded(): void {
-    if (this.#ticker !== undefined || this.#closing !== undefined) return;
+    clearTimeout(this.#ticker);
+    if (this.#closing !== undefined) return;
     this.#ticker = setTimeout(() => {
-      this.#ticker = undefined;
       const nowMs = performance.now();
-      for (const job of this.#jobs) this.#checkTimes(job, nowMs);
-      const connections = this.#closeIdle(nowMs);
-      if (this.#jobs.size > 0 || connections > 0) this.#tickWhileNeeded();
-    }, this.#jobs.size > 0 ? this.#limits.tickMs : this.#limits.idleMs);
+      for (const work of this.#work) {
+        work.checkTimes(nowMs, this.#limits, (error) => this.#end(work, error));
+      }
+      if (this.#closeIdle(nowMs) > 0 || this.#work.size > 0) this.#tickWhileNeeded();
+    }, this.#work.size > 0 ? this.#limits.tickMs : this.#limits.idleMs);
   }
 
   /** How many connections are left. */
   #closeIdle(nowMs: number): number {
     let left = 0;
-    for (const { pool } of this.#roles.values()) {
+    for (const pool of this.#pools()) {
       pool.closeIdle(nowMs);
       left += pool.size;
     }
-    this.#catalogPool.closeIdle(nowMs);
-    return left + this.#catalogPool.size;
+    return left;
   }
 
-  #checkTimes(job: StatementJob, nowMs: number): void {
-    const { killAfterMs, pageMsMax, stallMsMax } = this.#limits;
-    if (job.ending !== undefined) {
-      if (nowMs - job.endingSinceMs >= killAfterMs) job.insist();
-      return;
-    }
-    const silentMs = nowMs - job.activeAtMs;
-    const hasDeadline = job.deadlineAtMs !== Infinity;
-    if (nowMs >= job.deadlineAtMs) this.#end(job, new SqpError("deadline_exceeded"));
-    else if (job.pages.isStalled) {
-      if (silentMs < stallMsMax) return;
-      const message = "The result was not read for too long.";
-      this.#end(job, new SqpError("deadline_exceeded", { message }));
-    } else if (!hasDeadline && silentMs >= pageMsMax) {
-      this.#end(job, new SqpError("deadline_exceeded"));
-    }
+  #pools(): ConnectionPool[] {
+    return [this.#catalogPool, ...[...this.#roles.values()].map(({ pool }) => pool)];
   }
 
-  #end(job: StatementJob, error: SqpError): void {
-    if (job.pages.isOver || job.ending !== undefined) return;
-    this.#counters.add(error.codeName === "cancelled" ? "cancelled" : "deadlines");
-    const request = this.#queued.get(job);
-    if (request === undefined) return job.end(error);
-    request.withdrawn = true;
-    this.#queued.delete(job);
-    job.pages.fail(error);
+  #end(work: Work, error: SqpError): void {
+    if (work.end(error)) {
+      this.#counters.add(error.codeName === "cancelled" ? "cancelled" : "deadlines");
+    }
   }
 
   status(): EngineStatus {
-    let processes = 0;
-    for (const { pool } of this.#roles.values()) processes += pool.size;
+    const queued = this.#queuedCount();
     return {
       engine: "postgres",
-      queued: this.#queued.size,
-      running: this.#jobs.size - this.#queued.size,
-      processes,
+      queued,
+      running: this.#work.size - queued,
+      processes: this.#pools().reduce((sum, { size }) => sum + size, 0),
       counters: this.#counters.snapshot(),
     };
   }
@@ -290,26 +165,13 @@ class PostgresEngine implements Engine {
 
   async #close(): Promise<void> {
     clearTimeout(this.#ticker);
-    for (const job of this.#jobs) this.#end(job, new SqpError("shutting_down"));
+    for (const work of this.#work) this.#end(work, new SqpError("shutting_down"));
     const { killAfterMs, tickMs } = this.#limits;
     const giveUpAtMs = performance.now() + killAfterMs;
-    while (this.#jobs.size > 0 && performance.now() < giveUpAtMs) {
+    while (this.#work.size > 0 && performance.now() < giveUpAtMs) {
       await new Promise((resolve) => setTimeout(resolve, tickMs));
     }
-    for (const job of this.#jobs) job.insist();
-    const pools = [...this.#roles.values()].map(({ pool }) => pool);
-    await Promise.all([this.#catalogPool, ...pools].map((pool) => pool.close()));
+    for (const work of this.#work) work.insist();
+    await Promise.all(this.#pools().map((pool) => pool.close()));
   }
-}
-
-/** Why what a statement did is not accepted, by its command tag. */
-function refusalOf({ command }: BackendEnd): SqpError | undefined {
-  if (command === undefined) return new SqpError("empty_statement");
-  if (TRANSACTION_COMMANDS.has(command)) {
-    const message = `${command} in text is not allowed; transactions have commands of their own.`;
-    return new SqpError("statement_not_allowed", { message });
-  }
-  if (!SESSION_COMMANDS.has(command)) return undefined;
-  const message = `${command} is not allowed: it would change a session that others use.`;
-  return new SqpError("statement_not_allowed", { message });
 }

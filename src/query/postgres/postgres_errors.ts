@@ -16,15 +16,17 @@ const CODES: readonly (readonly [string, string, ErrorName, RetryAdvice?])[] = [
   ["23514", "check_violation", "constraint_check"],
   ["23P01", "exclusion_violation", "constraint"],
   ["25006", "read_only_sql_transaction", "permission_denied"],
-  ["25P02", "in_failed_sql_transaction", "statement_not_allowed"],
+  ["25P02", "in_failed_sql_transaction", "transaction_failed"],
+  ["25P03", "idle_in_transaction_session_timeout", "transaction_idle"],
   ["26000", "invalid_sql_statement_name", "statement_not_allowed"],
   ["28000", "invalid_authorization_specification", "bad_configuration"],
   ["28P01", "invalid_password", "bad_configuration"],
   ["3D000", "invalid_catalog_name", "bad_configuration"],
   ["3F000", "invalid_schema_name", "unknown_table"],
-  ["40001", "serialization_failure", "database_busy", "now"],
+  ["3B001", "invalid_savepoint_specification", "unknown_savepoint"],
+  ["40001", "serialization_failure", "serialization_failure"],
   ["40003", "statement_completion_unknown", "outcome_unknown"],
-  ["40P01", "deadlock_detected", "database_busy", "now"],
+  ["40P01", "deadlock_detected", "serialization_failure"],
   ["42501", "insufficient_privilege", "permission_denied"],
   ["42601", "syntax_error", "syntax"],
   ["42703", "undefined_column", "unknown_column"],
@@ -54,7 +56,7 @@ const CLASSES: readonly (readonly [string, ErrorName, RetryAdvice?])[] = [
   ["2F", "value_error"],
   ["38", "value_error"],
   ["39", "value_error"],
-  ["40", "database_busy", "now"],
+  ["40", "transaction_rolled_back"],
   ["42", "syntax"],
   ["44", "constraint_check"],
   ["53", "engine_limit", "later"],
@@ -69,8 +71,18 @@ const CLASSES: readonly (readonly [string, ErrorName, RetryAdvice?])[] = [
 const BY_CODE = new Map(CODES.map(([code, name, error, retry]) => [code, { name, error, retry }]));
 const BY_CLASS = new Map(CLASSES.map(([prefix, error, retry]) => [prefix, { error, retry }]));
 
-/** The server's way to say that a text held several statements; the code is that of any syntax error. */
-const SEVERAL_STATEMENTS = "cannot insert multiple commands into a prepared statement";
+/** Errors that are told apart by where in the server they arise, beside their code. */
+const BY_ROUTINE: Readonly<Record<string, readonly [code: string, error: ErrorName]>> = {
+  exec_parse_message: ["42601", "multiple_statements"],
+  RevalidateCachedQuery: ["0A000", "database_schema_changed"],
+};
+
+function errorOfRoutine(error: unknown, code: string): ErrorName | undefined {
+  const { routine } = error as { routine?: unknown };
+  if (typeof routine !== "string" || !Object.hasOwn(BY_ROUTINE, routine)) return undefined;
+  const [ofCode, name] = BY_ROUTINE[routine]!;
+  return ofCode === code ? name : undefined;
+}
 
 /** The SQLSTATE of what the driver threw, `undefined` where it did not come from the server. */
 export function sqlState(error: unknown): string | undefined {
@@ -87,7 +99,7 @@ export function fromPostgres(error: unknown): SqpError {
   const exact = BY_CODE.get(code);
   const { error: name, retry } = exact ?? BY_CLASS.get(code.slice(0, 2)) ??
     { error: "engine_failure" as const, retry: undefined };
-  return new SqpError(text === SEVERAL_STATEMENTS ? "multiple_statements" : name, {
+  return new SqpError(errorOfRoutine(error, code) ?? name, {
     message: text,
     ...(retry !== undefined && { retry }),
     engine: exact === undefined ? { code } : { code, name: exact.name },

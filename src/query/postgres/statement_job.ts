@@ -1,69 +1,32 @@
-// One statement on its way through the PostgreSQL engine: its rows from a connection into pages, as they are asked for.
+// One statement of a caller: its rows from a connection into pages, as they are asked for.
 
 import { SqpError } from "../../wire/errors.ts";
 import { LIMITS } from "../../wire/limits.ts";
 import type { SqlValue } from "../../wire/value.ts";
-import type { NumberKind } from "../../wire/value_writer.ts";
 import type { ResultSink } from "../engine.ts";
 import type { Catalog } from "./catalog.ts";
-import type {
-  BackendColumn,
-  BackendEnd,
-  BackendRow,
-  PostgresConnection,
-  RowReceiver,
-} from "./connection.ts";
-import type { PostgresParameter } from "./parameters.ts";
+import type { BackendColumn, BackendEnd, BackendRow } from "./connection.ts";
 import { ResultPages } from "./result_pages.ts";
+import { changesOf, readRow, type RowFormat, rowFormat } from "./rows.ts";
 import type { PostgresLimits } from "./settings.ts";
-import { type ValueParser, valueFormat } from "./values.ts";
+import type { StatementReceiver } from "./statement_runner.ts";
+import { Work } from "./work.ts";
 
-/** Command tags whose number is one of rows that were changed. */
-const CHANGING = new Set(["INSERT", "UPDATE", "DELETE", "MERGE"]);
-
-/** What is asked of the database. */
-export interface StatementRequest {
-  readonly sql: string;
-  readonly parameters: readonly PostgresParameter[];
-  readonly principal: string;
+/** What a job is given beside its statement. */
+export interface JobContext {
+  readonly catalog: Catalog;
+  readonly limits: PostgresLimits;
+  readonly deadlineMs: number | undefined;
   /** The login may only read: the statement can be given up or run again without harm. */
   readonly readOnly: boolean;
-  readonly deadlineMs: number | undefined;
-}
-
-/** How the values of a result are read. */
-interface RowFormat {
-  readonly parsers: readonly ValueParser[];
-  readonly kinds: readonly NumberKind[];
-}
-
-/** Formats by the columns of a prepared statement, which are the same object at each of its runs. */
-const formats = new WeakMap<readonly BackendColumn[], RowFormat>();
-
-function rowFormat(columns: readonly BackendColumn[]): RowFormat {
-  let format = formats.get(columns);
-  if (format === undefined) {
-    const each = columns.map(({ type }) => valueFormat(type));
-    format = { parsers: each.map(({ parse }) => parse), kinds: each.map(({ numbers }) => numbers) };
-    formats.set(columns, format);
-  }
-  return format;
 }
 
 /** A statement and where it stands. */
-export class StatementJob implements RowReceiver {
-  readonly request: StatementRequest;
-  readonly pages: ResultPages;
-  /** When it ends in any case. */
-  readonly deadlineAtMs: number;
-  /** It is to end with this error, and since when. */
-  ending: SqpError | undefined;
-  endingSinceMs = 0;
-  attempts = 0;
-  #askedAtMs: number;
-  readonly #catalog: Catalog;
-  readonly #limits: PostgresLimits;
-  #connection: PostgresConnection | undefined;
+export class StatementJob extends Work implements StatementReceiver {
+  readonly mayUseCursor = true;
+  readonly #pages: ResultPages;
+  readonly #context: JobContext;
+  #askedAtMs = performance.now();
   #byCursor = true;
   #described: readonly BackendColumn[] | undefined;
   #format: RowFormat | undefined;
@@ -73,105 +36,91 @@ export class StatementJob implements RowReceiver {
   /** Rows came after it was to end: what it did is known, its result is not whole. */
   #rowsDropped = false;
 
-  constructor(
-    request: StatementRequest,
-    sink: ResultSink,
-    context: { readonly catalog: Catalog; readonly limits: PostgresLimits },
-  ) {
-    this.request = request;
-    this.#catalog = context.catalog;
-    this.#limits = context.limits;
-    this.pages = new ResultPages(sink, context.limits.firstPageBytesMax);
-    this.#askedAtMs = performance.now();
-    this.deadlineAtMs = this.#askedAtMs + (request.deadlineMs ?? Infinity);
+  /** `onOver` is called when the sink has had its last call. */
+  constructor(sink: ResultSink, context: JobContext, onOver: () => void) {
+    super(context.deadlineMs);
+    this.#context = context;
+    this.#pages = new ResultPages(sink, context.limits.firstPageBytesMax);
+    this.#pages.onOver = onOver;
   }
 
-  /** When the last page was sent or asked for, whichever was later. */
   get activeAtMs(): number {
-    return Math.max(this.#askedAtMs, this.pages.sentAtMs);
+    return Math.max(this.#askedAtMs, this.#pages.sentAtMs);
   }
 
-  /** Runs it once. Throws {@linkcode SqpError}. */
-  async runOn(
-    connection: PostgresConnection,
-    how: { readonly prepare: boolean; readonly byCursor: boolean },
-  ): Promise<BackendEnd> {
-    const { sql, parameters, deadlineMs } = this.request;
-    this.attempts++;
-    this.#connection = connection;
-    this.#byCursor = how.byCursor;
+  get isStalled(): boolean {
+    return this.#pages.isStalled;
+  }
+
+  get rowCount(): number {
+    return this.#pages.rowCount;
+  }
+
+  get isSmall(): boolean {
+    return this.#pages.isSmall;
+  }
+
+  /** Whether it can be run again unseen, as nothing came of it. */
+  get isRepeatable(): boolean {
+    return this.#context.readOnly && !this.#pages.headSent && this.rowCount === 0;
+  }
+
+  onStart(byCursor: boolean): void {
+    this.#byCursor = byCursor;
     this.#batchRows = 1;
     this.#batchAtMs = performance.now();
     this.#askedAtMs = this.#batchAtMs;
-    this.pages.onRoom = () => connection.resume();
-    connection.setStatementTimeout(this.#statementTimeoutMs(deadlineMs));
-    try {
-      const cursor = how.byCursor ? { cursorRows: this.#batchRows } : {};
-      return await connection.run({ sql, parameters, prepare: how.prepare, ...cursor }, this);
-    } finally {
-      this.pages.onRoom = () => {};
-      this.#connection = undefined;
-      connection.resume();
-    }
+    this.#pages.onRoom = () => this.connection?.resume();
   }
 
-  /** Rounded up, so that a connection is not told anew for every statement. */
-  #statementTimeoutMs(deadlineMs: number | undefined): number {
-    if (deadlineMs === undefined) return 0;
-    const slackMs = this.#limits.statementTimeoutSlackMs;
-    return Math.min(2 ** 31 - 1, Math.ceil((deadlineMs + slackMs) / slackMs) * slackMs);
+  override letGo(): void {
+    this.#pages.onRoom = () => {};
+    this.connection?.resume();
+    super.letGo();
   }
 
   onRow(row: BackendRow, columns: readonly BackendColumn[]): void {
-    if (this.ending !== undefined || this.pages.isOver) {
+    if (this.ending !== undefined || this.#pages.isOver) {
       this.#rowsDropped = true;
       return;
     }
-    this.describe(columns);
-    const { parsers, kinds } = this.#format!;
-    const values = this.#values;
-    for (let i = 0; i < row.length; i++) {
-      const bytes = row[i]!;
-      values[i] = bytes === null ? null : parsers[i]!(bytes);
-    }
+    this.#describe(columns);
     try {
-      this.pages.append(values, kinds);
+      const { kinds } = this.#format!;
+      this.#pages.append(readRow(row, this.#format!, this.#values), kinds);
     } catch (error) {
-      return this.#endWith(error);
+      this.end(error instanceof SqpError ? error : new SqpError("internal", { cause: error }));
+      return;
     }
-    if (!this.#byCursor && !this.pages.hasRoom) this.#connection?.pause();
-  }
-
-  #endWith(error: unknown): void {
-    this.end(error instanceof SqpError ? error : new SqpError("internal", { cause: error }));
+    if (!this.#byCursor && !this.#pages.hasRoom) this.connection?.pause();
   }
 
   /** Gives the columns to the sink, once. */
-  describe(columns: readonly BackendColumn[]): void {
+  #describe(columns: readonly BackendColumn[]): void {
     if (this.#described !== undefined) return;
     this.#described = columns;
     this.#format = rowFormat(columns);
     this.#values = new Array(columns.length);
-    if (columns.length > LIMITS.columnsMax) return this.#endWith(new SqpError("too_many_columns"));
-    const described = this.#catalog.describe(columns);
-    if (described instanceof Promise) described.then((head) => this.pages.head(head));
-    else this.pages.head(described);
+    if (columns.length > LIMITS.columnsMax) return void this.end(new SqpError("too_many_columns"));
+    const described = this.#context.catalog.describe(columns);
+    if (described instanceof Promise) described.then((head) => this.#pages.head(head));
+    else this.#pages.head(described);
   }
 
   async onBatch(): Promise<number> {
     const nowMs = performance.now();
     const tookMs = nowMs - this.#batchAtMs;
-    const { sendMsMax, batchRowsMax } = this.#limits;
+    const { sendMsMax, batchRowsMax } = this.#context.limits;
     // Rows that come slowly are sent as they come.
-    if (tookMs * 2 > sendMsMax) this.pages.flush();
-    const pageRows = this.pages.rowsOfPage(LIMITS.pageBytesMax);
+    if (tookMs * 2 > sendMsMax) this.#pages.flush();
+    const pageRows = this.#pages.rowsOfPage(LIMITS.pageBytesMax);
     const fastRows = tookMs * 4 < sendMsMax
       ? 8 * this.#batchRows
       : Math.ceil(this.#batchRows * sendMsMax / (2 * tookMs));
     this.#batchRows = Math.max(1, Math.min(fastRows, pageRows, batchRowsMax));
-    if (!this.pages.hasRoom) {
+    if (!this.#pages.hasRoom) {
       const { promise, resolve } = Promise.withResolvers<void>();
-      this.pages.onRoom = resolve;
+      this.#pages.onRoom = resolve;
       await promise;
     }
     this.#batchAtMs = performance.now();
@@ -180,34 +129,33 @@ export class StatementJob implements RowReceiver {
 
   /** Takes what the statement ended with. */
   finish({ command, count, columns }: BackendEnd): void {
-    if (this.ending !== undefined && (this.request.readOnly || this.#rowsDropped)) {
-      return this.pages.fail(this.ending);
+    const { ending } = this;
+    if (ending !== undefined && (this.#context.readOnly || this.#rowsDropped)) {
+      return this.#pages.fail(ending);
     }
-    this.describe(columns);
-    // What a cursor has given is not counted again at its end.
-    const rows = Math.max(count ?? 0, this.pages.rowCount);
-    const changes = CHANGING.has(command ?? "") ? rows : 0;
-    this.pages.end({ changes, lastInsertRowid: null });
+    this.#describe(columns);
+    this.#pages.end({ changes: changesOf(command, count, this.rowCount), lastInsertRowid: null });
+  }
+
+  /** Takes what kept the statement from running to its end. */
+  fail(error: SqpError): void {
+    if (this.ending === undefined) return this.#pages.fail(error);
+    // The deadline's own text says that a write may have taken effect.
+    const isDoubtful = error.codeName === "outcome_unknown" && !this.#context.readOnly &&
+      this.ending.codeName === "cancelled";
+    this.#pages.fail(isDoubtful ? error : this.ending);
   }
 
   /** Asks for more pages. */
   pull(pages: number): void {
-    if (this.pages.isStalled) this.#askedAtMs = performance.now();
-    this.pages.pull(pages);
+    if (this.#pages.isStalled) this.#askedAtMs = performance.now();
+    this.#pages.pull(pages);
   }
 
-  /** Ends it before its time. */
-  end(error: SqpError): void {
-    if (this.ending !== undefined || this.pages.isOver) return;
-    this.ending = error;
-    this.endingSinceMs = performance.now();
-    this.#connection?.abort();
+  override end(error: SqpError): boolean {
+    if (this.#pages.isOver || !super.end(error)) return false;
     // What a read would still say interests nobody; a write may have been committed, so the server is heard first.
-    if (this.request.readOnly) this.pages.fail(error);
-  }
-
-  /** The server did not let go of it in time. */
-  insist(): void {
-    this.#connection?.destroy();
+    if (this.#context.readOnly || this.connection === undefined) this.#pages.fail(error);
+    return true;
   }
 }

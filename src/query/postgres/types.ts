@@ -14,9 +14,6 @@ export const Oid = {
   TIMESTAMPTZ: 1184,
 } as const;
 
-/** Numbers of types from here on are given by each database itself. */
-export const FIRST_OWN_OID = 16_384;
-
 /** Names of built-in types that results often have; others are asked for. */
 export const TYPE_NAMES: ReadonlyMap<number, string> = new Map([
   [16, "boolean"],
