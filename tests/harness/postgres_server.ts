@@ -17,6 +17,11 @@ const PASSWORD = "secret";
 /** A login for each set of permissions, as the README has it. */
 const ROLES = [OWNER, "sqp_read", "sqp_write", "sqp_schema", "sqp_read_write", "sqp_write_schema"];
 
+/** What the driver looks for, whatever it is told. */
+const ENVIRONMENT = ["PGAPPNAME", "PGTARGETSESSIONATTRS"].map((variable) =>
+  ({ name: "env", variable }) as const
+);
+
 /** The folder with the programs of the newest PostgreSQL on this machine, `undefined` where there is none. */
 function findPrograms(): string | undefined {
   if (!granted({ name: "read", path: VERSIONS })) return undefined;
@@ -33,7 +38,7 @@ function findPrograms(): string | undefined {
 /** Why tests with a PostgreSQL server cannot run here; `undefined` where they can. */
 export function whyNoPostgres(): string | undefined {
   const isAllowed = canUseFiles() && granted({ name: "run", command: "setpriv" }) &&
-    granted({ name: "net", host: HOST }, { name: "env", variable: "PGAPPNAME" });
+    granted({ name: "net", host: HOST }, ...ENVIRONMENT);
   if (!isAllowed) return "a permission is missing";
   if (findPrograms() === undefined) return `PostgreSQL is not installed in ${VERSIONS}`;
   return undefined;
@@ -146,7 +151,15 @@ export class PostgresServer implements AsyncDisposable {
 
   /** The driver itself, as the superuser. */
   connect(database: string): ReturnType<typeof postgres> {
-    return postgres(this.url(database, SUPERUSER), { max: 1, fetch_types: false, onnotice() {} });
+    const options = {
+      ...{ host: HOST, port: this.port, user: SUPERUSER, pass: () => PASSWORD, database },
+      // Every setting is given, so that none is looked for in the environment.
+      ...{ max: 1, ssl: false, sslnegotiation: null, connect_timeout: 5, max_pipeline: 100 },
+      ...{ backoff: 0, keep_alive: 60, prepare: true, debug: false, publications: "" },
+      ...{ target_session_attrs: null, fetch_types: false, idle_timeout: 0, max_lifetime: 0 },
+      onnotice() {},
+    };
+    return postgres(options as unknown as Parameters<typeof postgres>[0]);
   }
 
   /** Makes an empty database, in which each login may do what its permissions say. */
@@ -162,6 +175,8 @@ export class PostgresServer implements AsyncDisposable {
         grant select on tables to sqp_read, sqp_read_write;
       alter default privileges for role ${OWNER}
         grant insert, update, delete on tables to sqp_write, sqp_read_write, sqp_write_schema;
+      revoke execute on function pg_cancel_backend, pg_terminate_backend, pg_stat_get_activity
+        from public;
     `);
     await own.end();
   }

@@ -7,6 +7,8 @@ export interface BackendListener {
   onKey(processId: number, secret: number): void;
   /** ReadyForQuery: `I` outside of a transaction, `T` in one, `E` in one that failed. */
   onReady(status: string): void;
+  /** An ErrorResponse with which the server ends the connection, by its SQLSTATE. */
+  onFatal(code: string): void;
   /** EmptyQueryResponse. */
   onEmptyQuery(): void;
   /** A message is announced that is larger than the limit. */
@@ -16,13 +18,14 @@ export interface BackendListener {
 /** A type of one byte and a length of four, which counts itself. */
 const HEADER_BYTES = 5;
 const LENGTH_BYTES = 4;
-/** The most that is looked at of a message. */
-const BODY_BYTES = 8;
+/** The most that is looked at of a message: of an error its severity and code, which come first. */
+const BODY_BYTES = 64;
 
 const type = (letter: string) => letter.charCodeAt(0);
 const KEY = type("K");
 const READY = type("Z");
 const EMPTY_QUERY = type("I");
+const ERROR = type("E");
 
 /** Takes the bytes that the server sends, in order and in any pieces. */
 export class BackendWatch {
@@ -60,6 +63,7 @@ export class BackendWatch {
 
   #onMessage(): void {
     const view = new DataView(this.#start.buffer);
+    const seenBytes = Math.min(this.#seenBytes, this.#start.length);
     this.#seenBytes = 0;
     this.#messageBytes = HEADER_BYTES;
     switch (this.#start[0]) {
@@ -69,6 +73,17 @@ export class BackendWatch {
         return this.#listener.onReady(String.fromCharCode(this.#start[HEADER_BYTES]!));
       case EMPTY_QUERY:
         return this.#listener.onEmptyQuery();
+      case ERROR:
+        return this.#onError(this.#start.subarray(HEADER_BYTES, seenBytes));
+    }
+  }
+
+  /** Fields of a letter and a text: `V` is the severity in no language, `C` the code. */
+  #onError(start: Uint8Array): void {
+    const fields = new TextDecoder().decode(start).split("\0");
+    const code = fields.find((field) => field.startsWith("C"))?.slice(1);
+    if (code !== undefined && /^V(?:FATAL|PANIC)$/m.test(fields.join("\n"))) {
+      this.#listener.onFatal(code);
     }
   }
 }

@@ -6,9 +6,10 @@ import { SqpError } from "../../wire/errors.ts";
 import { BackendWatch } from "./backend_watch.ts";
 import type { Login } from "./login.ts";
 import type { PostgresParameter } from "./parameters.ts";
-import { fromPostgres, sqlState } from "./postgres_errors.ts";
+import { findPassword } from "./password_file.ts";
+import { fromFatalCode, fromPostgres, sqlState } from "./postgres_errors.ts";
 import type { PostgresLimits } from "./settings.ts";
-import { type BackendKey, openSocket, requestCancel } from "./socket.ts";
+import { type BackendKey, openSocket, readSettingsFile, requestCancel } from "./socket.ts";
 
 /** A column as the server describes it. */
 export interface BackendColumn {
@@ -105,10 +106,17 @@ const SESSION = {
 
 /** A Sync message: it ends what a text without a statement began. */
 const SYNC = new Uint8Array([0x53, 0, 0, 0, 4]);
+/** A Terminate message. */
+const TERMINATE = new Uint8Array([0x58, 0, 0, 0, 4]);
 /** An Execute of a portal that nobody opened: its error rolls back what a paused cursor has done. */
 const ROLL_BACK_CURSOR = new TextEncoder().encode("E\0\0\0\x12cancelled\0\0\0\0\0");
 
 const STATE_QUERY = "SELECT current_setting('server_encoding'), current_setting('is_superuser')";
+
+async function passwordOf(login: Login): Promise<string> {
+  if (login.password !== "" || login.passwordFile === undefined) return login.password;
+  return findPassword(await readSettingsFile(login.passwordFile), login) ?? "";
+}
 
 function unfit(message: string): SqpError {
   return new SqpError("bad_configuration", { message });
@@ -116,7 +124,7 @@ function unfit(message: string): SqpError {
 
 /** A connection. Its caller runs one statement at a time. */
 export class PostgresConnection {
-  /** Whose session it holds: settings and temporary tables are that principal's until {@linkcode PostgresConnection.reset}. */
+  /** Whose session it holds: settings and temporary tables are that principal's, until a reset. */
   principal: string | undefined;
   /** Something was left in its session that nobody else may meet. */
   isSoiled = false;
@@ -130,6 +138,8 @@ export class PostgresConnection {
   readonly #prepared = new Set<string>();
   #socket: Socket | undefined;
   #key: BackendKey | undefined;
+  /** The code with which the server ended the connection. */
+  #fatalCode: string | undefined;
   #status: TransactionStatus = "idle";
   #running: DriverQuery | undefined;
   /** The running statement's cursor waits for its reader. */
@@ -147,7 +157,7 @@ export class PostgresConnection {
     const { host, port, user, database } = login;
     this.#driver = postgres(
       {
-        ...{ host, port, user, database, pass: () => login.password },
+        ...{ host, port, user, database, pass: () => passwordOf(login) },
         // Every setting is given, so that the driver looks for none in the environment.
         ...{ max: 1, ssl: false, sslnegotiation: null, connect_timeout: limits.connectMs / 1000 },
         ...{ max_pipeline: 100, backoff: 0, keep_alive: 60, prepare: true, debug: false },
@@ -190,6 +200,7 @@ export class PostgresConnection {
       onKey: (processId, secret) => this.#key = { processId, secret },
       onReady: (status) =>
         this.#status = status === "I" ? "idle" : status === "T" ? "open" : "failed",
+      onFatal: (code) => this.#fatalCode = code,
       onEmptyQuery: () => void socket.write(SYNC),
       onTooLarge: (lengthBytes) => {
         const message = `A row of ${lengthBytes} bytes is larger than the limit.`;
@@ -271,6 +282,7 @@ export class PostgresConnection {
 
   #errorOf(error: unknown): SqpError {
     if (error instanceof SqpError || sqlState(error) !== undefined) return fromPostgres(error);
+    if (this.#fatalCode !== undefined) return fromFatalCode(this.#fatalCode, error);
     const message = "The connection to the database was lost.";
     return new SqpError("outcome_unknown", { message, cause: error });
   }
@@ -372,6 +384,12 @@ export class PostgresConnection {
 
   /** Ends the connection in order, and resolves when it is gone. */
   async close(): Promise<void> {
-    await this.#driver.end({ timeout: 1 });
+    const socket = this.#socket;
+    if (socket === undefined || socket.closed) return;
+    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    const timer = setTimeout(() => socket.destroy(), this.#limits.closeMs);
+    socket.end(TERMINATE);
+    await closed;
+    clearTimeout(timer);
   }
 }

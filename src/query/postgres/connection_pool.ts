@@ -156,6 +156,7 @@ export class ConnectionPool {
   }
 
   #openError(error: SqpError, pauseMs: number): SqpError {
+    if (error.codeName === "bad_configuration") return error;
     const { engine } = error;
     if (typeof engine?.code === "string" && engine.code.startsWith("28")) {
       const message = `The database has no login "${this.#login.user}" for these permissions: ` +
@@ -172,7 +173,6 @@ export class ConnectionPool {
   #onClosed(connection: PostgresConnection): void {
     this.#connections.delete(connection);
     this.#takeIdle((one) => one === connection);
-    connection.close().catch(() => {});
     this.#serve();
   }
 

@@ -17,13 +17,24 @@ export interface Login {
   readonly database: string;
   readonly user: string;
   readonly password: string;
+  /** A file in which the password is looked up where there is none. */
+  readonly passwordFile?: string;
   readonly tls: TlsMode;
   /** Files in PEM: the authorities that the server's certificate is held against, and a certificate of our own. */
   readonly tlsFiles: { readonly ca?: string; readonly cert?: string; readonly key?: string };
 }
 
+/** The name of a database without what is secret in it, for logs and texts of errors. */
+export function withoutPassword(database: string): string {
+  if (!isPostgresUrl(database)) return database;
+  const url = URL.parse(database);
+  if (url === null) return "postgres://";
+  url.password = "";
+  return url.href;
+}
+
 /** The parameters of a URL, by the names that PostgreSQL's own programs give them. */
-const URL_PARAMETERS = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
+const URL_PARAMETERS = ["sslmode", "sslrootcert", "sslcert", "sslkey", "passfile"];
 
 const DEFAULT_PORT = 5432;
 
@@ -50,12 +61,14 @@ export function parseLogin(text: string): Login {
   if (user === "") throw badUrl("it names no user");
   const file = (name: string) => url.searchParams.get(name) ?? undefined;
   const [ca, cert, key] = [file("sslrootcert"), file("sslcert"), file("sslkey")];
+  const passwordFile = file("passfile");
   return {
     host,
     port: url.port === "" ? DEFAULT_PORT : Number(url.port),
     database: decodeURIComponent(url.pathname.slice(1)) || user,
     user,
     password: decodeURIComponent(url.password),
+    ...(passwordFile !== undefined && { passwordFile }),
     tls: tlsMode(url.searchParams.get("sslmode"), host),
     tlsFiles: {
       ...(ca !== undefined && { ca }),

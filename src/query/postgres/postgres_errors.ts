@@ -19,8 +19,8 @@ const CODES: readonly (readonly [string, string, ErrorName, RetryAdvice?])[] = [
   ["25P02", "in_failed_sql_transaction", "transaction_failed"],
   ["25P03", "idle_in_transaction_session_timeout", "transaction_idle"],
   ["26000", "invalid_sql_statement_name", "statement_not_allowed"],
-  ["28000", "invalid_authorization_specification", "bad_configuration"],
-  ["28P01", "invalid_password", "bad_configuration"],
+  ["28000", "invalid_authorization_specification", "permission_denied"],
+  ["28P01", "invalid_password", "permission_denied"],
   ["3D000", "invalid_catalog_name", "bad_configuration"],
   ["3F000", "invalid_schema_name", "unknown_table"],
   ["3B001", "invalid_savepoint_specification", "unknown_savepoint"],
@@ -88,6 +88,12 @@ function errorOfRoutine(error: unknown, code: string): ErrorName | undefined {
 export function sqlState(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error) || !("severity" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
+}
+
+/** The error of SQP for a code with which the server ended the connection. */
+export function fromFatalCode(code: string, cause: unknown): SqpError {
+  const message = `The server ended the connection (${code}).`;
+  return fromPostgres(Object.assign(new Error(message, { cause }), { code, severity: "FATAL" }));
 }
 
 /** The error of SQP for what the server or the driver said. */

@@ -21,6 +21,8 @@ export const POSTGRES_LIMITS = {
   killAfterMs: 150,
   /** How much later than a command's deadline the server's own `statement_timeout` ends it. */
   statementTimeoutSlackMs: 500,
+  /** How long an idle connection may take to end when the engine is closed. */
+  closeMs: 1_000,
   /** How often the times above are looked at. */
   tickMs: 10,
   /** The largest message that is taken from the server. A row in text is at most some times its encoded size. */

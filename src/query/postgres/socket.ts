@@ -53,14 +53,7 @@ export async function openSocket(login: Login, timeoutMs: number): Promise<Socke
 
 async function tlsOptions({ host, tls, tlsFiles }: Login) {
   const [ca, cert, key] = await Promise.all(
-    [tlsFiles.ca, tlsFiles.cert, tlsFiles.key].map(async (path) => {
-      try {
-        return path === undefined ? undefined : await Deno.readTextFile(path);
-      } catch (error) {
-        const message = `${path} cannot be read: ${(error as Error).message}`;
-        throw new SqpError("bad_configuration", { message, cause: error });
-      }
-    }),
+    [tlsFiles.ca, tlsFiles.cert, tlsFiles.key].map((path) => path && readSettingsFile(path)),
   );
   return {
     host,
@@ -70,6 +63,16 @@ async function tlsOptions({ host, tls, tlsFiles }: Login) {
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
   };
+}
+
+/** Reads a file that a login names. Throws {@linkcode SqpError} `bad_configuration`. */
+export async function readSettingsFile(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    const message = `${path} cannot be read: ${(error as Error).message}`;
+    throw new SqpError("bad_configuration", { message, cause: error });
+  }
 }
 
 /** Waits for an event of a socket, and rejects where it fails or ends first. */
