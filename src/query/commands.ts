@@ -28,8 +28,10 @@ export interface StreamWriter {
   abort(error: SqpError): void;
 }
 
-/** Where the answer to one request goes. Exactly one of its methods is called, once. */
+/** Where the answer to one request goes. Exactly one of the methods that answer is called, once. */
 export interface Responder {
+  /** Says how urgent the answer is beside others of the session; called before it, if at all. */
+  setUrgency(urgency: number): void;
   /** Sends a Response that is the whole answer. */
   respond(payload: Uint8Array): void;
   /** Opens a stream and sends the Response that `headFor` gives for its number. */
@@ -79,7 +81,8 @@ export function runQuery(
     responder.error(new SqpError("bad_request", { message }));
     return NOTHING_RUNS;
   }
-  const { sql, params, deadlineMs } = command;
+  const { sql, params, deadlineMs, urgency } = command;
+  if (urgency !== undefined) responder.setUrgency(urgency);
   const answer = new Answer(responder);
   const execution = engine.execute({
     sql,

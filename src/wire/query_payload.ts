@@ -4,6 +4,7 @@ import { decodeControl, encodeControl, wholeMs } from "./control.ts";
 import { SqpError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import { utf8LengthBytes } from "./text_length.ts";
+import { URGENCY_FIRST, URGENCY_LAST } from "./urgency.ts";
 
 /** Runs one statement and answers with its rows or its changes. */
 export interface ExecuteCommand {
@@ -21,6 +22,8 @@ export interface ExecuteCommand {
   readonly tracestate?: string;
   /** A write with the same key takes effect once. */
   readonly idempotencyKey?: string;
+  /** When the answer goes, beside others: `URGENCY_FIRST` to `URGENCY_LAST`, `URGENCY_DEFAULT` where it is left out. */
+  readonly urgency?: number;
 }
 
 /** A command of a later version, to be answered with `unknown_command`. */
@@ -37,15 +40,18 @@ export const NO_PARAMS: Uint8Array = new Uint8Array([0x90]);
 
 /**
  * Encodes a command. Throws `SqpError` `text_not_unicode` for SQL text with a lone surrogate, and `bad_request` for a
- * deadline or key that is out of bounds.
+ * deadline, key or urgency that is out of bounds.
  */
 export function encodeQuery(command: ExecuteCommand): Uint8Array {
-  const { params, deadlineMs, idempotencyKey: key } = command;
+  const { params, deadlineMs, idempotencyKey: key, urgency } = command;
   if (deadlineMs !== undefined && !(deadlineMs >= 1 && deadlineMs <= LIMITS.deadlineMsMax)) {
     throw new SqpError("bad_request", { message: "A deadline is out of bounds." });
   }
   if (key !== undefined && (key === "" || utf8LengthBytes(key) > LIMITS.idempotencyKeyBytesMax)) {
     throw new SqpError("bad_request", { message: "An idempotency key is empty or too long." });
+  }
+  if (urgency !== undefined && !isUrgency(urgency)) {
+    throw new SqpError("bad_request", { message: "An urgency is a whole number from 0 to 7." });
   }
   const empty = params.length === 1 && params[0] === NO_PARAMS[0];
   return encodeControl({
@@ -56,7 +62,12 @@ export function encodeQuery(command: ExecuteCommand): Uint8Array {
     traceparent: command.traceparent,
     tracestate: command.tracestate,
     key,
+    urgency,
   });
+}
+
+function isUrgency(urgency: number): boolean {
+  return Number.isInteger(urgency) && urgency >= URGENCY_FIRST && urgency <= URGENCY_LAST;
 }
 
 /** Decodes a command, its parameters excepted. Throws `DecodeError`. */
@@ -72,6 +83,7 @@ export function decodeQuery(payload: Uint8Array): Command {
     minBytes: 1,
     maxBytes: LIMITS.idempotencyKeyBytesMax,
   });
+  const urgency = fields.optionalInt("urgency", URGENCY_FIRST, URGENCY_LAST);
   return {
     cmd,
     sql: fields.text("sql"),
@@ -80,5 +92,6 @@ export function decodeQuery(payload: Uint8Array): Command {
     ...(traceparent !== undefined && { traceparent }),
     ...(tracestate !== undefined && { tracestate }),
     ...(key !== undefined && { idempotencyKey: key }),
+    ...(urgency !== undefined && { urgency }),
   };
 }

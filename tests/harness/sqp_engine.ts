@@ -99,6 +99,10 @@ export class TestEngine {
     const command = readQuery(payload);
     if (command instanceof SqpError) return this.#fail(running, command);
     this.statements.push(command.sql);
+    const { urgency } = command;
+    if (urgency !== undefined) {
+      this.#use(running, (session) => session.setUrgency(requestId, urgency));
+    }
     const [, delayMs, sql] = /^(?:after (\d+) )?(.*)$/.exec(command.sql)!;
     const params = decodeParams(command.params);
     const values = params.kind === "positional" ? [...params.values] : [];
