@@ -122,6 +122,8 @@ export class Scheduler {
    * packets", RFC 9002, section 6.2.4), whatever else waits, or that data once more.
    */
   #prepareProbe(): void {
+    // Of what a client has sent, nothing is of use to it before the gate lets it in, which waits for one packet.
+    this.#parts.messages.repeatHandshakeRequest();
     if (this.#wantsToSend) return;
     this.#parts.loss.repeatOldest(1);
     if (this.#wantsToSend) return;
