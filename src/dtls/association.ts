@@ -242,7 +242,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     this.#release();
   }
 
-  /** `path` is where it came from, or came in; without one, where everything does. */
+  /** Takes the bytes for good: records are opened in place. `path` is where they came from, or came in, if known. */
   handleDatagram(bytes: Uint8Array, now: Milliseconds, path: string = this.path): void {
     this.#now = now;
     if (this.#state === "closing" || this.#state === "closed") {

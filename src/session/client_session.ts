@@ -22,7 +22,7 @@ import {
   encodeTermination,
   type Termination,
 } from "../wire/termination_payload.ts";
-import { decodeResponse } from "../wire/response_payload.ts";
+import { announcesStream } from "../wire/response_payload.ts";
 import { URGENCY_DEFAULT } from "../wire/urgency.ts";
 import type { ClientSessionEvent } from "./client_session_event.ts";
 import { faultError, faultTermination, terminationError } from "./faults.ts";
@@ -320,7 +320,7 @@ export class ClientSession {
     if (request === undefined) return;
     request.isAnswered = true;
     if (!request.isCancelled) this.#events.push({ kind: "response", requestId, payload });
-    else if (decodeResponse(payload).kind === "page") this.#finish(requestId);
+    else if (!announcesStream(payload)) this.#finish(requestId);
   }
 
   #onMessage(type: MessageType, requestId: number, payload: Uint8Array, now: Milliseconds): void {
