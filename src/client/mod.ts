@@ -8,6 +8,7 @@ export { Client, connect, type RequestOptions, type Result, type ServerInfo } fr
 export type { ConnectOptions } from "./options.ts";
 export type { RequestObserver, ResultEnd } from "./requests.ts";
 export { type RowSource, RowStream } from "./row_stream.ts";
+export type { EventLog, LogEvent } from "../transport/event_log.ts";
 export { type EngineError, type ErrorPayload, SqpError } from "../wire/errors.ts";
 export type { RetryAdvice } from "../wire/error_codes.ts";
 export type { Column, ColumnOrigin } from "../wire/response_payload.ts";
