@@ -5,7 +5,8 @@ import { SqpError } from "../wire/errors.ts";
 import { LIMITS } from "../wire/limits.ts";
 import { type Command, decodeQuery } from "../wire/query_payload.ts";
 import { type Column, encodeResponse } from "../wire/response_payload.ts";
-import { encodeTrailer, PAGE_PREFIX_BYTES } from "../wire/row_page.ts";
+import { PAGE_PREFIX_BYTES } from "../wire/page_cutter.ts";
+import { encodeTrailer } from "../wire/row_page.ts";
 import type { Engine, Execution, Permission, ResultEnd, ResultSink } from "./engine.ts";
 
 /** Bytes of one result that may wait between the engine and the transport. */
