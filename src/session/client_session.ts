@@ -26,7 +26,7 @@ import {
   encodeTermination,
   type Termination,
 } from "../wire/termination_payload.ts";
-import { decodeResponse } from "../wire/response_payload.ts";
+import { announcesStream } from "../wire/response_payload.ts";
 import { faultError, faultTermination, terminationError } from "./faults.ts";
 import type { SessionSettings } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
@@ -348,7 +348,7 @@ export class ClientSession {
     if (request === undefined) return;
     request.isAnswered = true;
     if (!request.isCancelled) this.#events.push({ kind: "response", requestId, payload });
-    else if (decodeResponse(payload).kind === "page") this.#finish(requestId);
+    else if (!announcesStream(payload)) this.#finish(requestId);
   }
 
   #onMessage(type: MessageType, requestId: number, payload: Uint8Array, now: Milliseconds): void {

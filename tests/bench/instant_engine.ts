@@ -1,7 +1,15 @@
 // An engine that answers every statement with the same row, at once: it shows what everything else costs.
 
-import type { Engine, EngineStatus, ExecuteCommand, Execution } from "../../src/query/engine.ts";
-import type { ResultSink } from "../../src/query/engine.ts";
+import type {
+  Caller,
+  Engine,
+  EngineSession,
+  EngineStatus,
+  ExecuteCommand,
+  Execution,
+  ResultSink,
+} from "../../src/query/engine.ts";
+import { SqliteSession } from "../../src/query/sqlite/sqlite_session.ts";
 import { RowPageWriter } from "../../src/wire/row_page.ts";
 
 const COLUMNS = [
@@ -28,7 +36,11 @@ export class InstantEngine implements Engine {
     this.#onWork = onWork;
   }
 
-  execute(_command: ExecuteCommand, sink: ResultSink): Execution {
+  open(caller: Caller): EngineSession {
+    return new SqliteSession(this, caller);
+  }
+
+  execute(_caller: Caller, _command: ExecuteCommand, sink: ResultSink): Execution {
     if (this.#waiting.push(sink) === 1) this.#onWork();
     return EXECUTION;
   }

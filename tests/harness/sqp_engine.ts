@@ -98,8 +98,9 @@ export class TestEngine {
     this.#running.set(client, requests.set(requestId, running));
     const command = readQuery(payload);
     if (command instanceof SqpError) return this.#fail(running, command);
-    this.statements.push(command.sql);
-    const [, delayMs, sql] = /^(?:after (\d+) )?(.*)$/.exec(command.sql)!;
+    const text = String(command.sql);
+    this.statements.push(text);
+    const [, delayMs, sql] = /^(?:after (\d+) )?(.*)$/.exec(text)!;
     const params = decodeParams(command.params);
     const values = params.kind === "positional" ? [...params.values] : [];
     const run = () => this.#execute(running, sql!.split(" "), values);

@@ -33,7 +33,11 @@ Deno.test("every message is read as it was written", () => {
   assertEquals([execute.kind, execute.id], [MessageKind.EXECUTE, 0xffff_ffff]);
   assertEquals(readExecute(execute.body), request);
   assertEquals(readPull(only((out) => out.pull(1, 70_000)).body), 70_000);
-  const columns = [{ name: 'a"', declaredType: null }, { name: "", declaredType: "TEXT" }];
+  const columns = [{ name: 'a"', declaredType: null }, {
+    name: "",
+    declaredType: "TEXT",
+    origin: { schema: "main", table: "t", column: "c" },
+  }];
   assertEquals(readHead(only((out) => out.head(1, columns)).body), columns);
   for (const lastInsertRowid of [null, 0n, -1n, -(2n ** 63n), 2n ** 63n - 1n]) {
     const end = { changes: 2 ** 53 - 1, rowCount: 7, lastInsertRowid };

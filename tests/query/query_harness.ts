@@ -137,14 +137,14 @@ export function ask(engine: Engine, sql: string, options: AskOptions = {}): Prom
   const command: ExecuteCommand = {
     sql,
     params: encodeParams(options.params ?? []),
-    permissions: new Set(options.permissions ?? ALL),
-    principal: "tester",
     ...(options.deadlineMs !== undefined && { deadlineMs: options.deadlineMs }),
   };
   let columns: readonly Column[] = [];
   const rows: Row[] = [];
   let pages = 0;
-  const execution = engine.execute(command, {
+  const caller = { principal: "tester", permissions: new Set(options.permissions ?? ALL) };
+  const session = engine.open(caller);
+  const execution = session.execute(command, {
     onHead: (head) => columns = head,
     onPage(page, last) {
       pages++;

@@ -8,13 +8,14 @@ import { sqliteCode } from "../../src/query/sqlite/sqlite_errors.ts";
 import { Timestamp } from "../../src/wire/value.ts";
 import { errorOf, MemoryDatabase } from "./query_harness.ts";
 
-Deno.test("a result tells its columns with their declared types", () => {
+Deno.test("a result tells its columns with their declared types and where they come from", () => {
   using db = new MemoryDatabase();
   db.run("CREATE TABLE t (id INTEGER PRIMARY KEY, name VARCHAR(20), x)");
+  const origin = (column: string) => ({ schema: "main", table: "t", column });
   assertEquals(db.run("SELECT id, name AS n, x, 1 + 1 FROM t").columns, [
-    { name: "id", declaredType: "INTEGER" },
-    { name: "n", declaredType: "VARCHAR(20)" },
-    { name: "x", declaredType: null },
+    { name: "id", declaredType: "INTEGER", origin: origin("id") },
+    { name: "n", declaredType: "VARCHAR(20)", origin: origin("name") },
+    { name: "x", declaredType: null, origin: origin("x") },
     { name: "1 + 1", declaredType: null },
   ]);
 });

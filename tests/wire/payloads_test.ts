@@ -17,13 +17,9 @@ import {
 import { decodeHeartbeat, encodeHeartbeat } from "../../src/wire/heartbeat_payload.ts";
 import { LIMITS } from "../../src/wire/limits.ts";
 import { decodeMove, encodeMove, MoveReason, MoveTransport } from "../../src/wire/move_payload.ts";
-import {
-  decodeQuery,
-  encodeQuery,
-  type ExecuteCommand,
-  NO_PARAMS,
-} from "../../src/wire/query_payload.ts";
+import { decodeQuery, encodeQuery, type ExecuteCommand } from "../../src/wire/query_payload.ts";
 import { decodeResponse, encodeResponse, type Response } from "../../src/wire/response_payload.ts";
+import { NO_PARAMS } from "../../src/wire/statement_source.ts";
 import {
   decodeTermination,
   encodeTermination,

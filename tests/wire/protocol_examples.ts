@@ -5,6 +5,8 @@ import { DecodeError } from "../../src/base/byte_reader.ts";
 import { fromHex, toHex } from "../../src/base/bytes.ts";
 import { AckState } from "../../src/transport/ack_state.ts";
 import { decodeAck, encodeAck, isAcked } from "../../src/wire/ack.ts";
+import { decodeBatchResponse, encodeBatchResponse } from "../../src/wire/batch_payload.ts";
+import { decodeControl } from "../../src/wire/control.ts";
 import { CREDIT_BYTES, decodeCredit, encodeCredit } from "../../src/wire/credit.ts";
 import { decodeError, encodeError } from "../../src/wire/error_payload.ts";
 import {
@@ -28,7 +30,13 @@ import { decodeMove, encodeMove, type MoveTransport } from "../../src/wire/move_
 import { PageStream } from "../../src/wire/page_stream.ts";
 import { decodeParams, encodeParams } from "../../src/wire/params.ts";
 import { decodeQuery, encodeQuery } from "../../src/wire/query_payload.ts";
-import { decodeResponse, encodeResponse } from "../../src/wire/response_payload.ts";
+import {
+  decodePrepared,
+  decodeResponse,
+  encodeDone,
+  encodePrepared,
+  encodeResponse,
+} from "../../src/wire/response_payload.ts";
 import {
   decodeRowPage,
   encodeTrailer,
@@ -45,6 +53,7 @@ import {
   encodeStreamEnd,
   STREAM_END_PREFIX_BYTES,
 } from "../../src/wire/stream_end.ts";
+import { decodeStatus, encodeStatus } from "../../src/wire/status_payload.ts";
 import { decodeTermination, encodeTermination } from "../../src/wire/termination_payload.ts";
 import { type Row, type SqlParams, type SqlValue, Timestamp } from "../../src/wire/value.ts";
 import { ValueReader } from "../../src/wire/value_reader.ts";
@@ -342,10 +351,14 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
     ({ transport, reason }) => encodeMove({ transport: transport as MoveTransport, reason }),
   ),
   "query": control(decodeQuery, (command) => {
-    if (command.cmd !== "execute") throw new DecodeError("an unknown command");
+    if (command.cmd === "unknown") throw new DecodeError("an unknown command");
     return encodeQuery(command);
   }),
   "response": control(decodeResponse, encodeResponse),
+  "response-prepare": control(decodePrepared, encodePrepared),
+  "response-batch": control(decodeBatchResponse, encodeBatchResponse),
+  "response-status": control(decodeStatus, encodeStatus),
+  "response-done": control(decodeControl, encodeDone),
   "error": control(decodeError, encodeError),
   "handshake-request": control(decodeHandshakeRequest, encodeHandshakeRequest),
   "handshake-response": control(decodeHandshakeResponse, encodeHandshakeResponse),

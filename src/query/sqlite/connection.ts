@@ -7,6 +7,7 @@ import { BindingPlan } from "./bindings.ts";
 import { type Instruction, proveBytecode } from "./bytecode.ts";
 import {
   lastErrorText,
+  type NodeColumn,
   type NodeDatabase,
   type NodeStatement,
   openDatabase,
@@ -135,7 +136,7 @@ export class SqliteConnection {
     }
     // SQLite compiles the first statement and leaves the rest; its text says where it ended.
     if (!isBlank(sql, statement.sourceSQL.length)) throw new SqpError("multiple_statements");
-    const columns = statement.columns().map(({ name, type }) => ({ name, declaredType: type }));
+    const columns = statement.columns().map(columnOf);
     const proof = proveBytecode(this.#explain(sql));
     return {
       kind: "statement",
@@ -261,6 +262,13 @@ export class SqliteConnection {
     this.#cache.clear();
     this.#database.close();
   }
+}
+
+function columnOf(column: NodeColumn): Column {
+  const { name, type, database, table, column: origin } = column;
+  const described = { name, declaredType: type };
+  if (database === null || table === null || origin === null) return described;
+  return { ...described, origin: { schema: database, table, column: origin } };
 }
 
 function open(settings: SqliteSettings, role: ConnectionRole): NodeDatabase {

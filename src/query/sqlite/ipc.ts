@@ -109,7 +109,7 @@ export class MessageWriter {
   }
 
   head(id: number, columns: readonly Column[]): void {
-    this.#json(MessageKind.HEAD, id, columns.map((c) => [c.name, c.declaredType]));
+    this.#json(MessageKind.HEAD, id, columns);
   }
 
   page(id: number, page: Uint8Array, last: boolean): void {
@@ -202,8 +202,7 @@ export function readPull(body: Uint8Array): number {
 
 /** Reads the body of HEAD. */
 export function readHead(body: Uint8Array): Column[] {
-  const columns: [string, string | null][] = JSON.parse(text.decode(body));
-  return columns.map(([name, declaredType]) => ({ name, declaredType }));
+  return JSON.parse(text.decode(body));
 }
 
 /** Reads the body of END. */

@@ -1,7 +1,7 @@
 // One command on its way through the SQLite engine.
 
 import { SqpError } from "../../wire/errors.ts";
-import type { ExecuteCommand, ResultSink } from "../engine.ts";
+import type { Caller, ExecuteCommand, ResultSink } from "../engine.ts";
 import { type PermissionMask, permissionMask } from "./permissions.ts";
 import type { ProcessRole } from "./ipc.ts";
 
@@ -53,10 +53,10 @@ export class Job {
   /** When the last page came or the last pull was made, whichever was later. */
   activeAtMs: number;
 
-  constructor(command: ExecuteCommand, sink: ResultSink, nowMs: number) {
+  constructor(caller: Caller, command: ExecuteCommand, sink: ResultSink, nowMs: number) {
     this.sql = command.sql;
     this.params = command.params;
-    this.permissions = permissionMask(command.permissions);
+    this.permissions = permissionMask(caller.permissions);
     this.sink = sink;
     this.activeAtMs = nowMs;
     this.deadlineAtMs = nowMs + (command.deadlineMs ?? Infinity);

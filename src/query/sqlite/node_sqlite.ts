@@ -32,6 +32,10 @@ export type AuthorizerCallback = (
 export interface NodeColumn {
   readonly name: string;
   readonly type: string | null;
+  /** Where it comes from: `null` for an expression. */
+  readonly database: string | null;
+  readonly table: string | null;
+  readonly column: string | null;
 }
 
 /** A prepared statement whose rows are arrays. */

@@ -3,43 +3,24 @@
 import { Counters } from "../../base/counters.ts";
 import { Queue } from "../../base/queue.ts";
 import { SqpError } from "../../wire/errors.ts";
-import type { Engine, EngineStatus, ExecuteCommand, Execution, ResultSink } from "../engine.ts";
+import type {
+  Caller,
+  EngineSession,
+  EngineStatus,
+  ExecuteCommand,
+  Execution,
+  ResultSink,
+} from "../engine.ts";
 import { type DatabaseLocation, locateDatabase } from "./database_location.ts";
 import type { OpenMessage, ProcessRole } from "./ipc.ts";
 import { endError, type EndReason, Job, type JobProcess } from "./job.ts";
+import type { SqliteDatabase, SqliteEngineOptions } from "./options.ts";
 import { SCHEMA, WRITE } from "./permissions.ts";
 import { POOL_LIMITS, type PoolLimits } from "./pool_limits.ts";
 import { RouteTable } from "./route_table.ts";
-import {
-  type SqliteLimits,
-  type SqliteSettings,
-  sqliteSettings,
-  type Synchronous,
-} from "./settings.ts";
+import { type SqliteSettings, sqliteSettings } from "./settings.ts";
+import { SqliteSession } from "./sqlite_session.ts";
 import { EngineSlot, type SlotListener } from "./slot.ts";
-
-/** An open SQLite database. */
-export interface SqliteDatabase extends Engine {
-  /** The process numbers of the engine processes that are up. */
-  processIds(role: "reader" | "writer"): number[];
-}
-
-/** How a SQLite database is opened. */
-export interface SqliteEngineOptions {
-  /**
-   * A file, which is made where there is none, or `:memory:` for a private temporary one that is removed at the
-   * end.
-   */
-  readonly database: string;
-  /** Where the folder of a temporary database is made; the system's folder for temporary files by default. */
-  readonly temporaryFolder?: string;
-  /** `full` by default. */
-  readonly synchronous?: Synchronous;
-  /** Limits of SQLite that differ from the defaults. */
-  readonly limits?: Partial<SqliteLimits>;
-  /** Limits of the processes that differ from {@linkcode POOL_LIMITS}. */
-  readonly pool?: Partial<PoolLimits>;
-}
 
 /** What is counted. */
 type CounterName =
@@ -69,7 +50,6 @@ export async function openSqliteEngine(options: SqliteEngineOptions): Promise<Sq
 }
 
 type Timer = ReturnType<typeof setTimeout>;
-
 class SqliteEngine implements SqliteDatabase {
   readonly #location: DatabaseLocation;
   readonly #settings: SqliteSettings;
@@ -118,9 +98,13 @@ class SqliteEngine implements SqliteDatabase {
     return this.#opened.promise;
   }
 
-  execute(command: ExecuteCommand, sink: ResultSink): Execution {
+  open(caller: Caller): EngineSession {
+    return new SqliteSession(this, caller);
+  }
+
+  execute(caller: Caller, command: ExecuteCommand, sink: ResultSink): Execution {
     const nowMs = performance.now();
-    const job = new Job(command, sink, nowMs);
+    const job = new Job(caller, command, sink, nowMs);
     job.route = this.#routes.get(job.sql);
     const refusal = this.#refusal();
     if (refusal !== undefined) {
