@@ -202,13 +202,10 @@ export class List {
   optionalBytesAt(index: number): Uint8Array | undefined {
     const value = this.#values[index];
     if (value === undefined) return undefined;
-    if (!(value instanceof Uint8Array)) throw new DecodeError(`an element of ${this.#name} is no bytes`);
+    if (!(value instanceof Uint8Array)) {
+      throw new DecodeError(`an element of ${this.#name} is no bytes`);
+    }
     return value;
-  }
-
-  /** An array. */
-  listAt(index: number, lengthMax: number): List {
-    return new List(this.#name, this.#values[index] ?? null, lengthMax);
   }
 
   /** A text, or `null` for nil. */

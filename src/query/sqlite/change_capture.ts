@@ -9,6 +9,7 @@ import {
   type LogEntry,
   type LogHead,
   resetEntry,
+  type WatchedSince,
 } from "./change_log.ts";
 import { readChangeset, type RecordValue, type RowChange } from "./changeset.ts";
 import type { NodeDatabase, NodeSession, NodeStatement, SqliteValue } from "./node_sqlite.ts";
@@ -37,11 +38,13 @@ interface WatchedTable {
   readonly findNullKey: NodeStatement | undefined;
 }
 
-/** What came of {@linkcode ChangeCapture.watch}. */
-export interface WatchOutcome extends LogHead {
-  /** In the order in which they were asked for. `sinceId` is the log's last row before a table was watched. */
-  readonly tables: readonly ((TableShape & { readonly sinceId: number }) | UnsupportedTable)[];
-}
+/** A table whose changes are kept. */
+export type WatchedShape = TableShape & WatchedSince;
+
+/** What came of {@linkcode ChangeCapture.watch}: the tables in the order in which they were asked for. */
+export type WatchOutcome =
+  | { readonly unsupported: readonly UnsupportedTable[] }
+  | LogHead & { readonly tables: readonly WatchedShape[] };
 
 /** A table in the unit that is open. */
 interface Recording {
@@ -77,6 +80,8 @@ export class ChangeCapture {
 
   /** Begins a unit in the transaction that is open. */
   begin(): void {
+    // SQLite may have undone the transaction of the last unit by itself.
+    if (this.#recordings.length > 0) this.abandon();
     const changed = this.#reload();
     if (changed.length > 0) this.#log.append(changed, this.#clockMs());
     this.#recordings = this.#watched.map((table) => ({
@@ -115,28 +120,36 @@ export class ChangeCapture {
     this.#recordings = [];
   }
 
-  /** Keeps the changes of tables from this transaction on, where that can be, and tells what feeds need of them. */
+  /**
+   * Keeps the changes of tables from this transaction on, and tells what feeds need of them; of none where one of them
+   * cannot be watched.
+   */
   watch(tables: readonly string[]): WatchOutcome {
+    const shapes = tables.map((table) => this.#supportedShape(table));
+    const unsupported = shapes.filter((shape) => "why" in shape);
+    if (unsupported.length > 0) return { unsupported };
     if (!this.#log.exists()) this.#log.create(this.#clockMs());
     const watched = this.#log.watched();
-    let added = false;
-    const shapes = tables.map((table) => {
-      const shape = readTableShape(this.#database, table);
-      if ("why" in shape) return shape;
+    const added: string[] = [];
+    const tablesSince = (shapes as TableShape[]).map((shape) => {
       const known = watched.get(shape.name);
-      if (known !== undefined) return { ...shape, sinceId: known.sinceId };
-      if (shape.nullableKey && this.#prepareNullKey(shape).get() !== undefined) {
-        return { missing: false, why: `The key of the table ${shape.name} holds NULL.` };
-      }
-      added = true;
-      return { ...shape, sinceId: this.#log.watch(shape.name, shapeText(shape)) };
+      if (known !== undefined) return { ...known, ...shape };
+      added.push(shape.name);
+      return { ...shape, ...this.#log.watch(shape.name, shapeText(shape)) };
     });
     // Every connection to the database looks at what is watched when the schema has changed.
-    if (added) {
+    if (added.length > 0) {
       this.#database.prepare("CREATE TABLE sqp_changed (x)").run();
       this.#database.prepare("DROP TABLE sqp_changed").run();
     }
-    return { tables: shapes, ...this.#log.head() };
+    return { tables: tablesSince, ...this.#log.head() };
+  }
+
+  #supportedShape(table: string): TableShape | UnsupportedTable {
+    const shape = readTableShape(this.#database, table);
+    if ("why" in shape || !shape.nullableKey) return shape;
+    if (this.#prepareNullKey(shape).get() === undefined) return shape;
+    return { missing: false, why: `The key of the table ${shape.name} holds NULL.` };
   }
 
   /** Looks at what is watched where the schema has changed. Gives an entry for each table that is another now. */

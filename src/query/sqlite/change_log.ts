@@ -22,12 +22,18 @@ export interface LogEntry {
   readonly body: Uint8Array;
 }
 
+/** From when on the changes of a table are in the log. */
+export interface WatchedSince {
+  /** The last row of the log before they were kept. */
+  readonly sinceId: number;
+  /** The last one before the table had the shape that it has. */
+  readonly shapeSinceId: number;
+}
+
 /** A table whose changes are kept. */
-interface Watched {
+interface Watched extends WatchedSince {
   /** Its shape when that was last looked at. */
   readonly shape: string;
-  /** The last row of the log before its changes were kept. */
-  readonly sinceId: number;
 }
 
 /** A log and its last row. */
@@ -51,7 +57,8 @@ const SCHEMA = [
   `CREATE TABLE sqp_watched (
     table_name TEXT PRIMARY KEY,
     shape TEXT NOT NULL,
-    since_id INTEGER NOT NULL
+    since_id INTEGER NOT NULL,
+    shape_since_id INTEGER NOT NULL
   ) WITHOUT ROWID`,
   "CREATE TABLE sqp_log (log_id TEXT NOT NULL)",
 ];
@@ -119,20 +126,23 @@ export class ChangeLog {
 
   /** The tables whose changes are kept. */
   watched(): Map<string, Watched> {
-    const rows = this.#prepared("SELECT table_name, shape, since_id FROM sqp_watched").all();
-    return new Map(rows.map(([name, shape, sinceId]) => [
+    const rows = this.#prepared(
+      "SELECT table_name, shape, since_id, shape_since_id FROM sqp_watched",
+    ).all();
+    return new Map(rows.map(([name, shape, sinceId, shapeSinceId]) => [
       name as string,
-      { shape: shape as string, sinceId: Number(sinceId) },
+      { shape: shape as string, sinceId: Number(sinceId), shapeSinceId: Number(shapeSinceId) },
     ]));
   }
 
-  /** Keeps the changes of a table from now on, or another shape of it. Gives the log's last row before that. */
-  watch(table: string, shape: string): number {
-    const [sinceId] = this.#prepared(
-      `INSERT INTO sqp_watched VALUES (?, ?, (SELECT max(id) FROM sqp_changes))
-       ON CONFLICT DO UPDATE SET shape = excluded.shape RETURNING since_id`,
-    ).get(table, shape) as [bigint];
-    return Number(sinceId);
+  /** Keeps the changes of a table from now on, or keeps them on in another shape. */
+  watch(table: string, shape: string): WatchedSince {
+    const row = this.#prepared(
+      `INSERT INTO sqp_watched SELECT ?, ?, max(id), max(id) FROM sqp_changes WHERE true
+       ON CONFLICT DO UPDATE SET shape = excluded.shape, shape_since_id = excluded.shape_since_id
+       RETURNING since_id, shape_since_id`,
+    ).get(table, shape)!;
+    return { sinceId: Number(row[0]), shapeSinceId: Number(row[1]) };
   }
 
   /** No longer keeps the changes of a table. */

@@ -98,12 +98,12 @@ export class FeedHub {
   /** What comes after a row of the log, as soon as there is something to tell. Rejects with {@linkcode SqpError}. */
   after(feed: object, id: number): Promise<LogPart> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
-    this.noteHead(id);
+    const headId = this.#headId ??= id;
     const first = this.#recent[0];
-    if (first !== undefined && id >= first.id - 1 && id < this.#headId) {
+    if (first !== undefined && id >= first.id - 1 && id < headId) {
       return Promise.resolve({ rows: this.#slice(id + 1 - first.id) });
     }
-    if (id < this.#headId) return this.#readBehind(id);
+    if (id < headId) return this.#readBehind(id);
     const { promise, resolve, reject } = Promise.withResolvers<LogPart>();
     this.#waiters.set(feed, { id, resolve, reject });
     // What was committed while this feed was busy.

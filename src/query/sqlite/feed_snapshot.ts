@@ -20,8 +20,8 @@ export interface SnapshotTable {
 export interface SnapshotHead {
   readonly id: number;
   readonly atMs: number;
-  /** How many of the tables still have the shape that the statement was made for. */
-  readonly sameShapes: number;
+  /** The first of the tables that no longer has the shape that the statement was made for. */
+  readonly otherTable: string | undefined;
 }
 
 /** Columns of the first row behind its mark. */
@@ -41,15 +41,11 @@ export function snapshotStatement(
   const padded = (columns: readonly string[]) =>
     [...columns, ...new Array(width - columns.length).fill("NULL")].join();
   const params: SqlValue[] = [];
-  const shapes = tables.map(({ shape }) => {
+  const shapes = tables.map(({ shape }, index) => {
     params.push(shape.name, shapeText(shape));
-    return "(?, ?)";
+    return `WHEN NOT EXISTS (SELECT 1 FROM main.sqp_watched WHERE table_name = ? AND shape = ?) THEN ${index}`;
   });
-  const head = padded([
-    "id",
-    "at_ms",
-    `(SELECT count(*) FROM main.sqp_watched WHERE (table_name, shape) IN (VALUES ${shapes}))`,
-  ]);
+  const head = padded(["id", "at_ms", `CASE ${shapes.join(" ")} END`]);
   const selects = tables.map(({ shape, filter }, index) => {
     const columns = shape.columns.map(({ name }) => quoteName(name));
     const terms = Array.from(filter, ([column, value]) => {
@@ -62,7 +58,8 @@ export function snapshotStatement(
     const where = terms.length === 0 ? "" : ` WHERE ${terms.join(" AND ")}`;
     return `SELECT ${index}, ${padded(columns)} FROM main.${quoteName(shape.name)}${where}`;
   });
-  const first = `SELECT * FROM (SELECT ${HEAD_MARK}, ${head} FROM main.sqp_changes ORDER BY id DESC LIMIT 1)`;
+  const first =
+    `SELECT * FROM (SELECT ${HEAD_MARK}, ${head} FROM main.sqp_changes ORDER BY id DESC LIMIT 1)`;
   return { sql: [first, ...selects].join(" UNION ALL "), params };
 }
 
@@ -78,15 +75,18 @@ export function readSnapshotPage(
   let rows: Uint8Array[] = [];
   let tableOfRows = 0;
   const take = () => {
-    if (rows.length > 0) parts.push(encodeChanges(tableOfRows, rows.length / 3, concatBytes(...rows)));
+    if (rows.length > 0) {
+      parts.push(encodeChanges(tableOfRows, rows.length / 3, concatBytes(...rows)));
+    }
     rows = [];
   };
   for (let left = reader.arrayHead(LIMITS.pageRowsMax); left > 0; left--) {
     const columnCount = reader.arrayHead(LIMITS.columnsMax);
     const table = reader.value() as number;
     if (table === HEAD_MARK) {
-      const values = Array.from({ length: columnCount - 1 }, () => reader.value() as number);
-      head = { id: values[0]!, atMs: values[1]!, sameShapes: values[2]! };
+      const values = Array.from({ length: columnCount - 1 }, () => reader.value());
+      const [id, atMs, other] = values as [number, number, number | null];
+      head = { id, atMs, otherTable: other === null ? undefined : tables[other]!.shape.name };
       continue;
     }
     if (table !== tableOfRows) take();
@@ -103,5 +103,7 @@ export function readSnapshotPage(
 
 /** The head of an array in its shortest form. */
 function rowHead(count: number): Uint8Array {
-  return count < 16 ? new Uint8Array([0x90 | count]) : new Uint8Array([0xdc, count >> 8, count & 0xff]);
+  return count < 16
+    ? new Uint8Array([0x90 | count])
+    : new Uint8Array([0xdc, count >> 8, count & 0xff]);
 }
