@@ -1,12 +1,25 @@
 // A growing buffer of big-endian fields whose vector lengths are filled in afterwards.
 
+import { EMPTY_BYTES } from "./bytes.ts";
+
+/** Bytes of the rooms that writers take over from one another: what nearly all messages fit in. */
+const SPARE_ROOM_BYTES = 2_048;
+
+/** Rooms that are kept for the next writers: as many as write at once, one inside the other. */
+const SPARE_ROOMS_MAX = 8;
+
+/** Rooms of writers that have finished, all zeros: to allocate one takes longer than to fill it. */
+const spareRooms: Uint8Array[] = [];
+
 /** Writes big-endian fields one after the other. Throws `RangeError` where a vector exceeds its length field. */
 export class ByteWriter {
   #bytes: Uint8Array;
   #length = 0;
 
   constructor(initialBytes = 256) {
-    this.#bytes = new Uint8Array(initialBytes);
+    this.#bytes = initialBytes > SPARE_ROOM_BYTES
+      ? new Uint8Array(initialBytes)
+      : spareRooms.pop() ?? new Uint8Array(SPARE_ROOM_BYTES);
   }
 
   /** Bytes written so far. */
@@ -20,10 +33,18 @@ export class ByteWriter {
     if (end > this.#bytes.length) {
       const grown = new Uint8Array(Math.max(end, 2 * this.#bytes.length));
       grown.set(this.#bytes.subarray(0, start));
+      this.#spare();
       this.#bytes = grown;
     }
     this.#length = end;
     return start;
+  }
+
+  /** Leaves the room to another writer; what was written there may be secret. */
+  #spare(): void {
+    if (this.#bytes.length !== SPARE_ROOM_BYTES || spareRooms.length >= SPARE_ROOMS_MAX) return;
+    this.#bytes.fill(0, 0, this.#length);
+    spareRooms.push(this.#bytes);
   }
 
   /** Writes an unsigned integer of 1 byte. */
@@ -86,19 +107,23 @@ export class ByteWriter {
   vector(lengthSize: 1 | 2 | 3, body: (writer: this) => void): this {
     const at = this.#reserve(lengthSize);
     body(this);
-    const lengthBytes = this.#length - at - lengthSize;
+    this.#setLength(at, lengthSize, this.#length - at - lengthSize);
+    return this;
+  }
+
+  #setLength(at: number, lengthSize: 1 | 2 | 3, lengthBytes: number): void {
     if (lengthBytes >= 2 ** (8 * lengthSize)) {
       throw new RangeError(`${lengthBytes} bytes do not fit a length field of ${lengthSize}`);
     }
     for (let i = 0; i < lengthSize; i++) {
       this.#bytes[at + i] = lengthBytes >>> (8 * (lengthSize - 1 - i));
     }
-    return this;
   }
 
   /** Writes bytes as a vector with its length before it in `lengthSize` bytes. */
   opaque(lengthSize: 1 | 2 | 3, bytes: Uint8Array): this {
-    return this.vector(lengthSize, () => this.bytes(bytes));
+    this.#setLength(this.#reserve(lengthSize), lengthSize, bytes.length);
+    return this.bytes(bytes);
   }
 
   /** The bytes written so far as a view, valid until the next write. */
@@ -106,10 +131,12 @@ export class ByteWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** The bytes written so far, which no later write changes. */
+  /** The bytes written so far, for good: the writer is empty after that. */
   finish(): Uint8Array {
-    // Where the room was guessed right there is nothing to cut off, and the next write takes another one.
-    if (this.#length === this.#bytes.length) return this.#bytes;
-    return this.#bytes.slice(0, this.#length);
+    const written = this.#bytes.slice(0, this.#length);
+    this.#spare();
+    this.#bytes = EMPTY_BYTES;
+    this.#length = 0;
+    return written;
   }
 }

@@ -23,7 +23,7 @@ export interface Core<Event> {
   pollEvent(): Event | undefined;
 }
 
-/** A datagram and the address it is from or for. Addresses are texts that only the network adapter reads. */
+/** A datagram and the address it is from or for. Only the network adapter reads more of an address than its host. */
 export interface AddressedDatagram {
   /** The datagram. */
   readonly bytes: Uint8Array;

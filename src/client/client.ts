@@ -7,7 +7,7 @@ import { encodeSession } from "../dtls/session.ts";
 import { monotonicNow, UdpDriver } from "../net/driver.ts";
 import { addressText, type DatagramSocket } from "../net/socket.ts";
 import { openUdpSocket, resolveHost } from "../net/udp.ts";
-import type { ClientSessionEvent } from "../session/client_session.ts";
+import type { ClientSessionEvent } from "../session/client_session_event.ts";
 import { SESSION_SETTINGS } from "../session/limits.ts";
 import { ClientStack } from "../session/stack.ts";
 import { SqpError } from "../wire/errors.ts";
@@ -39,6 +39,11 @@ export interface RequestOptions {
   readonly signal?: AbortSignal;
   /** The server ends the request after this time, in milliseconds; it fails with `deadline_exceeded`. */
   readonly timeoutMs?: number;
+  /**
+   * What the server sends first where it has more to send than the network takes: 0 before everything else, 7 when
+   * nothing else waits, such as a large export. Default 3.
+   */
+  readonly urgency?: number;
 }
 
 /** The result of a statement. */
@@ -207,17 +212,19 @@ export class Client implements AsyncDisposable {
     options: RequestOptions,
     observer: RequestObserver,
   ): Request | undefined {
-    const { signal, timeoutMs } = options;
+    const { signal, timeoutMs, urgency } = options;
     try {
       if (signal?.aborted) throw new SqpError("cancelled", { cause: signal.reason });
       const session = this.#stack.session;
       if (session === undefined || this.#closing !== undefined) throw new SqpError("closed");
-      const requestId = session.query(encodeQuery({
+      const payload = encodeQuery({
         cmd: "execute",
         sql,
         params: encodeParams(params),
         ...(timeoutMs !== undefined && { deadlineMs: Math.max(1, Math.ceil(timeoutMs)) }),
-      }));
+        ...(urgency !== undefined && { urgency }),
+      });
+      const requestId = session.query(payload, urgency);
       const release = watch(options, (error) => {
         if (this.#cancel(request)) observer.onError(error);
       });

@@ -10,5 +10,5 @@ export type { RequestObserver, ResultEnd } from "./requests.ts";
 export { type RowSource, RowStream } from "./row_stream.ts";
 export { type EngineError, type ErrorPayload, SqpError } from "../wire/errors.ts";
 export type { RetryAdvice } from "../wire/error_codes.ts";
-export type { Column } from "../wire/response_payload.ts";
+export type { Column, ColumnOrigin } from "../wire/response_payload.ts";
 export { type Row, type SqlParams, type SqlValue, Timestamp } from "../wire/value.ts";

@@ -242,7 +242,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     this.#release();
   }
 
-  /** `path` is where it came from, or came in; without one, where everything does. */
+  /** Takes the bytes for good: records are opened in place. `path` is where they came from, or came in, if known. */
   handleDatagram(bytes: Uint8Array, now: Milliseconds, path: string = this.path): void {
     this.#now = now;
     if (this.#state === "closing" || this.#state === "closed") {
@@ -351,7 +351,8 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     }
     if (this.path === before) return;
     this.#post?.useNextConnectionId();
-    this.#offerEvent({ kind: "moved", path });
+    const { roundTripMs } = this.#path;
+    this.#offerEvent({ kind: "moved", from: before, path, roundTripMs });
   }
 
   /**

@@ -49,6 +49,11 @@ export class AssociationPath {
     return this.#validation?.path ?? this.#path;
   }
 
+  /** The time that the answer from the path in use took when it was checked; `undefined` where it was not. */
+  get roundTripMs(): Milliseconds | undefined {
+    return this.#validation?.roundTripMs;
+  }
+
   /** Whether messages of checks may come. */
   get hasChecks(): boolean {
     return this.#validation !== undefined;

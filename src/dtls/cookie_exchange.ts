@@ -14,7 +14,7 @@ import type { HandshakeMessage } from "./handshake_fragment.ts";
 import { encodeHelloVerifyRequest } from "./handshake_messages_12.ts";
 import type { ClientHello } from "./hello_messages.ts";
 import { type HelloNegotiation, negotiateHello, negotiateVersion } from "./hello_negotiation.ts";
-import { takeEarlyPsk } from "./early_handshake.ts";
+import { takeVouchingPsk } from "./early_handshake.ts";
 import { negotiateHello12 } from "./hello_negotiation_12.ts";
 import { equalSecrets } from "./key_schedule.ts";
 import type { DtlsServerOptions } from "./options.ts";
@@ -94,11 +94,11 @@ export class CookieExchange {
     if (cookie === undefined) {
       const { messageSeq, body: helloBody } = message;
       const early = { hello, body: helloBody, address, now };
-      const earlyPsk = messageSeq === 0
-        ? takeEarlyPsk(early, negotiation, this.#options)
+      const vouching = messageSeq === 0
+        ? takeVouchingPsk(early, negotiation, this.#options)
         : undefined;
-      if (earlyPsk !== undefined) {
-        return { kind: "accepted", accepted: { hello, ...message, address, earlyPsk } };
+      if (vouching !== undefined) {
+        return { kind: "accepted", accepted: { hello, ...message, address, vouching } };
       }
       const body = this.#retry(hello, message.body, negotiation, address, now);
       return {

@@ -5,7 +5,7 @@ import type { Milliseconds } from "../base/core.ts";
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
-import { EARLY_DATA_WINDOW_MS, hostOfAddress, isFresh } from "./early_data.ts";
+import { EARLY_DATA_WINDOW_MS, isFresh, isTicketOfHost } from "./early_data.ts";
 import { DtlsFault } from "./errors.ts";
 import { decodeExtension, type Extensions } from "./extensions.ts";
 import { type Exporter, exporter, type HandshakeIo, scheduleParameters } from "./handshake.ts";
@@ -94,39 +94,45 @@ export interface EarlyHello {
   readonly now: Milliseconds;
 }
 
+/** A PSK that is taken from a first ClientHello. */
+export interface VouchingPsk {
+  readonly psk: SelectedPsk;
+  readonly takesEarlyData: boolean;
+}
+
 /**
- * The PSK of a first ClientHello whose early data is taken, its binder checked and its ticket used up; `undefined`
- * where early data is refused, which is no fault. Without a cookie this vouches for the address, too: the ticket was
- * made for it. RFC 9147 section 5.1: "the server MAY choose not to do a cookie exchange when [...] the DTLS handshake
- * uses a PSK-based key exchange and the IP address matches one associated with the PSK."
+ * The PSK of a first ClientHello that needs no other, its binder checked and its ticket used up: it vouches for the
+ * address, and for early data that comes with it. `undefined` where the one that is offered does neither, which is no
+ * fault.
  */
-export function takeEarlyPsk(
+export function takeVouchingPsk(
   { hello, body, address, now }: EarlyHello,
   negotiation: HelloNegotiation,
   options: DtlsServerOptions,
-): SelectedPsk | undefined {
-  const policy = options.earlyData;
-  if (policy === undefined || !hasEarlyData(hello.extensions)) return undefined;
+): VouchingPsk | undefined {
+  const isEarlyDataOffered = hasEarlyData(hello.extensions);
+  const earlyData = isEarlyDataOffered ? options.earlyData : undefined;
+  const policy = earlyData ?? (address === undefined ? undefined : options.cookieExemption);
   // Without a key share the client is asked for one, and early data is over.
-  if (negotiation.share === undefined) return undefined;
+  if (policy === undefined || negotiation.share === undefined) return undefined;
   const psk = selectPsk(hello, negotiation, options, now);
   if (psk === undefined) return undefined;
   const isTaken = () => {
     const { ticket } = psk;
-    // RFC 8446 section 4.2.10: "the server MUST have accepted a PSK cipher suite and selected the first key offered in
-    // the client's "pre_shared_key" extension", with the same version, suite and protocol.
-    if (psk.index !== 0 || ticket?.earlyDataTicket === undefined) return false;
-    if (ticket.suite !== negotiation.suite.suite) return false;
-    const { windowMs = EARLY_DATA_WINDOW_MS, hostOf = hostOfAddress } = policy;
-    const isAtHost = ticket.address !== undefined && address !== undefined &&
-      hostOf(ticket.address) === hostOf(address);
-    if (address !== undefined && !isAtHost) return false;
-    if (!isFresh(ticket, psk.obfuscatedAge, now, windowMs)) return false;
+    if (ticket?.singleUse === undefined) return false;
+    if (address !== undefined && !isTicketOfHost(policy, ticket, address)) return false;
+    if (earlyData !== undefined) {
+      // RFC 8446 section 4.2.10: "the server MUST have accepted a PSK cipher suite and selected the first key offered
+      // in the client's "pre_shared_key" extension", with the same version, suite and protocol.
+      if (psk.index !== 0 || ticket.suite !== negotiation.suite.suite) return false;
+      const { windowMs = EARLY_DATA_WINDOW_MS } = earlyData;
+      if (!isFresh(ticket, psk.obfuscatedAge, now, windowMs)) return false;
+    }
     const before = options.provider.hash(psk.hash);
     checkSelectedPsk(options.provider, psk, before, body);
-    return policy.tickets.use(ticket.earlyDataTicket);
+    return policy.tickets.use(ticket.singleUse);
   };
-  if (isTaken()) return psk;
+  if (isTaken()) return { psk, takesEarlyData: earlyData !== undefined };
   psk.key.fill(0);
   return undefined;
 }

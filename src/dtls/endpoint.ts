@@ -125,7 +125,7 @@ export class DtlsEndpoint {
   }
 
   /**
-   * Takes a datagram and returns the association that is to be polled for it: one that was there, or a new one.
+   * Takes a datagram for good and returns the association to poll for it: one that was there, or a new one.
    * `undefined` where the datagram was answered without state or dropped. Never throws.
    */
   handleDatagram(
@@ -287,13 +287,13 @@ export class DtlsEndpoint {
       retire: (id) => this.#byConnectionId.delete(connectionIdKey(id)),
     };
     const options = { ...this.#options, connectionId, connectionIds };
-    const isEarly = accepted.earlyPsk !== undefined;
-    const begin = isEarly ? { ...accepted, unvalidatedBytes: receivedBytes } : accepted;
+    const isUnvalidated = accepted.vouching !== undefined;
+    const begin = isUnvalidated ? { ...accepted, unvalidatedBytes: receivedBytes } : accepted;
     const association = DtlsAssociation.server(options, begin, now);
     const entry: Entry = {
       association,
       address,
-      ...isEarly ? { clientRandom: accepted.hello.random } : {},
+      ...isUnvalidated ? { clientRandom: accepted.hello.random } : {},
     };
     return entry;
   }

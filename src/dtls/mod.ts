@@ -8,7 +8,7 @@
 export { DtlsAssociation } from "./association.ts";
 export type { AssociationCalls } from "./association_calls.ts";
 export type { AssociationFacts } from "./association_facts.ts";
-export type { AssociationState, DtlsEvent } from "./association_event.ts";
+export type { AssociationState, DtlsEvent, MovedEvent } from "./association_event.ts";
 export {
   DtlsEndpoint,
   ENDPOINT_CONNECTION_ID_BYTES,
@@ -55,13 +55,13 @@ export {
 } from "./session_cache.ts";
 export { isSessionUsable, type ResumableState } from "./session.ts";
 export { TICKET_BYTES_MAX, TICKET_LIFETIME_MS, TicketKeys } from "./ticket_keys.ts";
-export type { EarlyDataTicket, TicketKey, TicketKeysOptions, TicketState } from "./ticket_keys.ts";
+export type { SingleUseTicket, TicketKey, TicketKeysOptions, TicketState } from "./ticket_keys.ts";
 export type { ExternalPsk, OfferablePsk } from "./psk_importer.ts";
 export type { OfferedPsks, PskIdentity } from "./pre_shared_key.ts";
 export type { SelectedPsk } from "./psk_selection.ts";
 export type { PskKind } from "./key_schedule.ts";
 export { EARLY_DATA_WINDOW_MS, SingleUseTickets } from "./early_data.ts";
-export type { EarlyDataPolicy } from "./early_data.ts";
+export type { CookieExemption, EarlyDataPolicy } from "./early_data.ts";
 export type { EarlyDataEvent } from "./early_data_channel.ts";
 export { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 export type { DtlsDropReason } from "./record_layer.ts";

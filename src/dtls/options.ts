@@ -11,7 +11,7 @@ import type { ExternalPsk } from "./psk_importer.ts";
 import type { DtlsSession } from "./session.ts";
 import type { SessionCache } from "./session_cache.ts";
 import type { TicketKeys } from "./ticket_keys.ts";
-import type { EarlyDataPolicy } from "./early_data.ts";
+import type { CookieExemption, EarlyDataPolicy } from "./early_data.ts";
 
 /** A certificate chain and the key of its leaf. */
 export interface Credential {
@@ -169,6 +169,8 @@ export interface DtlsServerOptions extends DtlsOptions {
   readonly sessionCache?: SessionCache;
   /** Tickets that a client gets after each handshake, in DTLS 1.2 one at most. Default: 2. */
   readonly ticketsPerHandshake?: number;
+  /** Lets clients that resume skip the cookie; with `earlyData` the same object, or its tickets. Default: none does. */
+  readonly cookieExemption?: CookieExemption;
   /** Early data, and what keeps it from being taken twice. Default: it is refused. */
   readonly earlyData?: EarlyDataPolicy;
   /** The connection ID that the server wants in records to it, where the client can. Default: none. */

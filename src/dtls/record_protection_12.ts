@@ -236,7 +236,7 @@ export class RecordOpener12 implements RecordOpener {
       ? this.#protection.explicitNonce(protectedBytes.subarray(0, explicitBytes))
       : this.#protection.nonce(recordNumber);
     const additionalData = this.#protection.additionalData(recordNumber, type, plaintextBytes);
-    return aead.open(nonce, additionalData, protectedBytes.subarray(explicitBytes));
+    return aead.open(nonce, additionalData, protectedBytes.subarray(explicitBytes), true);
   }
 
   destroy(): void {

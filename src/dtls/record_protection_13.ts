@@ -139,7 +139,7 @@ export class CiphertextOpener implements RecordOpener {
     const check = this.#window.check(recordNumber);
     if (check !== "new") return { kind: check };
     fillNonce(this.#nonce, this.#keys.iv, recordNumber);
-    const inner = this.#keys.aead.open(this.#nonce, header, record.ciphertext);
+    const inner = this.#keys.aead.open(this.#nonce, header, record.ciphertext, true);
     if (inner === undefined) return { kind: "bad-tag" };
     this.#window.accept(recordNumber);
     return openedRecord(inner, recordNumber);

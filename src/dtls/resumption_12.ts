@@ -154,7 +154,7 @@ export function makeTicket12(
     ...state,
     issuedAt: now,
     address: undefined,
-    earlyDataTicket: undefined,
+    singleUse: undefined,
   }, now);
   return { lifetimeSeconds, ticket: ticket ?? EMPTY_BYTES };
 }

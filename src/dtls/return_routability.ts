@@ -94,14 +94,20 @@ export interface PathRecord {
   readonly isCheck: boolean;
 }
 
+/** A challenge that was sent. */
+interface Challenge {
+  readonly cookie: Uint8Array;
+  readonly sentAt: Milliseconds;
+}
+
 /** An address that the peer may be reached at. */
 interface Candidate {
   readonly path: string;
   /** Where the peer is asked: at the path that is in use, then at the new one. */
   phase: "old" | "new";
   readonly timerMs: number;
-  /** The cookies of this phase's challenges. */
-  readonly cookies: Uint8Array[];
+  /** The challenges of this phase. */
+  readonly challenges: Challenge[];
   /** A challenge is to be sent now. */
   isDue: boolean;
   nextAt: Milliseconds;
@@ -118,6 +124,7 @@ export class PathValidation {
   readonly #answers = new Queue<PathMessage>();
   #path: string;
   #candidate: Candidate | undefined;
+  #roundTripMs: Milliseconds | undefined;
   /** This side has changed its own path. */
   #hasLeft = false;
   /** After a check that kept the path, the next one begins no earlier. */
@@ -142,6 +149,11 @@ export class PathValidation {
   /** The path that everything is sent on, apart from this check's own messages. */
   get path(): string {
     return this.#path;
+  }
+
+  /** The time that the answer from the path in use took, where it was checked. */
+  get roundTripMs(): Milliseconds | undefined {
+    return this.#roundTripMs;
   }
 
   /** The path that is being checked. */
@@ -191,7 +203,7 @@ export class PathValidation {
       path,
       phase,
       timerMs,
-      cookies: [],
+      challenges: [],
       isDue: true,
       nextAt: NEVER,
       deadline: NEVER,
@@ -204,7 +216,7 @@ export class PathValidation {
 
   #ask(candidate: Candidate, phase: Candidate["phase"], now: Milliseconds): void {
     candidate.phase = phase;
-    candidate.cookies.length = 0;
+    candidate.challenges.length = 0;
     candidate.isDue = true;
     candidate.nextAt = NEVER;
     // RFC 9853 section 5.5: "implementations are cautioned that the new path could have a longer RTT than the
@@ -221,9 +233,11 @@ export class PathValidation {
     if (message === undefined) return;
     if (message.type === RoutabilityType.PATH_CHALLENGE) return this.#onChallenge(message, path);
     const candidate = this.#candidate;
-    const isKnown = candidate?.cookies.some((cookie) => equalBytes(cookie, message.cookie));
+    const challenge = candidate?.challenges.find((one) => equalBytes(one.cookie, message.cookie));
     // RFC 9853 section 5.4: "The initiator MUST silently discard any invalid `path_response` or `path_drop`".
-    if (candidate === undefined || isKnown !== true) return this.#counts.add("unmatched-answer");
+    if (candidate === undefined || challenge === undefined) {
+      return this.#counts.add("unmatched-answer");
+    }
     const isDrop = message.type === RoutabilityType.PATH_DROP;
     if (candidate.phase === "old") {
       // RFC 9853 section 5.2: on a path_response "the initiator MUST continue using the previously valid address", on a
@@ -236,6 +250,7 @@ export class PathValidation {
     if (isDrop || path !== candidate.path) return this.#counts.add("unmatched-answer");
     if (this.#path !== candidate.path) this.#counts.add("moved");
     this.#path = candidate.path;
+    this.#roundTripMs = now - challenge.sentAt;
     this.#candidate = undefined;
   }
 
@@ -304,10 +319,10 @@ export class PathValidation {
     }
     // RFC 9853 section 5.3: "Each `path_challenge` message MUST contain random data."
     const cookie = this.#entropy(COOKIE_BYTES);
-    candidate.cookies.push(cookie);
+    candidate.challenges.push({ cookie, sentAt: now });
     candidate.isDue = false;
     // RFC 9853 section 5.3: "The transmission of subsequent `path_challenge` messages SHOULD be paced".
-    const isLast = candidate.cookies.length >= CHALLENGES_MAX;
+    const isLast = candidate.challenges.length >= CHALLENGES_MAX;
     candidate.nextAt = isLast ? NEVER : now + candidate.timerMs / CHALLENGES_MAX;
     const path = candidate.phase === "old" ? this.#path : candidate.path;
     const message = { type: RoutabilityType.PATH_CHALLENGE, cookie };

@@ -36,7 +36,8 @@ import {
   acceptEarlyData,
   EARLY_DATA_EXTENSION,
   hasEarlyData,
-  takeEarlyPsk,
+  takeVouchingPsk,
+  type VouchingPsk,
 } from "./early_handshake.ts";
 import type { Milliseconds } from "../base/core.ts";
 import { EarlySecret } from "./key_schedule.ts";
@@ -80,11 +81,11 @@ export function* serverHandshake13(
   }
   io.transcript.start(suite.hash);
   const { messageSeq, body } = accepted;
-  const earlyPsk = acceptedEarlyPsk(accepted, negotiation, options, io.now());
-  const psk = earlyPsk ?? selectPsk(hello, negotiation, options, io.now());
+  const vouching = acceptedPsk(accepted, negotiation, options, io.now());
+  const psk = vouching?.psk ?? selectPsk(hello, negotiation, options, io.now());
   if (psk !== undefined) {
     io.eraseAfterHandshake(psk.key);
-    if (psk !== earlyPsk) {
+    if (psk !== vouching?.psk) {
       checkSelectedPsk(io.provider, psk, io.transcript.before(suite.hash), body);
     }
   }
@@ -95,7 +96,8 @@ export function* serverHandshake13(
   }
   io.transcript.add({ type: HandshakeType.CLIENT_HELLO, messageSeq, body });
 
-  if (earlyPsk !== undefined) acceptEarlyData(io, suite, earlyPsk, hello.random);
+  const takesEarlyData = vouching?.takesEarlyData === true;
+  if (takesEarlyData) acceptEarlyData(io, suite, vouching.psk, hello.random);
   const { publicKey, sharedSecret } = answerKeyShare(io, share);
   const answer = serverHello(
     io,
@@ -124,7 +126,7 @@ export function* serverHandshake13(
   sendEncryptedExtensions(io, options, negotiation, {
     offered: hello.extensions,
     isPskTaken: psk !== undefined,
-    isEarlyDataTaken: earlyPsk !== undefined,
+    isEarlyDataTaken: takesEarlyData,
   });
   // RFC 8446 section 4.3.2: "Servers which are authenticating with a PSK MUST NOT send the CertificateRequest message
   // in the main handshake".
@@ -213,21 +215,21 @@ function serverHello(
   return { body, hasRoutabilityCheck };
 }
 
-/** The PSK whose early data is taken: an endpoint's choice, or this association's where it has no endpoint. */
-function acceptedEarlyPsk(
-  { hello, body, earlyPsk, retry, address }: AcceptedHello,
+/** The PSK that a first ClientHello is taken with: an endpoint's choice, or this association's without an endpoint. */
+function acceptedPsk(
+  { hello, body, vouching, retry, address }: AcceptedHello,
   negotiation: HelloNegotiation,
   options: DtlsServerOptions,
   now: Milliseconds,
-): SelectedPsk | undefined {
+): VouchingPsk | undefined {
   if (retry === undefined && address === undefined) {
-    return takeEarlyPsk({ hello, body, address, now }, negotiation, options);
+    return takeVouchingPsk({ hello, body, address, now }, negotiation, options);
   }
   // RFC 8446 section 4.2.10: "A client MUST NOT include the "early_data" extension in its followup ClientHello."
   if (retry !== undefined && hasEarlyData(hello.extensions)) {
     throw new DtlsFault("illegal-parameter", "early data after a HelloRetryRequest");
   }
-  return earlyPsk;
+  return vouching;
 }
 
 /** What of EncryptedExtensions depends on the client's offer, and on the PSK. */

@@ -1,6 +1,6 @@
 // The ClientHello that a server goes on with.
 
-import type { SelectedPsk } from "./psk_selection.ts";
+import type { VouchingPsk } from "./early_handshake.ts";
 import type { ClientHello } from "./hello_messages.ts";
 
 /** The ClientHello that a server accepted, and what the cookie kept of the exchange before it. */
@@ -15,8 +15,8 @@ export interface AcceptedHello {
   readonly recordNumber: number;
   /** The address that it came from, which its tickets are good for to skip the cookie. */
   readonly address?: string;
-  /** The PSK whose early data is taken, where there was no exchange before it. */
-  readonly earlyPsk?: SelectedPsk;
+  /** The PSK that was good enough to leave out the exchange before it. */
+  readonly vouching?: VouchingPsk;
   /** Bytes that came from an address that has not shown that it receives; `undefined` for one that has. */
   readonly unvalidatedBytes?: number;
   /** The exchange before it, where there was one. */

@@ -46,6 +46,7 @@ export function sendTickets(
   address: string | undefined,
 ): void {
   const { tickets, ticketsPerHandshake = TICKETS_PER_HANDSHAKE, earlyData } = options;
+  const singleUse = earlyData ?? options.cookieExemption;
   if (tickets === undefined) return;
   const now = io.now();
   // RFC 8446 section 4.6.1: "It is RECOMMENDED that implementations place limits on the total lifetime of such keying
@@ -71,7 +72,7 @@ export function sendTickets(
       earlyDataBytesMax,
       issuedAt: now,
       address,
-      earlyDataTicket: earlyData?.tickets.issue(),
+      singleUse: singleUse?.tickets.issue(),
     }, now);
     secret.fill(0);
     // What does not fit a ticket is not resumed.

@@ -45,12 +45,12 @@ export interface TicketState extends ResumableState {
   readonly issuedAt: Milliseconds;
   /** The address that the client was reached at. */
   readonly address: string | undefined;
-  /** Which early data the ticket is for: see `SingleUseTickets`. */
-  readonly earlyDataTicket: EarlyDataTicket | undefined;
+  /** What the ticket may be used for once: see `SingleUseTickets`. */
+  readonly singleUse: SingleUseTicket | undefined;
 }
 
-/** A ticket among those that may bring early data, each of them once. */
-export interface EarlyDataTicket {
+/** A ticket among those that are good once for more than resumption. */
+export interface SingleUseTicket {
   /** 8 bytes: who keeps account of its use. */
   readonly zone: Uint8Array;
   /** Which of the zone's tickets it is. */
@@ -242,9 +242,9 @@ function encodeState(state: TicketState): Uint8Array {
   writeResumableState(writer, state);
   const address = utf8Bytes(state.address ?? "");
   writer.u48(Math.floor(state.issuedAt)).opaque(1, address.length > 255 ? EMPTY_BYTES : address);
-  const { earlyDataTicket } = state;
-  if (earlyDataTicket !== undefined) {
-    writer.bytes(earlyDataTicket.zone).u48(earlyDataTicket.number);
+  const { singleUse } = state;
+  if (singleUse !== undefined) {
+    writer.bytes(singleUse.zone).u48(singleUse.number);
   }
   return writer.view();
 }
@@ -258,11 +258,11 @@ function decodeState(plaintext: Uint8Array): TicketState | undefined {
     const issuedAt = reader.u48();
     const addressBytes = reader.u8();
     const address = addressBytes === 0 ? undefined : reader.text(addressBytes);
-    const earlyDataTicket = reader.remaining === 0
+    const singleUse = reader.remaining === 0
       ? undefined
       : { zone: reader.bytes(ZONE_BYTES), number: reader.u48() };
     reader.expectEnd();
-    return { ...common, issuedAt, address, earlyDataTicket };
+    return { ...common, issuedAt, address, singleUse };
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     return undefined;

@@ -23,6 +23,8 @@ const SEAL = 1;
 const written = new Uint8Array(4);
 const tag = new Uint8Array(TAG_BYTES);
 const ZEROS = new Uint8Array(16);
+/** Where a record is opened before its tag is checked; zeros between calls. */
+const unverified = new Uint8Array(2_048);
 
 /** What the ciphers of one library are made from. */
 export class OpensslCiphers {
@@ -104,6 +106,7 @@ class OpensslAead implements Aead {
     nonce: Uint8Array,
     additionalData: Uint8Array,
     sealed: Uint8Array,
+    mayReplace = false,
   ): Uint8Array | undefined {
     checkNonce(nonce);
     const lib = this.#libcrypto;
@@ -111,16 +114,18 @@ class OpensslAead implements Aead {
     const lengthBytes = sealed.length - TAG_BYTES;
     if (lengthBytes < 0) return undefined;
     for (let i = 0; i < TAG_BYTES; i++) tag[i] = sealed[lengthBytes + i]!;
-    const plaintext = new Uint8Array(lengthBytes);
+    const isReplacing = mayReplace && lengthBytes <= unverified.length;
+    const plaintext = isReplacing ? unverified : new Uint8Array(lengthBytes);
     const isOpened = lib.EVP_CipherInit_ex(context, null, null, null, nonce, OPEN) === 1 &&
       lib.EVP_CIPHER_CTX_ctrl(context, SET_TAG, TAG_BYTES, tag) === 1 &&
       lib.EVP_CipherUpdate(context, null, written, additionalData, additionalData.length) === 1 &&
       lib.EVP_CipherUpdate(context, plaintext, written, sealed, lengthBytes) === 1 &&
       lib.EVP_CipherFinal_ex(context, tag, written) === 1;
-    if (isOpened) return plaintext;
-    lib.ERR_clear_error();
-    plaintext.fill(0);
-    return undefined;
+    if (isOpened && !isReplacing) return plaintext;
+    if (isOpened) sealed.set(plaintext.subarray(0, lengthBytes));
+    else lib.ERR_clear_error();
+    plaintext.fill(0, 0, lengthBytes);
+    return isOpened ? sealed.subarray(0, lengthBytes) : undefined;
   }
 
   destroy(): void {

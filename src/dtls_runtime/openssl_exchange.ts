@@ -21,6 +21,7 @@ const BN_FLG_CONSTTIME = 4;
 const POINT_CONVERSION_UNCOMPRESSED = 4;
 
 const X25519_BYTES = 32;
+const X25519_SIZE = BigInt(X25519_BYTES);
 
 /** The size_t of 32, for the functions that read there how much room there is, and write how much they used. */
 const lengthBytes = new Uint8Array(8);
@@ -44,7 +45,7 @@ class OpensslX25519 implements KeyExchange {
   constructor(libcrypto: Libcrypto, randomness: Uint8Array) {
     this.#libcrypto = libcrypto;
     const scalar = privateScalar("x25519", randomness);
-    const pointer = libcrypto.EVP_PKEY_new_raw_private_key(X25519, null, scalar, X25519_BYTES);
+    const pointer = libcrypto.EVP_PKEY_new_raw_private_key(X25519, null, scalar, X25519_SIZE);
     scalar.fill(0);
     const key = given(libcrypto, "EVP_PKEY_new_raw_private_key", pointer);
     this.#key = new Handle(key, (one) => libcrypto.EVP_PKEY_free(one));
@@ -68,14 +69,14 @@ class OpensslX25519 implements KeyExchange {
     peerKey ??= given(
       libcrypto,
       "EVP_PKEY_new_raw_public_key",
-      libcrypto.EVP_PKEY_new_raw_public_key(X25519, null, peerPublicKey, X25519_BYTES),
+      libcrypto.EVP_PKEY_new_raw_public_key(X25519, null, peerPublicKey, X25519_SIZE),
     );
     const context = libcrypto.EVP_PKEY_CTX_new(key, null);
     const secret = new Uint8Array(X25519_BYTES);
     const isDerived =
-      libcrypto.EVP_PKEY_set1_encoded_public_key(peerKey, peerPublicKey, X25519_BYTES) === 1 &&
+      libcrypto.EVP_PKEY_set1_encoded_public_key(peerKey, peerPublicKey, X25519_SIZE) === 1 &&
       libcrypto.EVP_PKEY_derive_init(context) === 1 &&
-      libcrypto.EVP_PKEY_derive_set_peer(context, peerKey) === 1 &&
+      libcrypto.EVP_PKEY_derive_set_peer_ex(context, peerKey, 0) === 1 &&
       libcrypto.EVP_PKEY_derive(context, secret, lengthOfX25519()) === 1;
     libcrypto.EVP_PKEY_CTX_free(context);
     // RFC 8446 section 7.4.2: "Implementations MUST check whether the computed Diffie-Hellman shared secret is the
@@ -111,21 +112,14 @@ export class OpensslCurve {
     lib.BN_set_flags(number, BN_FLG_CONSTTIME);
     const result = given(lib, "EC_POINT_new", lib.EC_POINT_new(group));
     const product = new Uint8Array(GROUP_SHAPES[this.name].publicKeyBytes);
+    const size = BigInt(product.length);
     const isMultiplied = point === undefined
       ? lib.EC_POINT_mul(group, result, number, null, null, null) === 1
-      : lib.EC_POINT_oct2point(group, result, point, point.length, null) === 1 &&
+      : lib.EC_POINT_oct2point(group, result, point, BigInt(point.length), null) === 1 &&
         lib.EC_POINT_mul(group, result, null, result, number, null) === 1;
     const isWritten = isMultiplied &&
-      Number(
-          lib.EC_POINT_point2oct(
-            group,
-            result,
-            POINT_CONVERSION_UNCOMPRESSED,
-            product,
-            product.length,
-            null,
-          ),
-        ) === product.length;
+      lib.EC_POINT_point2oct(group, result, POINT_CONVERSION_UNCOMPRESSED, product, size, null) ===
+        size;
     lib.EC_POINT_clear_free(result);
     lib.BN_clear_free(number);
     if (isWritten) return product;

@@ -4,15 +4,16 @@
 import type { Hash, HashName } from "../dtls/crypto/provider.ts";
 import { type Libcrypto, OpensslError } from "./openssl_library.ts";
 
-/** One hash function: its sizes, and its three steps. */
+/** One hash function: its sizes, and its steps. */
 interface HashFunction {
   readonly hashBytes: number;
   readonly blockBytes: number;
-  /** Bytes of SHA256_CTX or SHA512_CTX. */
-  readonly stateBytes: number;
+  /** Bytes of the words that a state and a length are made of. */
+  readonly wordBytes: 4 | 8;
+  /** SHA256_CTX or SHA512_CTX before the first byte. */
+  readonly initialState: Uint8Array;
   /** A state for what begins and ends in one call. */
   readonly scratch: Uint8Array;
-  init(state: Uint8Array): void;
   update(state: Uint8Array, bytes: Uint8Array, lengthBytes: number): void;
   final(state: Uint8Array, out: Uint8Array): void;
 }
@@ -21,35 +22,37 @@ function hashFunctions(libcrypto: Libcrypto): Readonly<Record<HashName, HashFunc
   const check = (status: number) => {
     if (status !== 1) throw new OpensslError(libcrypto, "a hash function");
   };
+  const begun = (init: (state: Uint8Array) => number, stateBytes: number) => {
+    const initialState = new Uint8Array(stateBytes);
+    check(init(initialState));
+    return { initialState, scratch: new Uint8Array(stateBytes) };
+  };
   return {
     sha256: {
       hashBytes: 32,
       blockBytes: 64,
-      stateBytes: 112,
-      scratch: new Uint8Array(112),
-      init: (state) => check(libcrypto.SHA256_Init(state)),
+      wordBytes: 4,
+      ...begun(libcrypto.SHA256_Init, 112),
       update: (state, bytes, lengthBytes) =>
-        check(libcrypto.SHA256_Update(state, bytes, lengthBytes)),
+        check(libcrypto.SHA256_Update(state, bytes, BigInt(lengthBytes))),
       final: (state, out) => check(libcrypto.SHA256_Final(out, state)),
     },
     sha384: {
       hashBytes: 48,
       blockBytes: 128,
-      stateBytes: 216,
-      scratch: new Uint8Array(216),
-      init: (state) => check(libcrypto.SHA384_Init(state)),
+      wordBytes: 8,
+      ...begun(libcrypto.SHA384_Init, 216),
       update: (state, bytes, lengthBytes) =>
-        check(libcrypto.SHA384_Update(state, bytes, lengthBytes)),
+        check(libcrypto.SHA384_Update(state, bytes, BigInt(lengthBytes))),
       final: (state, out) => check(libcrypto.SHA384_Final(out, state)),
     },
     sha512: {
       hashBytes: 64,
       blockBytes: 128,
-      stateBytes: 216,
-      scratch: new Uint8Array(216),
-      init: (state) => check(libcrypto.SHA512_Init(state)),
+      wordBytes: 8,
+      ...begun(libcrypto.SHA512_Init, 216),
       update: (state, bytes, lengthBytes) =>
-        check(libcrypto.SHA512_Update(state, bytes, lengthBytes)),
+        check(libcrypto.SHA512_Update(state, bytes, BigInt(lengthBytes))),
       final: (state, out) => check(libcrypto.SHA512_Final(out, state)),
     },
   };
@@ -86,78 +89,118 @@ class OpensslHash implements Hash {
 const IPAD = 0x3636_3636;
 const OPAD = 0x5c5c_5c5c;
 
-/** Bytes of a text that is put behind the inner pad, so that one call takes both: all that a handshake derives from. */
-const TEXT_ROOM_BYTES = 1_024;
+/** Bytes of the longest text that is hashed as whole blocks: all that a handshake derives from. */
+const TEXT_BYTES_MAX = 1_024;
 
-/** HMAC with one hash function. Calls are synchronous, so that its buffers serve all of them. */
+/** Bytes of a message's length in bits behind its padding, for the function with the larger blocks. */
+const LENGTH_BYTES_MAX = 16;
+
+/**
+ * HMAC with one hash function. Calls are synchronous, so that its buffers serve all of them. A hash is one call of
+ * libcrypto: the message is padded here (FIPS 180-4 section 5.1), so that it is whole blocks, and the hash read from
+ * the state, which begins with its words. A call costs more than a block.
+ */
 class Hmac {
   readonly #function: HashFunction;
-  /** K XOR ipad, and the text. */
+  /** K XOR ipad, the text, and the padding. */
   readonly #inner: Uint8Array;
   readonly #innerPad: Uint32Array;
-  /** K XOR opad, and the inner hash. */
+  /** K XOR opad, the inner hash, and the padding, which is always the same. */
   readonly #outer: Uint8Array;
   readonly #outerPad: Uint32Array;
-  readonly #innerHash: Uint8Array;
 
   constructor(hashFunction: HashFunction) {
     const { blockBytes, hashBytes } = hashFunction;
     this.#function = hashFunction;
-    this.#inner = new Uint8Array(blockBytes + TEXT_ROOM_BYTES);
+    const roomBytes = blockBytes + TEXT_BYTES_MAX + 1 + LENGTH_BYTES_MAX;
+    this.#inner = new Uint8Array(Math.ceil(roomBytes / blockBytes) * blockBytes);
     this.#innerPad = new Uint32Array(this.#inner.buffer, 0, blockBytes / 4);
-    this.#outer = new Uint8Array(blockBytes + hashBytes);
+    this.#outer = new Uint8Array(2 * blockBytes);
     this.#outerPad = new Uint32Array(this.#outer.buffer, 0, blockBytes / 4);
-    this.#innerHash = this.#outer.subarray(blockBytes);
+    pad(this.#outer, blockBytes + hashBytes, hashFunction);
   }
 
   compute(key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
-    const { blockBytes, hashBytes, scratch: state, init, update, final } = this.#function;
+    const { blockBytes, hashBytes, wordBytes, initialState, scratch: state, update } =
+      this.#function;
     const [inner, outer, innerPad, outerPad] = [
       this.#inner,
       this.#outer,
       this.#innerPad,
       this.#outerPad,
     ];
-    // Both are zeros between calls.
-    if (key.length > blockBytes) {
-      // "Applications that use keys longer than B bytes will first hash the key using H"
-      init(state);
-      update(state, key, key.length);
-      final(state, inner);
-    } else {
-      inner.set(key);
-    }
+    this.#setKey(key);
     for (let i = 0; i < innerPad.length; i++) {
       const word = innerPad[i]!;
       innerPad[i] = word ^ IPAD;
       outerPad[i] = word ^ OPAD;
     }
     // "H(K XOR opad, H(K XOR ipad, text))"
-    let filledBytes = blockBytes;
-    init(state);
-    for (const part of parts) {
-      if (filledBytes + part.length > inner.length) {
-        update(state, inner, filledBytes);
-        filledBytes = 0;
+    let lengthBytes = blockBytes;
+    for (const part of parts) lengthBytes += part.length;
+    state.set(initialState);
+    let usedBytes = blockBytes;
+    if (lengthBytes - blockBytes <= TEXT_BYTES_MAX) {
+      let at = blockBytes;
+      for (const part of parts) {
+        inner.set(part, at);
+        at += part.length;
       }
-      if (part.length > inner.length) {
-        update(state, part, part.length);
-      } else {
-        inner.set(part, filledBytes);
-        filledBytes += part.length;
-      }
+      usedBytes = pad(inner, lengthBytes, this.#function);
+      update(state, inner, usedBytes);
+      readHash(state, wordBytes, outer, blockBytes, hashBytes);
+    } else {
+      update(state, inner, blockBytes);
+      for (const part of parts) update(state, part, part.length);
+      this.#function.final(state, outer.subarray(blockBytes, blockBytes + hashBytes));
     }
-    update(state, inner, filledBytes);
-    final(state, this.#innerHash);
-    init(state);
-    update(state, outer, blockBytes + hashBytes);
+    state.set(initialState);
+    update(state, outer, outer.length);
     const mac = new Uint8Array(hashBytes);
-    final(state, mac);
+    readHash(state, wordBytes, mac, 0, hashBytes);
     state.fill(0);
-    inner.fill(0);
-    outer.fill(0);
+    inner.fill(0, 0, usedBytes);
+    outer.fill(0, 0, blockBytes + hashBytes);
     return mac;
   }
+
+  /** Puts the key where the inner pad is to be, which is zeros between calls. */
+  #setKey(key: Uint8Array): void {
+    const { blockBytes, initialState, scratch, update, final } = this.#function;
+    if (key.length <= blockBytes) return this.#inner.set(key);
+    // "Applications that use keys longer than B bytes will first hash the key using H"
+    scratch.set(initialState);
+    update(scratch, key, key.length);
+    final(scratch, this.#inner);
+  }
+}
+
+/**
+ * Pads the message that `room` begins with: the bit 1, zeros, which are there, and the length in bits. Returns how many
+ * bytes the padded message has.
+ */
+function pad(
+  room: Uint8Array,
+  lengthBytes: number,
+  { blockBytes, wordBytes }: HashFunction,
+): number {
+  room[lengthBytes] = 0x80;
+  const end = Math.ceil((lengthBytes + 1 + 2 * wordBytes) / blockBytes) * blockBytes;
+  const lengthBits = 8 * lengthBytes;
+  room[end - 2] = lengthBits >>> 8;
+  room[end - 1] = lengthBits;
+  return end;
+}
+
+/** Writes the hash that a state holds to `out`: its first words, which the machine has little-endian. */
+function readHash(
+  state: Uint8Array,
+  wordBytes: 4 | 8,
+  out: Uint8Array,
+  start: number,
+  hashBytes: number,
+): void {
+  for (let i = 0; i < hashBytes; i++) out[start + i] = state[i ^ (wordBytes - 1)]!;
 }
 
 /** The hashes of one library. */
@@ -178,16 +221,14 @@ export class OpensslHashes {
   /** {@linkcode CryptoProvider.hash} on libcrypto. */
   hash(name: HashName): Hash {
     const hashFunction = this.#functions[name];
-    const state = new Uint8Array(hashFunction.stateBytes);
-    hashFunction.init(state);
-    return new OpensslHash(hashFunction, state);
+    return new OpensslHash(hashFunction, hashFunction.initialState.slice());
   }
 
   /** The hash of one byte string. */
   digest(name: HashName, bytes: Uint8Array): Uint8Array {
-    const { scratch: state, hashBytes, init, update, final } = this.#functions[name];
+    const { scratch: state, initialState, hashBytes, update, final } = this.#functions[name];
     const digest = new Uint8Array(hashBytes);
-    init(state);
+    state.set(initialState);
     update(state, bytes, bytes.length);
     final(state, digest);
     return digest;

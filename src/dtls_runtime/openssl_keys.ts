@@ -61,10 +61,10 @@ class EcKey implements NativeKey {
       given(libcrypto, "EC_KEY_new_by_curve_name", pointer),
       (key) => libcrypto.EC_KEY_free(key),
     );
-    const isPoint = libcrypto.EC_KEY_oct2key(pointer, point, point.length, null) === 1;
+    const isPoint = libcrypto.EC_KEY_oct2key(pointer, point, BigInt(point.length), null) === 1;
     const isKey = isPoint &&
       (scalar === undefined ||
-        libcrypto.EC_KEY_oct2priv(pointer, scalar, scalar.length) === 1 &&
+        libcrypto.EC_KEY_oct2priv(pointer, scalar, BigInt(scalar.length)) === 1 &&
           libcrypto.EC_KEY_check_key(pointer) === 1);
     if (isKey) return;
     this.#key.release();
@@ -165,9 +165,10 @@ class RsaKey implements NativeKey {
     const { libcrypto, hashes } = this.#parts;
     const digest = hashes.digest(SIGNATURE_SHAPES[scheme].hash!, message);
     const { pointer } = this.#context(scheme);
+    const size = BigInt(digest.length);
     setRoom();
     if (
-      libcrypto.EVP_PKEY_sign(pointer, signatureRoom, signatureBytes, digest, digest.length) !== 1
+      libcrypto.EVP_PKEY_sign(pointer, signatureRoom, signatureBytes, digest, size) !== 1
     ) throw new OpensslError(libcrypto, "EVP_PKEY_sign");
     return takeSignature();
   }
@@ -176,8 +177,8 @@ class RsaKey implements NativeKey {
     const { libcrypto, hashes } = this.#parts;
     const digest = hashes.digest(SIGNATURE_SHAPES[scheme].hash!, message);
     const { pointer } = this.#context(scheme);
-    const { length } = signature;
-    if (libcrypto.EVP_PKEY_verify(pointer, signature, length, digest, digest.length) === 1) {
+    const [signatureSize, size] = [BigInt(signature.length), BigInt(digest.length)];
+    if (libcrypto.EVP_PKEY_verify(pointer, signature, signatureSize, digest, size) === 1) {
       return true;
     }
     libcrypto.ERR_clear_error();

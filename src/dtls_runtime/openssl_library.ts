@@ -6,18 +6,15 @@
 
 import { opensslLibraryPaths } from "./openssl_paths.ts";
 
-/** size_t. By its types Deno wants a bigint; it takes a number as well, and calls faster with one. */
-const SIZE = "usize" as unknown as "u32";
-
 // Parameters are buffers, numbers, and pointers that libcrypto itself gave: nothing here computes an address.
 const POINTER_TO_POINTER = { parameters: ["pointer"], result: "pointer" } as const;
 const RELEASE = { parameters: ["pointer"], result: "void" } as const;
 const STATUS_OF_POINTER = { parameters: ["pointer"], result: "i32" } as const;
 const FETCH = { parameters: ["pointer", "buffer", "pointer"], result: "pointer" } as const;
 const READ_DER = { parameters: ["pointer", "pointer"], result: "pointer" } as const;
-const RAW_KEY = { parameters: ["i32", "pointer", "buffer", SIZE], result: "pointer" } as const;
+const RAW_KEY = { parameters: ["i32", "pointer", "buffer", "usize"], result: "pointer" } as const;
 const HASH_INIT = { parameters: ["buffer"], result: "i32" } as const;
-const HASH_UPDATE = { parameters: ["buffer", "buffer", SIZE], result: "i32" } as const;
+const HASH_UPDATE = { parameters: ["buffer", "buffer", "usize"], result: "i32" } as const;
 const HASH_FINAL = { parameters: ["buffer", "buffer"], result: "i32" } as const;
 
 const SYMBOLS = {
@@ -55,23 +52,23 @@ const SYMBOLS = {
   d2i_PUBKEY_bio: READ_DER,
   EVP_PKEY_new_raw_private_key: RAW_KEY,
   EVP_PKEY_new_raw_public_key: RAW_KEY,
-  EVP_PKEY_set1_encoded_public_key: { parameters: ["pointer", "buffer", SIZE], result: "i32" },
+  EVP_PKEY_set1_encoded_public_key: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
   EVP_PKEY_get_raw_public_key: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
   EVP_PKEY_free: RELEASE,
   EVP_PKEY_CTX_new: { parameters: ["pointer", "pointer"], result: "pointer" },
   EVP_PKEY_CTX_free: RELEASE,
   EVP_PKEY_CTX_ctrl_str: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
   EVP_PKEY_derive_init: STATUS_OF_POINTER,
-  EVP_PKEY_derive_set_peer: { parameters: ["pointer", "pointer"], result: "i32" },
+  EVP_PKEY_derive_set_peer_ex: { parameters: ["pointer", "pointer", "i32"], result: "i32" },
   EVP_PKEY_derive: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
   EVP_PKEY_sign_init: STATUS_OF_POINTER,
   EVP_PKEY_sign: {
-    parameters: ["pointer", "buffer", "buffer", "buffer", SIZE],
+    parameters: ["pointer", "buffer", "buffer", "buffer", "usize"],
     result: "i32",
   },
   EVP_PKEY_verify_init: STATUS_OF_POINTER,
   EVP_PKEY_verify: {
-    parameters: ["pointer", "buffer", SIZE, "buffer", SIZE],
+    parameters: ["pointer", "buffer", "usize", "buffer", "usize"],
     result: "i32",
   },
 
@@ -86,16 +83,16 @@ const SYMBOLS = {
     result: "i32",
   },
   EC_POINT_oct2point: {
-    parameters: ["pointer", "pointer", "buffer", SIZE, "pointer"],
+    parameters: ["pointer", "pointer", "buffer", "usize", "pointer"],
     result: "i32",
   },
   EC_POINT_point2oct: {
-    parameters: ["pointer", "pointer", "i32", "buffer", SIZE, "pointer"],
+    parameters: ["pointer", "pointer", "i32", "buffer", "usize", "pointer"],
     result: "usize",
   },
   EC_KEY_new_by_curve_name: { parameters: ["i32"], result: "pointer" },
-  EC_KEY_oct2key: { parameters: ["pointer", "buffer", SIZE, "pointer"], result: "i32" },
-  EC_KEY_oct2priv: { parameters: ["pointer", "buffer", SIZE], result: "i32" },
+  EC_KEY_oct2key: { parameters: ["pointer", "buffer", "usize", "pointer"], result: "i32" },
+  EC_KEY_oct2priv: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
   EC_KEY_check_key: STATUS_OF_POINTER,
   EC_KEY_free: RELEASE,
   ECDSA_sign: {

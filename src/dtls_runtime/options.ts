@@ -13,6 +13,7 @@ import type {
   DtlsOptions,
   DtlsServerOptions,
 } from "../dtls/options.ts";
+import { type CookieExemption, SingleUseTickets } from "../dtls/early_data.ts";
 import { clientVerifier, serverVerifier } from "../dtls/peer_verifier.ts";
 import type { DtlsSession } from "../dtls/session.ts";
 import { SessionCache } from "../dtls/session_cache.ts";
@@ -87,7 +88,13 @@ export interface ListenDtlsOptions extends
   SocketOptions,
   Omit<
     DtlsServerOptions,
-    ReplacedOption | "credentials" | "verifyPeer" | "connectionId" | "tickets" | "sessionCache"
+    | ReplacedOption
+    | "credentials"
+    | "verifyPeer"
+    | "connectionId"
+    | "tickets"
+    | "cookieExemption"
+    | "sessionCache"
   > {
   /** The address to listen at. Default: `127.0.0.1`. */
   readonly hostname?: string;
@@ -100,6 +107,8 @@ export interface ListenDtlsOptions extends
   readonly credentials: readonly CertificateAndKey[] | CredentialSelector;
   /** Seals and opens session tickets. Default: keys of this endpoint alone, changed every day. `null`: none. */
   readonly tickets?: TicketKeys | null;
+  /** Lets clients that resume skip the cookie. Default: once with each ticket of this endpoint. `null`: none does. */
+  readonly cookieExemption?: CookieExemption | null;
   /** Sessions of DTLS 1.2 for clients that know no tickets. Default: a cache of this endpoint alone. `null`: none. */
   readonly sessionCache?: SessionCache | null;
   /** Decides about clients' chains, in place of `ca` and `crl`. */
@@ -167,6 +176,7 @@ export async function serverOptions(options: ListenDtlsOptions): Promise<DtlsSer
     credentials,
     verifyPeer,
     tickets = new TicketKeys(core, monotonicNow()),
+    cookieExemption = options.earlyData ?? { tickets: new SingleUseTickets(core.entropy) },
     sessionCache = new SessionCache(),
     ...others
   } = options;
@@ -187,6 +197,7 @@ export async function serverOptions(options: ListenDtlsOptions): Promise<DtlsSer
       ? credentials
       : readAll(credentials, core.provider),
     ...(tickets !== null && { tickets }),
+    ...(cookieExemption !== null && { cookieExemption }),
     ...(sessionCache !== null && { sessionCache }),
     ...(verifier !== undefined && { verifyPeer: verifier }),
   };

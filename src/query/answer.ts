@@ -24,8 +24,10 @@ export interface StreamWriter {
   abort(error: SqpError): void;
 }
 
-/** Where the answer to one request goes. Exactly one of its methods is called, once. */
+/** Where the answer to one request goes. Exactly one of the methods that answer is called, once. */
 export interface Responder {
+  /** Says how urgent the answer is beside others of the session; called before it, if at all. */
+  setUrgency(urgency: number): void;
   /** Sends a Response that is the whole answer. */
   respond(payload: Uint8Array): void;
   /** Opens a stream and sends the Response that `headFor` gives for its number. */

@@ -70,6 +70,9 @@ export class QuerySession {
   }
 
   #run(command: Command, responder: Responder): RunningCommand {
+    if (command.cmd !== "unknown" && command.urgency !== undefined) {
+      responder.setUrgency(command.urgency);
+    }
     switch (command.cmd) {
       case "execute":
         return this.#inScope(command.at, responder, this.#execute(command));
@@ -278,6 +281,7 @@ export class QuerySession {
 /** The same responder; `onOver` is called once its answer has ended. */
 function watched(responder: Responder, onOver: () => void): Responder {
   return {
+    setUrgency: (urgency) => responder.setUrgency(urgency),
     respond(payload) {
       responder.respond(payload);
       onOver();

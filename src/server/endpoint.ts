@@ -1,5 +1,6 @@
 // A server's endpoint: one socket's datagrams, and the sessions of all its clients between them. Pure, like the cores.
 
+import { hostOfAddress } from "../base/address.ts";
 import type { AddressedCore, AddressedDatagram, Milliseconds } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
 import { DeadlineHeap } from "../base/deadline_heap.ts";
@@ -8,11 +9,9 @@ import { DtlsEndpoint, type EndpointAssociation, type EndpointLimits } from "../
 import type { DtlsServerOptions } from "../dtls/options.ts";
 import type { Principal } from "../session/permissions.ts";
 import { type AssociationError, errorReason } from "../dtls/errors.ts";
-import type {
-  ServerSession,
-  ServerSessionEvent,
-  ServerSessionOptions,
-} from "../session/server_session.ts";
+import type { ServerSession } from "../session/server_session.ts";
+import type { ServerSessionEvent } from "../session/server_session_event.ts";
+import type { ServerSessionOptions } from "../session/session_options.ts";
 import { ServerStack } from "../session/stack.ts";
 import { SqpError } from "../wire/errors.ts";
 import { SERVER_LIMITS, type ServerLimits } from "./limits.ts";
@@ -50,11 +49,6 @@ interface Client extends EndpointClient {
   isFailureTold: boolean;
   /** The host that its session counts against the limit of, whatever becomes of its address. */
   countedHost: string | undefined;
-}
-
-/** The host part of an address, for limits by host. */
-function hostOf(address: string): string {
-  return address.slice(0, Math.max(0, address.lastIndexOf(":")));
 }
 
 /** Runs the associations and sessions of all clients of one socket. */
@@ -190,7 +184,7 @@ export class ServerEndpoint implements AddressedCore {
       session.admit(principal, now);
       const own = client as Client;
       if (session.principal === principal && own.countedHost === undefined) {
-        own.countedHost = hostOf(client.address);
+        own.countedHost = hostOfAddress(client.address);
         this.counters.add("admitted");
         this.#sessionCount++;
         count(this.#perHost, own.countedHost, 1);
@@ -204,7 +198,7 @@ export class ServerEndpoint implements AddressedCore {
     const { sessionsMax, sessionsPerHostMax, sessionsPerPrincipalMax } = this.#limits;
     const full = this.#sessionCount >= sessionsMax
       ? "the server"
-      : (this.#perHost.get(hostOf(client.address)) ?? 0) >= sessionsPerHostMax
+      : (this.#perHost.get(hostOfAddress(client.address)) ?? 0) >= sessionsPerHostMax
       ? "this address"
       : (this.#perPrincipal.get(principal.name) ?? 0) >= sessionsPerPrincipalMax
       ? "this principal"

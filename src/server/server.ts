@@ -3,6 +3,7 @@
 import type { Entropy } from "../base/core.ts";
 import { describeProvider, type ProviderName } from "../dtls/crypto/composed.ts";
 import type { CryptoProvider } from "../dtls/crypto/provider.ts";
+import { SingleUseTickets } from "../dtls/early_data.ts";
 import { keyLogLine } from "../dtls/key_log.ts";
 import type { DtlsServerOptions } from "../dtls/options.ts";
 import { clientVerifier } from "../dtls/peer_verifier.ts";
@@ -218,6 +219,7 @@ function dtlsOptions(
     // On resumption as well: by the trust and the revocations of then.
     verifyPeer: clientVerifier(() => files.trust.store),
     tickets,
+    cookieExemption: { tickets: new SingleUseTickets(systemEntropy) },
     // A getter: the credentials of a handshake are those of its beginning.
     get credentials() {
       return files.trust.credentials;

@@ -176,6 +176,10 @@ class RequestResponder implements Responder, StreamWriter {
     this.#requestId = requestId;
   }
 
+  setUrgency(urgency: number): void {
+    this.#client.stack.session?.setUrgency(this.#requestId, urgency);
+  }
+
   respond(payload: Uint8Array): void {
     this.#use((session) => session.respond(this.#requestId, payload));
     this.#finished();

@@ -1,10 +1,9 @@
 // The client's side of a session: the handshake, requests and their answers, and how it ends.
 
 import { DecodeError } from "../base/byte_reader.ts";
-import type { Entropy, Milliseconds } from "../base/core.ts";
+import type { Milliseconds } from "../base/core.ts";
 import { Deadlines } from "../base/deadlines.ts";
 import { Queue } from "../base/queue.ts";
-import type { EventLog } from "../transport/event_log.ts";
 import type { TransportEvent } from "../transport/events.ts";
 import { TransportLimitError } from "../transport/fault.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -13,13 +12,10 @@ import { SqpError } from "../wire/errors.ts";
 import { MessageType } from "../wire/frame.ts";
 import { LIMITS } from "../wire/limits.ts";
 import {
-  type Credential,
   decodeHandshakeResponse,
   encodeHandshakeRequest,
-  type HandshakeResponse,
   PROTOCOL_VERSION,
   SERIALIZATION,
-  type SessionLimits,
 } from "../wire/handshake_payload.ts";
 import {
   decodeTermination,
@@ -27,43 +23,16 @@ import {
   type Termination,
 } from "../wire/termination_payload.ts";
 import { announcesStream } from "../wire/response_payload.ts";
+import { URGENCY_DEFAULT } from "../wire/urgency.ts";
+import type { ClientSessionEvent } from "./client_session_event.ts";
 import { faultError, faultTermination, terminationError } from "./faults.ts";
-import type { SessionSettings } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
-
-/** What a client's session tells the layer above. */
-export type ClientSessionEvent =
-  /** The client was let in. */
-  | { readonly kind: "ready"; readonly response: HandshakeResponse }
-  /** The Response of a request. */
-  | { readonly kind: "response"; readonly requestId: number; readonly payload: Uint8Array }
-  /** A request ended with an error: the server's, or the session's end. */
-  | { readonly kind: "failed"; readonly requestId: number; readonly error: SqpError }
-  /** {@linkcode ClientSession.readStream} has bytes. */
-  | { readonly kind: "stream-readable"; readonly requestId: number; readonly streamId: number }
-  /** All bytes of a stream were read. */
-  | { readonly kind: "stream-finished"; readonly requestId: number; readonly streamId: number }
-  /** The server takes no new requests. */
-  | { readonly kind: "draining"; readonly termination: Termination }
-  /** The session is over; every open request has failed before. The last event. */
-  | { readonly kind: "ended"; readonly error: SqpError };
-
-/** What a client's session is made of. */
-export interface ClientSessionOptions {
-  readonly entropy: Entropy;
-  /** What this client receives. */
-  readonly limits: SessionLimits;
-  readonly settings: SessionSettings;
-  readonly credential: Credential | null;
-  /** Name and version of the client's software. */
-  readonly agent: string;
-  /** Makes the log of the session's transport; none where it is absent. */
-  readonly eventLog?: () => EventLog;
-}
+import type { ClientSessionOptions } from "./session_options.ts";
 
 interface QueuedRequest {
   readonly requestId: number;
   readonly payload: Uint8Array;
+  readonly urgency: number;
 }
 
 /** A request that was sent and has a place among those that the server allows, until the server has ended it. */
@@ -141,8 +110,11 @@ export class ClientSession {
 
   // Requests
 
-  /** Sends a Query, or queues it while too many are open, and returns its id. Throws {@linkcode SqpError}. */
-  query(payload: Uint8Array): number {
+  /**
+   * Sends a Query, or queues it while too many are open, and returns its id. `urgency` is what its payload says. Throws
+   * {@linkcode SqpError}.
+   */
+  query(payload: Uint8Array, urgency: number = URGENCY_DEFAULT): number {
     if (this.#state === "draining") throw new SqpError("draining");
     if (this.#state === "closing" || this.#state === "closed") throw new SqpError("closed");
     if (payload.length > this.#serverMessageBytes) throw new SqpError("message_too_large");
@@ -153,7 +125,7 @@ export class ClientSession {
       throw new SqpError("overloaded", { message: "Too many requests wait in the client." });
     }
     const requestId = this.#nextRequestId++;
-    this.#queued.push({ requestId, payload });
+    this.#queued.push({ requestId, payload, urgency });
     this.#queuedBytes += payload.length;
     this.#sendQueued();
     return requestId;
@@ -162,7 +134,7 @@ export class ClientSession {
   /** Sends what waits, as far as the limits allow. */
   #sendQueued(): void {
     for (let next; (next = this.#queued.peek()) !== undefined;) {
-      const { requestId, payload } = next;
+      const { requestId, payload, urgency } = next;
       if (this.#dropped.delete(requestId)) {
         this.#shiftQueued();
         continue;
@@ -174,7 +146,7 @@ export class ClientSession {
       }
       this.#shiftQueued();
       try {
-        this.#transport.sendMessage(MessageType.QUERY, requestId, payload);
+        this.#transport.sendMessage(MessageType.QUERY, requestId, payload, urgency);
       } catch (error) {
         if (!(error instanceof TransportLimitError)) throw error;
         const isTooLarge = payload.length > this.#serverMessageBytes;

@@ -1,27 +1,25 @@
 // The server's side of a session: who the client is, its requests, and how it ends. No transport packet, no engine.
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
-import { type Entropy, type Milliseconds, NEVER } from "../base/core.ts";
+import { type Milliseconds, NEVER } from "../base/core.ts";
 import { Deadlines } from "../base/deadlines.ts";
 import { Queue } from "../base/queue.ts";
 import type { Transport } from "../transport/transport.ts";
-import type { EventLog } from "../transport/event_log.ts";
 import type { TransportEvent } from "../transport/events.ts";
 import { TransportLimitError } from "../transport/fault.ts";
 import { encodeError } from "../wire/error_payload.ts";
 import { SqpError } from "../wire/errors.ts";
 import { MessageType } from "../wire/frame.ts";
 import {
-  type Credential,
   decodeHandshakeRequest,
   encodeHandshakeResponse,
   type HandshakeRequest,
   PROTOCOL_VERSION,
   SERIALIZATION,
   SESSION_SECRET_BYTES,
-  type SessionLimits,
 } from "../wire/handshake_payload.ts";
 import { LIMITS } from "../wire/limits.ts";
+import { URGENCY_DEFAULT } from "../wire/urgency.ts";
 import {
   decodeTermination,
   encodeTermination,
@@ -30,33 +28,15 @@ import {
 } from "../wire/termination_payload.ts";
 import { faultError, faultTermination } from "./faults.ts";
 import type { Gate } from "./gate.ts";
-import type { SessionSettings } from "./limits.ts";
 import { Liveness } from "./liveness.ts";
 import { isPrincipalName, type Principal } from "./permissions.ts";
+import type { ServerSessionEvent } from "./server_session_event.ts";
+import type { ServerSessionOptions } from "./session_options.ts";
 
-/** What a server's session tells the layer above. */
-export type ServerSessionEvent =
-  /** The client asks to be let in: `admit` or `refuse` has to follow. */
-  | { readonly kind: "authenticate"; readonly credential: Credential | null }
-  /** A Query; one of the answering methods has to follow, in the end. */
-  | { readonly kind: "request"; readonly requestId: number; readonly payload: Uint8Array }
-  /** The client no longer wants a request that is open. */
-  | { readonly kind: "cancel"; readonly requestId: number }
-  /** A stream has room again. */
-  | { readonly kind: "stream-writable"; readonly requestId: number; readonly streamId: number }
-  /** The session is over, and so are its requests. The last event. `error` says why, unless the client closed it. */
-  | { readonly kind: "ended"; readonly error: SqpError | undefined };
-
-/** What a server's session is made of. */
-export interface ServerSessionOptions {
-  readonly entropy: Entropy;
-  /** What this server receives and bears. */
-  readonly limits: SessionLimits;
-  readonly settings: SessionSettings;
-  /** Name and version of the server's software. */
-  readonly agent: string;
-  /** Makes the log of each session's transport; none where it is absent. */
-  readonly eventLog?: () => EventLog;
+interface OpenRequest {
+  /** Its stream, 0 while it has none. */
+  streamId: number;
+  urgency: number;
 }
 
 type State = "waiting" | "authenticating" | "open" | "closing" | "closed";
@@ -73,8 +53,7 @@ export class ServerSession {
   readonly #events = new Queue<ServerSessionEvent>();
   readonly #deadlines = new Deadlines<"gate" | "linger" | "drain" | "expiry">();
   readonly #liveness: Liveness;
-  /** Open requests, each with the id of its stream, 0 while it has none. */
-  readonly #requests = new Map<number, number>();
+  readonly #requests = new Map<number, OpenRequest>();
   #state: State = "waiting";
   #isDraining = false;
   #handshake: HandshakeRequest | undefined;
@@ -248,7 +227,7 @@ export class ServerSession {
     if (this.#requests.size >= this.#options.limits.openRequests) {
       return this.#answerError(requestId, new SqpError("too_many_requests"));
     }
-    this.#requests.set(requestId, 0);
+    this.#requests.set(requestId, { streamId: 0, urgency: URGENCY_DEFAULT });
     this.#events.push({ kind: "request", requestId, payload });
   }
 
@@ -319,6 +298,12 @@ export class ServerSession {
     return this.#requests.has(requestId);
   }
 
+  /** Says how urgent the answer to a request is; to be called before it is answered. */
+  setUrgency(requestId: number, urgency: number): void {
+    const request = this.#requests.get(requestId);
+    if (request !== undefined) request.urgency = urgency;
+  }
+
   /** Answers with a Response, which ends the request. */
   respond(requestId: number, payload: Uint8Array): void {
     if (!this.#requests.has(requestId)) return;
@@ -331,29 +316,33 @@ export class ServerSession {
 
   /** Ends a request with an error; on its stream, if it has one. */
   fail(requestId: number, error: SqpError): void {
-    const streamId = this.#requests.get(requestId);
-    if (streamId === undefined) return;
-    if (streamId === 0) return this.#answerError(requestId, error);
-    this.#transport.abortStream(streamId, encodeError(error.toPayload()));
+    const request = this.#requests.get(requestId);
+    if (request === undefined) return;
+    if (request.streamId === 0) return this.#answerError(requestId, error);
+    this.#transport.abortStream(request.streamId, encodeError(error.toPayload()));
     this.#finish(requestId);
   }
 
   /** Opens the stream of a request and sends the Response that `head` makes for its id. Returns 0 where it cannot. */
   openStream(requestId: number, head: (streamId: number) => Uint8Array): number {
-    if (this.#requests.get(requestId) !== 0) return 0;
-    let streamId;
+    const request = this.#requests.get(requestId);
+    if (request?.streamId !== 0) return 0;
     try {
-      streamId = this.#transport.openStream(requestId);
+      request.streamId = this.#transport.openStream(requestId, request.urgency);
     } catch (error) {
       if (!(error instanceof TransportLimitError)) throw error;
       this.fail(requestId, new SqpError("too_many_streams", { cause: error }));
       return 0;
     }
-    this.#requests.set(requestId, streamId);
-    const refusal = this.#send(MessageType.RESPONSE, requestId, head(streamId));
-    if (refusal === undefined) return streamId;
+    const refusal = this.#send(MessageType.RESPONSE, requestId, head(request.streamId));
+    if (refusal === undefined) return request.streamId;
     this.fail(requestId, new SqpError("message_too_large", { cause: refusal }));
     return 0;
+  }
+
+  /** The id of a request's stream, 0 where there is none. */
+  #streamOf(requestId: number): number {
+    return this.#requests.get(requestId)?.streamId ?? 0;
   }
 
   /**
@@ -361,7 +350,7 @@ export class ServerSession {
    * {@linkcode ServerSession.streamBufferedBytes} before.
    */
   writeStream(requestId: number, bytes: Uint8Array): void {
-    const streamId = this.#requests.get(requestId) ?? 0;
+    const streamId = this.#streamOf(requestId);
     if (streamId === 0) return;
     try {
       this.#transport.writeStream(streamId, bytes);
@@ -373,13 +362,13 @@ export class ServerSession {
 
   /** Bytes of a request's stream that have not arrived. */
   streamBufferedBytes(requestId: number): number {
-    const streamId = this.#requests.get(requestId) ?? 0;
+    const streamId = this.#streamOf(requestId);
     return streamId === 0 ? 0 : this.#transport.streamBufferedBytes(streamId);
   }
 
   /** Ends the stream of a request, and so the request. */
   finishStream(requestId: number): void {
-    const streamId = this.#requests.get(requestId) ?? 0;
+    const streamId = this.#streamOf(requestId);
     if (streamId === 0) return;
     this.#transport.finishStream(streamId);
     this.#finish(requestId);
@@ -403,7 +392,8 @@ export class ServerSession {
       return new TransportLimitError("too many answers wait");
     }
     try {
-      this.#transport.sendMessage(type, requestId, payload);
+      const urgency = this.#requests.get(requestId)?.urgency;
+      this.#transport.sendMessage(type, requestId, payload, urgency);
       return undefined;
     } catch (error) {
       if (!(error instanceof TransportLimitError)) throw error;

@@ -1,37 +1,33 @@
 // The one place that joins security layer, transport and session into a core: datagrams below, requests above.
 
+import { hostOfAddress } from "../base/address.ts";
 import { type Core, type Milliseconds, NEVER } from "../base/core.ts";
 import { DtlsAssociation } from "../dtls/association.ts";
-import type { DtlsEvent } from "../dtls/association_event.ts";
-import { type AssociationError, DtlsError } from "../dtls/errors.ts";
+import type { DtlsEvent, MovedEvent } from "../dtls/association_event.ts";
+import type { AssociationError } from "../dtls/errors.ts";
 import type { DtlsClientOptions } from "../dtls/options.ts";
 import type { DtlsSession } from "../dtls/session.ts";
 import type { EventLog } from "../transport/event_log.ts";
 import type { TransportLimits } from "../transport/limits.ts";
 import { DEFAULT_TRANSPORT_LIMITS } from "../transport/limits.ts";
-import { Transport, type TransportOptions } from "../transport/transport.ts";
+import { Transport } from "../transport/transport.ts";
+import type { PathOptions, TransportOptions } from "../transport/transport_options.ts";
 import { SqpError } from "../wire/errors.ts";
 import { LIMITS } from "../wire/limits.ts";
 import type { SessionLimits } from "../wire/handshake_payload.ts";
-import {
-  ClientSession,
-  type ClientSessionEvent,
-  type ClientSessionOptions,
-} from "./client_session.ts";
 import { associationError, isLikelyNoise } from "./association_errors.ts";
+import { ClientSession } from "./client_session.ts";
+import type { ClientSessionEvent } from "./client_session_event.ts";
 import { Gate } from "./gate.ts";
 import { Connecting } from "./connecting.ts";
 import { HandshakeRtt } from "./handshake_rtt.ts";
-import {
-  ServerSession,
-  type ServerSessionEvent,
-  type ServerSessionOptions,
-} from "./server_session.ts";
+import { Outgoing, stackTimeout } from "./outgoing.ts";
+import { ServerSession } from "./server_session.ts";
+import type { ServerSessionEvent } from "./server_session_event.ts";
+import type { ClientSessionOptions, ServerSessionOptions } from "./session_options.ts";
 
 /** The packets that every path carries in a datagram, and those that it is probed for. */
-function packetSizes(
-  association: DtlsAssociation,
-): Pick<TransportOptions, "maxPacketBytes" | "maxPacketBytesProbed"> {
+function packetSizes(association: DtlsAssociation): PathOptions {
   return {
     maxPacketBytes: association.applicationBytesMax(),
     maxPacketBytesProbed: association.applicationBytesMax(LIMITS.datagramBytesMax),
@@ -170,7 +166,7 @@ export class ClientStack implements Core<ClientSessionEvent> {
   changePath(now: Milliseconds): void {
     if (this.#association.state !== "connected") return;
     this.#association.changePath(this.#association.path, now);
-    this.#transport?.restartProbes();
+    this.#transport?.changePath(packetSizes(this.#association), now);
     this.settle(now);
   }
 
@@ -412,14 +408,24 @@ export class ServerStack implements Core<ServerSessionEvent> {
         this.#session?.onHeard(now);
         return this.#gate?.handlePacket(event.bytes, now);
       case "moved":
-        // What was sent to the old address since the client left it is lost.
-        return this.#transport?.restartProbes();
+        return this.#onMoved(event, now);
       case "closed":
         return this.#abort(now);
       case "failed":
         if (this.#session === undefined) this.#handshakeError = event.error;
         return this.#abort(now);
     }
+  }
+
+  #onMoved({ from, path, roundTripMs }: MovedEvent, now: Milliseconds): void {
+    // RFC 9000 section 9.4: "Because port-only changes are commonly the result of NAT rebinding or other middlebox
+    // activity, the endpoint MAY instead retain its congestion control state and round-trip estimate". What was sent to
+    // the old address since the client left it is lost.
+    if (hostOfAddress(from) === hostOfAddress(path)) return this.#transport?.restartProbes();
+    // RFC 9002 section 6.2.2: "A connection MAY use the delay between sending a PATH_CHALLENGE and receiving a
+    // PATH_RESPONSE to set the initial RTT [...] for a new path".
+    const sizes = packetSizes(this.#association);
+    this.#transport?.changePath({ ...sizes, initialRttMs: roundTripMs }, now);
   }
 
   #abort(now: Milliseconds): void {
@@ -431,66 +437,4 @@ export class ServerStack implements Core<ServerSessionEvent> {
     this.#session.abort(new SqpError("connection_lost"));
     this.settle(now);
   }
-}
-
-/** What goes out of a stack: the association's own datagrams, and packets of the transport that it seals. */
-class Outgoing {
-  #parting: Uint8Array | undefined;
-
-  /** The next datagram. */
-  poll(
-    association: DtlsAssociation,
-    transport: Transport | undefined,
-    now: Milliseconds,
-  ): Uint8Array | undefined {
-    const parting = this.#parting;
-    this.#parting = undefined;
-    if (parting !== undefined) return parting;
-    const datagram = association.pollTransmit(now);
-    if (datagram !== undefined || transport === undefined) return datagram;
-    return this.#sealNext(association, transport, now) ?? association.pollTransmit(now);
-  }
-
-  /** Closes the association; a last packet of the transport goes before its close_notify. */
-  close(association: DtlsAssociation, transport: Transport, now: Milliseconds): void {
-    if (association.state === "connected") {
-      this.#parting = this.#sealNext(association, transport, now);
-      association.close(now);
-    }
-    transport.close();
-  }
-
-  #sealNext(
-    association: DtlsAssociation,
-    transport: Transport,
-    now: Milliseconds,
-  ): Uint8Array | undefined {
-    if (association.state !== "connected" || association.isWaitingForKeys) return undefined;
-    const packet = transport.pollTransmit(now);
-    if (packet === undefined) return undefined;
-    try {
-      return association.sealApplicationData(packet);
-    } catch (error) {
-      if (!(error instanceof DtlsError)) throw error;
-      // The sending key is worn out: the association cannot go on.
-      association.close(now);
-      return undefined;
-    }
-  }
-}
-
-interface Timed {
-  pollTimeout(): Milliseconds;
-}
-
-function stackTimeout(
-  association: DtlsAssociation,
-  transport: Timed | undefined,
-  session: Timed | undefined,
-): Milliseconds {
-  const own = association.pollTimeout();
-  if (association.state !== "connected") return own;
-  // What the transport would send now it cannot.
-  const ofTransport = association.isWaitingForKeys ? NEVER : transport?.pollTimeout() ?? NEVER;
-  return Math.min(own, ofTransport, session?.pollTimeout() ?? NEVER);
 }

@@ -33,6 +33,8 @@ export interface CongestionController {
   onSpuriousLoss(): void;
   /** All packets of a long time were lost. */
   onPersistentCongestion(): void;
+  /** The path is another one: everything is as in the beginning. */
+  restart(): void;
   /** The size of a full packet changed. */
   setMaxPacketBytes(maxPacketBytes: number): void;
 }

@@ -42,6 +42,7 @@ export class EventRecorder {
   #metrics = "";
   #packetBytes = 0;
   #state = "";
+  #paths = 0;
 
   constructor(log: EventLog, parts: RecordedParts) {
     this.#log = log;
@@ -74,6 +75,12 @@ export class EventRecorder {
       raw: { length: bytes },
       ...(isMtuProbe && { is_mtu_probe_packet: true }),
     });
+  }
+
+  /** The path is another one. */
+  onPathChanged(now: Milliseconds): void {
+    this.#add(now, "connectivity:path_assigned", { path_id: `${++this.#paths}` });
+    this.onChange(now);
   }
 
   /** The timer of loss detection ran out. */

@@ -40,9 +40,12 @@ export class LossState {
   /** Ack-eliciting packets by their fate. */
   packetsSent = 0;
   packetsAcked = 0;
+  /** Those of them that were sent on the present path. */
+  packetsAckedOnPath = 0;
   packetsLost = 0;
   /** Those of the lost ones that were acknowledged after all. */
   packetsLate = 0;
+  /** Of the present path. */
   bytesInFlight = 0;
   ptoCount = 0;
   /** Probes that a probe timeout still wants sent, whatever the congestion window says. */
@@ -56,7 +59,9 @@ export class LossState {
   readonly #pathMtu: PathMtu;
   readonly #sent = new Map<number, SentPacket>();
   readonly #lost = new LostPackets();
-  readonly #thresholds = new ReorderingThresholds();
+  #thresholds = new ReorderingThresholds();
+  /** The number of the first packet of the present path. */
+  #pathStart = 0;
   #ackOnlyTracked = 0;
   #nextNumber = 0;
   #largestAcked = -1;
@@ -124,6 +129,32 @@ export class LossState {
     this.#dead = false;
   }
 
+  /**
+   * The path is another one, of which a round-trip time may be known. What is in flight stays so, and what is oldest of
+   * it is sent again at once: whoever leaves a path hears nothing there any more.
+   */
+  changePath(initialRttMs?: number): void {
+    // "an endpoint MUST immediately reset the congestion controller and round-trip time estimator for the new path to
+    // initial values" (RFC 9000, section 9.4).
+    this.rtt.restart(initialRttMs);
+    this.#congestion.restart();
+    this.#pathStart = this.#nextNumber;
+    this.bytesInFlight = 0;
+    this.packetsAckedOnPath = 0;
+    this.ptoCount = 0;
+    this.probesToSend = 0;
+    this.#recoveryPacketAllowed = false;
+    this.#thresholds = new ReorderingThresholds();
+    this.#lost.clear();
+    this.#lost.forgetPeriod();
+    this.repeatOldest(PROBES_PER_TIMEOUT);
+  }
+
+  /** "Packets sent on the old path MUST NOT contribute to congestion control or RTT estimation" (RFC 9000, 9.4). */
+  #isOfPath({ number }: SentPacket): boolean {
+    return number >= this.#pathStart;
+  }
+
   /** Handles an Ack (appendix A.7). Throws {@linkcode TransportFault} where it reports what was never sent. */
   onAckReceived(ack: Ack, now: Milliseconds): void {
     // "An endpoint SHOULD treat receipt of an acknowledgment for a packet it did not send as a connection error"
@@ -138,7 +169,9 @@ export class LossState {
     const largest = acked.at(-1)!;
     // "the largest acknowledged packet number is newly acknowledged, and [...] at least one of the newly
     // acknowledged packets was ack-eliciting" (section 5.1).
-    if (largest.number === ack.largest && acked.some((packet) => packet.ackEliciting)) {
+    const isSample = largest.number === ack.largest && this.#isOfPath(largest) &&
+      acked.some((packet) => packet.ackEliciting);
+    if (isSample) {
       this.rtt.update(now - largest.sentAt, ack.delayUs / 1000, now);
     }
     this.#detectLost(now);
@@ -176,14 +209,16 @@ export class LossState {
 
   #remove(packet: SentPacket): void {
     this.#sent.delete(packet.number);
-    if (packet.ackEliciting) this.bytesInFlight -= packet.bytes;
-    else this.#ackOnlyTracked--;
+    if (!packet.ackEliciting) this.#ackOnlyTracked--;
+    else if (this.#isOfPath(packet)) this.bytesInFlight -= packet.bytes;
   }
 
   #onAcked(packet: SentPacket, now: Milliseconds): void {
     for (const { owner, start, end } of packet.frames) owner.onAcked(start, end);
     if (!packet.ackEliciting) return;
     this.packetsAcked++;
+    if (!this.#isOfPath(packet)) return;
+    this.packetsAckedOnPath++;
     this.#pathMtu.onPacketAcked(packet.bytes);
     this.#congestion.onPacketAcked(packet, this.rtt, this.limited, now);
   }
@@ -207,7 +242,7 @@ export class LossState {
         this.#remove(packet);
         this.#extendLossRun(packet);
         if (packet.ackEliciting) this.onPacketLost?.(packet, now);
-        if (packet.isMtuProbe) this.#onProbeLost(packet);
+        if (packet.isMtuProbe || !this.#isOfPath(packet)) this.#onLostApart(packet);
         else if (packet.ackEliciting) lost.push(packet);
       } else if (packet.ackEliciting) {
         this.#lossTime = Math.min(this.#lossTime, packet.sentAt + lossDelay);
@@ -217,11 +252,12 @@ export class LossState {
   }
 
   /**
-   * "Loss of a QUIC packet that is carried in a PMTU probe is therefore not a reliable indication of congestion and
-   * SHOULD NOT trigger a congestion control reaction" (RFC 9000, section 14.4).
+   * A loss that says nothing of congestion on this path: of a packet of another path, or of a probe. "Loss of a QUIC
+   * packet that is carried in a PMTU probe is therefore not a reliable indication of congestion and SHOULD NOT trigger
+   * a congestion control reaction" (RFC 9000, section 14.4).
    */
-  #onProbeLost({ frames }: SentPacket): void {
-    this.packetsLost++;
+  #onLostApart({ ackEliciting, frames }: SentPacket): void {
+    if (ackEliciting) this.packetsLost++;
     for (const { owner, start, end } of frames) owner.onLost(start, end);
   }
 

@@ -35,6 +35,11 @@ export function payloadBytesMax(type: MessageType, sender: Role, peerBytesMax: n
   }
 }
 
+/** Whether a message asks or answers something, so that it has the urgency of its request. */
+export function isOfRequest(type: MessageType): boolean {
+  return type === MessageType.QUERY || type === MessageType.RESPONSE || type === MessageType.ERROR;
+}
+
 /** Whether the fragments of a message count against session credit: all but those of the handshake. */
 export function isCharged(type: MessageType): boolean {
   return type !== MessageType.HANDSHAKE_REQUEST && type !== MessageType.HANDSHAKE_RESPONSE;

@@ -3,11 +3,12 @@
 import { Queue } from "../base/queue.ts";
 import { encodeFragmentPrefix, FRAGMENT_PREFIX_BYTES } from "../wire/fragment.ts";
 import { Flag, MessageType } from "../wire/frame.ts";
+import { URGENCY_FIRST, URGENCY_LAST } from "../wire/urgency.ts";
 import type { SendCredit } from "./credit.ts";
 import { PART_BYTES_MIN, WHOLE_PAYLOAD_BYTES_MAX } from "./limits.ts";
 import type { SentOwner } from "./sent_packet.ts";
 import { isCharged } from "./message_limits.ts";
-import type { FrameSource, PacketBuilder } from "./packer.ts";
+import type { PacketBuilder, RequestFrameSource } from "./packer.ts";
 import { SendRanges } from "./send_ranges.ts";
 
 /** A message that waits to be sent or acknowledged. `payload` is not copied. */
@@ -15,6 +16,7 @@ class OutgoingMessage implements SentOwner {
   readonly type: MessageType;
   readonly requestId: number;
   readonly payload: Uint8Array;
+  readonly urgency: number;
   /** Undefined for a message that goes whole. */
   readonly ranges: SendRanges | undefined;
   /** Whether a packet that carried something of it was lost. */
@@ -26,11 +28,13 @@ class OutgoingMessage implements SentOwner {
     type: MessageType,
     requestId: number,
     payload: Uint8Array,
+    urgency: number,
   ) {
     this.#sender = sender;
     this.type = type;
     this.requestId = requestId;
     this.payload = payload;
+    this.urgency = urgency;
     if (payload.length > WHOLE_PAYLOAD_BYTES_MAX) this.ranges = new SendRanges();
   }
 
@@ -48,17 +52,35 @@ class OutgoingMessage implements SentOwner {
   }
 }
 
-/** Sends messages: urgent ones, then those of one frame, lost ones first, then the parts of larger ones in turn. */
-export class MessageSender implements FrameSource {
+/** Messages of one urgency that have something to send. */
+class Lane {
+  readonly wholeAgain = new Set<OutgoingMessage>();
+  readonly whole = new Set<OutgoingMessage>();
+  readonly parts = new Set<OutgoingMessage>();
+
+  get wantsToSend(): boolean {
+    return this.wholeAgain.size > 0 || this.whole.size > 0 || this.parts.size > 0;
+  }
+
+  clear(): void {
+    this.wholeAgain.clear();
+    this.whole.clear();
+    this.parts.clear();
+  }
+}
+
+/**
+ * Sends messages: the end of the session, then by urgency those of one frame, lost ones first, then the parts of larger
+ * ones in turn.
+ */
+export class MessageSender implements RequestFrameSource {
   readonly #sessionCredit: SendCredit;
   /** Everything that has not arrived. */
   readonly #messages = new Set<OutgoingMessage>();
-  /** What has something to send, by priority. */
-  readonly #urgent = new Set<OutgoingMessage>();
+  /** What has something to send. */
+  readonly #last = new Set<OutgoingMessage>();
   readonly #handshakeRequest = new Set<OutgoingMessage>();
-  readonly #wholeAgain = new Set<OutgoingMessage>();
-  readonly #whole = new Set<OutgoingMessage>();
-  readonly #parts = new Set<OutgoingMessage>();
+  readonly #lanes = Array.from({ length: URGENCY_LAST + 1 }, () => new Lane());
   /** Fragmented messages that wait for session credit, in order. */
   readonly #uncharged = new Queue<OutgoingMessage>();
   /** The newest Move; an older one is no longer of interest. */
@@ -79,9 +101,9 @@ export class MessageSender implements FrameSource {
     return this.#messages.size;
   }
 
-  /** Whether something waits that goes out past a full congestion window. */
-  get hasUrgent(): boolean {
-    return this.#urgent.size > 0;
+  /** Whether the end of the session waits, which goes out past a full congestion window. */
+  get hasLast(): boolean {
+    return this.#last.size > 0;
   }
 
   /** Whether a HandshakeRequest waits: the gate lets through only packets that carry nothing else. */
@@ -95,13 +117,13 @@ export class MessageSender implements FrameSource {
   }
 
   get wantsToSend(): boolean {
-    return this.#urgent.size > 0 || this.#handshakeRequest.size > 0 || this.#wholeAgain.size > 0 ||
-      this.#whole.size > 0 || this.#parts.size > 0;
+    return this.#last.size > 0 || this.#handshakeRequest.size > 0 ||
+      this.#lanes.some((lane) => lane.wantsToSend);
   }
 
   /** Takes a message, which the caller must not change any more. */
-  send(type: MessageType, requestId: number, payload: Uint8Array): void {
-    const message = new OutgoingMessage(this, type, requestId, payload);
+  send(type: MessageType, requestId: number, payload: Uint8Array, urgency: number): void {
+    const message = new OutgoingMessage(this, type, requestId, payload, urgency);
     this.#messages.add(message);
     this.#bufferedBytes += payload.length;
     if (type === MessageType.MOVE) {
@@ -125,13 +147,13 @@ export class MessageSender implements FrameSource {
       }
       this.#sessionCredit.used += message.payload.length;
       this.#uncharged.shift();
-      this.#parts.add(message);
+      this.#lanes[message.urgency]!.parts.add(message);
     }
   }
 
-  /** Puts what goes out past a full congestion window into a packet: the end of the session. */
-  packUrgent(builder: PacketBuilder): void {
-    packWhole(this.#urgent, builder);
+  /** Puts the end of the session into a packet. */
+  packLast(builder: PacketBuilder): void {
+    packWhole(this.#last, builder);
   }
 
   /** Puts a HandshakeRequest, or a part of it, into a packet. */
@@ -141,19 +163,21 @@ export class MessageSender implements FrameSource {
     else packParts(this.#handshakeRequest, builder);
   }
 
-  pack(builder: PacketBuilder): void {
-    packWhole(this.#urgent, builder);
-    packWhole(this.#wholeAgain, builder);
-    packWhole(this.#whole, builder);
-    packParts(this.#parts, builder);
+  pack(builder: PacketBuilder, urgency: number): void {
+    if (urgency === URGENCY_FIRST) packWhole(this.#last, builder);
+    const { wholeAgain, whole, parts } = this.#lanes[urgency]!;
+    packWhole(wholeAgain, builder);
+    packWhole(whole, builder);
+    packParts(parts, builder);
   }
 
   /** The line in which a message waits for its turn. */
   #line(message: OutgoingMessage): Set<OutgoingMessage> {
-    if (endsSession(message.type, message.requestId)) return this.#urgent;
+    if (endsSession(message.type, message.requestId)) return this.#last;
     if (message.type === MessageType.HANDSHAKE_REQUEST) return this.#handshakeRequest;
-    if (message.ranges !== undefined) return this.#parts;
-    return message.wasLost ? this.#wholeAgain : this.#whole;
+    const { wholeAgain, whole, parts } = this.#lanes[message.urgency]!;
+    if (message.ranges !== undefined) return parts;
+    return message.wasLost ? wholeAgain : whole;
   }
 
   /** Something of a message has to be sent (again). */
@@ -179,11 +203,9 @@ export class MessageSender implements FrameSource {
   /** Drops all messages. */
   close(): void {
     this.#messages.clear();
-    this.#urgent.clear();
+    this.#last.clear();
     this.#handshakeRequest.clear();
-    this.#wholeAgain.clear();
-    this.#whole.clear();
-    this.#parts.clear();
+    for (const lane of this.#lanes) lane.clear();
     this.#uncharged.clear();
     this.#move = undefined;
     this.#bufferedBytes = 0;

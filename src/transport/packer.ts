@@ -69,9 +69,19 @@ export class PacketBuilder {
 }
 
 /** A place that frames come from. */
-export interface FrameSource {
-  /** Whether {@linkcode FrameSource.pack} would put something into an empty packet. */
+interface Source {
+  /** Whether `pack` would put something into an empty packet. */
   readonly wantsToSend: boolean;
+}
+
+/** A source of frames that go before those of any request. */
+export interface FrameSource extends Source {
   /** Puts as many frames into the packet as fit and there are. */
   pack(builder: PacketBuilder): void;
+}
+
+/** A source of what belongs to requests, which is more and less urgent. */
+export interface RequestFrameSource extends Source {
+  /** Puts as many frames of one urgency into the packet as fit and there are. */
+  pack(builder: PacketBuilder, urgency: number): void;
 }

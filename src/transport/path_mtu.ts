@@ -38,6 +38,8 @@ export class PathMtu implements SentOwner {
   #largeLost = 0;
   #raiseAt: Milliseconds = 0;
   #raiseMs = MTU_RAISE_MS_MIN;
+  /** Counts the paths, so that a probe of another one proves nothing. */
+  #path = 0;
 
   constructor(baseBytes: number, limitBytes: number) {
     this.packetBytes = baseBytes;
@@ -53,6 +55,9 @@ export class PathMtu implements SentOwner {
     this.#baseBytes = baseBytes;
     this.#limitBytes = Math.max(baseBytes, limitBytes);
     this.#largeLost = 0;
+    this.#raiseAt = 0;
+    this.#raiseMs = MTU_RAISE_MS_MIN;
+    this.#path++;
     this.#beginSearch();
   }
 
@@ -89,13 +94,14 @@ export class PathMtu implements SentOwner {
       const payload = encodeHeartbeat({ kind: HeartbeatKind.REPLY, token: 0n, paddingBytes });
       builder.frame(MessageType.HEARTBEAT, 0, 0, payload.length).set(payload);
     }
-    builder.track(this, this.#candidateBytes, this.#candidateBytes);
+    builder.track(this, this.#candidateBytes, this.#path);
     builder.isMtuProbe = true;
     this.#isProbeUnderWay = true;
   }
 
   /** A probe has arrived, perhaps after it was given up. */
-  onAcked(lengthBytes: number): void {
+  onAcked(lengthBytes: number, path: number): void {
+    if (path !== this.#path) return;
     if (lengthBytes > this.#limitBytes || lengthBytes <= this.packetBytes) return;
     this.packetBytes = lengthBytes;
     this.#largeLost = 0;
@@ -105,7 +111,8 @@ export class PathMtu implements SentOwner {
   }
 
   /** A probe was lost. */
-  onLost(lengthBytes: number): void {
+  onLost(lengthBytes: number, path: number): void {
+    if (path !== this.#path) return;
     if (lengthBytes !== this.#candidateBytes || !this.#isProbeUnderWay) return;
     this.#isProbeUnderWay = false;
     // "MAX_PROBES: [...] the maximum value of the PROBE_COUNT counter" (RFC 8899, section 5.1.2).

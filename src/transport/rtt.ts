@@ -20,6 +20,14 @@ export class RttEstimator {
     this.rttvar = rttMs / 2;
   }
 
+  /** Another path: nothing is known of it, or what `initialRttMs` says. */
+  restart(initialRttMs: number = INITIAL_RTT_MS): void {
+    this.latestRtt = 0;
+    this.minRtt = 0;
+    this.firstSampleAt = undefined;
+    this.setInitial(initialRttMs);
+  }
+
   /** Takes the time from sending a packet to its acknowledgement, and the delay that the peer reported. */
   update(latestRtt: number, reportedAckDelayMs: number, now: Milliseconds): void {
     this.latestRtt = latestRtt;

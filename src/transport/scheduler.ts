@@ -3,6 +3,7 @@
 import type { Milliseconds } from "../base/core.ts";
 import { ACK_BITMAP_BYTES_MAX, ACK_PREFIX_BYTES } from "../wire/ack.ts";
 import { HEADER_BYTES } from "../wire/frame.ts";
+import { URGENCY_FIRST, URGENCY_LAST } from "../wire/urgency.ts";
 import type { CongestionController } from "./congestion.ts";
 import type { AckState } from "./ack_state.ts";
 import type { ControlQueue, ReceiveCredit } from "./credit.ts";
@@ -10,7 +11,7 @@ import type { Heartbeats } from "./heartbeats.ts";
 import type { LossState } from "./loss_state.ts";
 import type { MessageSender } from "./message_sender.ts";
 import { Pacer } from "./pacer.ts";
-import { type FrameSource, PacketBuilder } from "./packer.ts";
+import { type FrameSource, PacketBuilder, type RequestFrameSource } from "./packer.ts";
 import type { PathMtu } from "./path_mtu.ts";
 import type { SendStreams } from "./send_streams.ts";
 
@@ -31,20 +32,26 @@ export interface SchedulerParts {
   readonly receiveCredit: ReceiveCredit;
 }
 
-/** Fills packets. Acks come first, then control, heartbeats, messages and streams; and packets keep their pace. */
+/**
+ * Fills packets. Acks come first, then control and heartbeats, then requests by their urgency, of each urgency messages
+ * and then streams; and packets keep their pace.
+ */
 export class Scheduler {
   readonly #parts: SchedulerParts;
   readonly #pacer = new Pacer();
   readonly #sources: readonly FrameSource[];
+  readonly #requestSources: readonly RequestFrameSource[];
 
   constructor(parts: SchedulerParts) {
     this.#parts = parts;
-    this.#sources = [parts.controls, parts.heartbeats, parts.messages, parts.streams];
+    this.#sources = [parts.controls, parts.heartbeats];
+    this.#requestSources = [parts.messages, parts.streams];
   }
 
   get #wantsToSend(): boolean {
     this.#parts.streams.takeTurns();
-    return this.#sources.some((source) => source.wantsToSend);
+    return this.#sources.some((source) => source.wantsToSend) ||
+      this.#requestSources.some((source) => source.wantsToSend);
   }
 
   /** The next packet, `undefined` where there is nothing to send or nothing may be sent. */
@@ -58,12 +65,12 @@ export class Scheduler {
     // Where the window holds nothing back, it is the application or flow control that does (RFC 9002, section 7.8).
     loss.limited = hasWindow && !wants;
     const open = hasWindow && wants && this.#isPaced(maxPacketBytes, now);
-    if (hasWindow && loss.packetsInFlight > 0 && pathMtu.wantsProbe(loss.packetsAcked, now)) {
+    if (hasWindow && loss.packetsInFlight > 0 && pathMtu.wantsProbe(loss.packetsAckedOnPath, now)) {
       const probe = new PacketBuilder(loss.nextNumber, sessionId, pathMtu.probeBytes, now);
       pathMtu.packProbe(probe);
       return probe;
     }
-    const sends = wants && (open || messages.hasUrgent);
+    const sends = wants && (open || messages.hasLast);
     if (!sends && acks.deadline() > now) return undefined;
 
     const maxBytes = sends ? maxPacketBytes : ACK_PACKET_BYTES;
@@ -96,9 +103,17 @@ export class Scheduler {
 
   #packFrames(builder: PacketBuilder, open: boolean): void {
     const { messages } = this.#parts;
-    if (!open) messages.packUrgent(builder);
+    if (!open) messages.packLast(builder);
     else if (messages.hasHandshakeRequest) messages.packHandshakeRequest(builder);
-    else for (const source of this.#sources) source.pack(builder);
+    else this.#packAll(builder);
+  }
+
+  #packAll(builder: PacketBuilder): void {
+    for (const source of this.#sources) source.pack(builder);
+    // "sending higher-urgency responses before lower-urgency responses" (RFC 9218, section 10).
+    for (let urgency = URGENCY_FIRST; urgency <= URGENCY_LAST; urgency++) {
+      for (const source of this.#requestSources) source.pack(builder, urgency);
+    }
   }
 
   /**

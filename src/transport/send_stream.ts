@@ -14,6 +14,13 @@ interface Chunk {
   readonly bytes: Uint8Array;
 }
 
+/** Which stream it is, and whose. */
+interface StreamOwner {
+  readonly streamId: number;
+  readonly requestId: number;
+  readonly urgency: number;
+}
+
 /** Learns when a stream has something to send, when it was sent, when its buffer shrinks, and when it is over. */
 export interface SendStreamObserver {
   onStreamWants(stream: SendStream): void;
@@ -26,6 +33,7 @@ export interface SendStreamObserver {
 export class SendStream implements SentOwner {
   readonly streamId: number;
   readonly requestId: number;
+  readonly urgency: number;
   readonly credit: SendCredit;
   readonly #observer: SendStreamObserver;
   readonly #controls: ControlQueue;
@@ -39,14 +47,14 @@ export class SendStream implements SentOwner {
   #end: StreamEndFrame | undefined;
 
   constructor(
-    streamId: number,
-    requestId: number,
+    { streamId, requestId, urgency }: StreamOwner,
     creditBytes: number,
     controls: ControlQueue,
     observer: SendStreamObserver,
   ) {
     this.streamId = streamId;
     this.requestId = requestId;
+    this.urgency = urgency;
     this.credit = new SendCredit({ streamId, requestId }, creditBytes, controls);
     this.#controls = controls;
     this.#observer = observer;

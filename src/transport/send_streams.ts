@@ -2,6 +2,7 @@
 
 import type { Counters } from "../base/counters.ts";
 import { STREAM_DATA_PREFIX_BYTES } from "../wire/stream_data.ts";
+import { URGENCY_LAST } from "../wire/urgency.ts";
 import type { ControlQueue, SendCredit } from "./credit.ts";
 import type { TransportDrop } from "./drops.ts";
 import type { TransportEvent } from "./events.ts";
@@ -12,7 +13,7 @@ import {
   STREAM_ERROR_BYTES_MAX,
   type TransportLimits,
 } from "./limits.ts";
-import type { FrameSource, PacketBuilder } from "./packer.ts";
+import type { PacketBuilder, RequestFrameSource } from "./packer.ts";
 import { SendStream, type SendStreamObserver } from "./send_stream.ts";
 
 /** What the streams need from the transport around them. */
@@ -27,12 +28,12 @@ export interface SendStreamsContext {
   readonly creditIsReserved: () => boolean;
 }
 
-/** Opens, sends and ends streams. Those with something to send take turns, a frame each. */
-export class SendStreams implements FrameSource, SendStreamObserver {
+/** Opens, sends and ends streams. Those of one urgency with something to send take turns, a frame each. */
+export class SendStreams implements RequestFrameSource, SendStreamObserver {
   readonly #context: SendStreamsContext;
   readonly #streams = new Map<number, SendStream>();
-  /** Streams that may have something to send, in the order of their turns. */
-  readonly #ready = new Set<SendStream>();
+  /** Streams that may have something to send, by urgency, in the order of their turns. */
+  readonly #ready = Array.from({ length: URGENCY_LAST + 1 }, () => new Set<SendStream>());
   /** Streams whose writers wait for room. */
   readonly #full = new Set<SendStream>();
   #creditBytes: number;
@@ -57,7 +58,7 @@ export class SendStreams implements FrameSource, SendStreamObserver {
   }
 
   /** Opens a stream. Throws {@linkcode TransportLimitError} where too many are open. */
-  open(requestId: number): number {
+  open(requestId: number, urgency: number): number {
     const { limits, controls } = this.#context;
     if (this.#streams.size >= limits.streamsMax) throw new TransportLimitError("too many streams");
     const streamId = this.#nextStreamId;
@@ -65,9 +66,14 @@ export class SendStreams implements FrameSource, SendStreamObserver {
     this.#nextStreamId += 2;
     this.#streams.set(
       streamId,
-      new SendStream(streamId, requestId, this.#creditBytes, controls, this),
+      new SendStream({ streamId, requestId, urgency }, this.#creditBytes, controls, this),
     );
     return streamId;
+  }
+
+  /** The line in which a stream waits for its turn. */
+  #line({ urgency }: SendStream): Set<SendStream> {
+    return this.#ready[urgency]!;
   }
 
   /** The stream if it is open for writing; otherwise the call came late and is counted. */
@@ -124,7 +130,7 @@ export class SendStreams implements FrameSource, SendStreamObserver {
     if (error.length > STREAM_ERROR_BYTES_MAX) throw new TransportLimitError("error too long");
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return this.#context.drops.add("call for a finished stream");
-    this.#ready.delete(stream);
+    this.#line(stream).delete(stream);
     stream.abort(error);
   }
 
@@ -132,7 +138,7 @@ export class SendStreams implements FrameSource, SendStreamObserver {
   raiseInitialCredit(creditBytes: number): void {
     this.#creditBytes = Math.max(this.#creditBytes, creditBytes);
     for (const stream of this.#streams.values()) {
-      if (stream.credit.raise(creditBytes)) this.#ready.add(stream);
+      if (stream.credit.raise(creditBytes)) this.#line(stream).add(stream);
     }
   }
 
@@ -147,7 +153,7 @@ export class SendStreams implements FrameSource, SendStreamObserver {
     if (stream.requestId !== requestId) {
       throw new TransportFault(TransportFaultCode.STREAM_STATE, "credit names another request");
     }
-    if (stream.credit.raise(maximum)) this.#ready.add(stream);
+    if (stream.credit.raise(maximum)) this.#line(stream).add(stream);
   }
 
   /** Session credit that streams may use now. */
@@ -159,12 +165,14 @@ export class SendStreams implements FrameSource, SendStreamObserver {
   takeTurns(): void {
     const available = this.#sessionAvailable;
     this.wantsToSend = false;
-    for (const stream of this.#ready) {
-      if (stream.wantsToSend(available)) {
-        this.wantsToSend = true;
-        return;
+    for (const line of this.#ready) {
+      for (const stream of line) {
+        if (stream.wantsToSend(available)) {
+          this.wantsToSend = true;
+          return;
+        }
+        this.#rest(stream, available);
       }
-      this.#rest(stream, available);
     }
   }
 
@@ -178,27 +186,28 @@ export class SendStreams implements FrameSource, SendStreamObserver {
       }
       return;
     }
-    this.#ready.delete(stream);
+    this.#line(stream).delete(stream);
   }
 
-  pack(builder: PacketBuilder): void {
+  pack(builder: PacketBuilder, urgency: number): void {
+    const line = this.#ready[urgency]!;
     const available = this.#sessionAvailable;
     let left = available;
-    for (const stream of this.#ready) {
+    for (const stream of line) {
       const room = builder.remaining;
       if (room < STREAM_DATA_PREFIX_BYTES + PART_BYTES_MIN) break;
       if (stream.wantsToSend(left)) {
         left -= stream.pack(builder, room, left);
         // To the end of the line; it is asked again whether there is more when it is its turn.
-        this.#ready.delete(stream);
-        this.#ready.add(stream);
+        line.delete(stream);
+        line.add(stream);
       } else this.#rest(stream, left);
     }
     this.#context.sessionCredit.used += available - left;
   }
 
   onStreamWants(stream: SendStream): void {
-    this.#ready.add(stream);
+    this.#line(stream).add(stream);
   }
 
   onStreamReleased(stream: SendStream, lengthBytes: number): void {
@@ -211,7 +220,7 @@ export class SendStreams implements FrameSource, SendStreamObserver {
   }
 
   onStreamOver(stream: SendStream): void {
-    this.#ready.delete(stream);
+    this.#line(stream).delete(stream);
     this.#full.delete(stream);
     this.#streams.delete(stream.streamId);
   }
@@ -219,7 +228,7 @@ export class SendStreams implements FrameSource, SendStreamObserver {
   /** Drops all streams. */
   close(): void {
     this.#streams.clear();
-    this.#ready.clear();
+    for (const line of this.#ready) line.clear();
     this.#full.clear();
     this.wantsToSend = false;
     this.#bufferedBytes = 0;

@@ -7,13 +7,14 @@ import { Deadlines } from "../base/deadlines.ts";
 import { decodeAck } from "../wire/ack.ts";
 import { decodeCredit, SESSION_CREDIT } from "../wire/credit.ts";
 import { decodePacket, Flag, type Frame, MessageType, type Packet } from "../wire/frame.ts";
+import { URGENCY_DEFAULT, URGENCY_FIRST } from "../wire/urgency.ts";
 import { AckState } from "./ack_state.ts";
 import type { CongestionController } from "./congestion.ts";
 import { ControlQueue, initialCredit, ReceiveCredit, SendCredit } from "./credit.ts";
 import { CreditTuning } from "./credit_tuning.ts";
 import { Cubic } from "./cubic.ts";
 import type { TransportDrop } from "./drops.ts";
-import { type EventLog, EventRecorder } from "./event_log.ts";
+import { EventRecorder } from "./event_log.ts";
 import { EventQueue } from "./event_queue.ts";
 import type { TransportEvent } from "./events.ts";
 import { TransportFault, TransportFaultCode, TransportLimitError } from "./fault.ts";
@@ -29,7 +30,7 @@ import {
   WHOLE_PAYLOAD_BYTES_MAX,
 } from "./limits.ts";
 import { LossState } from "./loss_state.ts";
-import { payloadBytesMax } from "./message_limits.ts";
+import { isOfRequest, payloadBytesMax } from "./message_limits.ts";
 import { endsSession, MessageSender } from "./message_sender.ts";
 import { PacketBuilder } from "./packer.ts";
 import { PathMtu } from "./path_mtu.ts";
@@ -38,22 +39,7 @@ import { Scheduler } from "./scheduler.ts";
 import { SendStreams } from "./send_streams.ts";
 import { SessionIds } from "./session_ids.ts";
 import { gatherStats, type TransportStats } from "./stats.ts";
-
-/** What a transport is made with. */
-export interface TransportOptions {
-  readonly role: Role;
-  readonly limits: TransportLimits;
-  /** Bytes of the largest packet that every path carries; at least `PACKET_BYTES_MIN`. */
-  readonly maxPacketBytes: number;
-  /** Bytes of the largest packet that the path is probed for; `maxPacketBytes` where there is none. */
-  readonly maxPacketBytesProbed?: number;
-  /** The round-trip time of the path where it is known, in milliseconds; else RFC 9002's guess. */
-  readonly initialRttMs?: number;
-  /** The congestion controller; CUBIC where there is none. */
-  readonly congestion?: CongestionController;
-  /** Where what happens is logged. */
-  readonly eventLog?: EventLog;
-}
+import type { PathOptions, TransportOptions } from "./transport_options.ts";
 
 /**
  * Reliable messages and streams over packets that may be lost, duplicated and reordered.
@@ -246,7 +232,7 @@ export class Transport implements Core<TransportEvent> {
     this.#arm();
   }
 
-  /** The peer could not read packets, and now can: the back-off of probe timeouts begins anew. */
+  /** Packets did not reach the peer or were not read there, and now are: the back-off of probe timeouts begins anew. */
   restartProbes(): void {
     this.#loss.ptoCount = 0;
     this.#arm();
@@ -324,22 +310,33 @@ export class Transport implements Core<TransportEvent> {
   }
 
   /**
-   * The path is another one, which carries packets of `maxPacketBytes` and perhaps, what it is probed for, of
-   * `maxPacketBytesProbed`. Throws `RangeError` below `PACKET_BYTES_MIN`.
+   * The path is another one: round-trip time, congestion and packet size are learnt anew. Throws `RangeError` where
+   * `maxPacketBytes` is too small.
    */
-  setMaxPacketBytes(maxPacketBytes: number, maxPacketBytesProbed: number = maxPacketBytes): void {
+  changePath(path: PathOptions, now: Milliseconds): void {
+    const { maxPacketBytes, maxPacketBytesProbed, initialRttMs } = path;
     checkPacketBytes(maxPacketBytes);
-    this.#pathMtu.restart(maxPacketBytes, maxPacketBytesProbed);
+    if (this.#stopped) return;
+    this.#pathMtu.restart(maxPacketBytes, maxPacketBytesProbed ?? maxPacketBytes);
     this.#congestion.setMaxPacketBytes(maxPacketBytes);
+    this.#loss.changePath(initialRttMs);
+    this.#recorder?.onPathChanged(now);
+    this.#arm();
   }
 
   /**
    * Sends a message reliably: Query, Response, Error and the two handshake messages in fragments where they
    * are long, Termination, Cancel and Move in one frame. Of several Moves only the newest is sent again.
-   * Throws {@linkcode TransportLimitError} where the message is too long, the peer's limits or this side's
-   * buffer are exceeded, or a Query's id does not rise; `TypeError` for other message types.
+   * Requests and answers go in the order of `urgency`, other types as with the first. Throws {@linkcode
+   * TransportLimitError} where the message is too long, the peer's limits or this side's buffer are exceeded, or a
+   * Query's id does not rise; `TypeError` for other message types.
    */
-  sendMessage(type: MessageType, requestId: number, payload: Uint8Array): void {
+  sendMessage(
+    type: MessageType,
+    requestId: number,
+    payload: Uint8Array,
+    urgency: number = URGENCY_DEFAULT,
+  ): void {
     if (this.#stopped) return this.drops.add("call after the end");
     const lengthMax = payloadBytesMax(type, this.#role, this.#peerMessageBytesMax);
     if (payload.length > lengthMax) {
@@ -354,7 +351,7 @@ export class Transport implements Core<TransportEvent> {
       if (refusal !== undefined) throw new TransportLimitError(refusal);
       this.#inbox.openRequest(requestId);
     }
-    this.#messages.send(type, requestId, payload);
+    this.#messages.send(type, requestId, payload, isOfRequest(type) ? urgency : URGENCY_FIRST);
   }
 
   /**
@@ -368,15 +365,15 @@ export class Transport implements Core<TransportEvent> {
   }
 
   /**
-   * Opens a stream that belongs to a request and returns its id. Throws {@linkcode TransportLimitError} where
-   * too many are open.
+   * Opens a stream that belongs to a request and returns its id. It goes behind everything more urgent, and takes turns
+   * with streams of the same urgency. Throws {@linkcode TransportLimitError} where too many are open.
    */
-  openStream(requestId: number): number {
+  openStream(requestId: number, urgency: number = URGENCY_DEFAULT): number {
     if (this.#stopped) {
       this.drops.add("call after the end");
       return 0;
     }
-    return this.#sendStreams.open(requestId);
+    return this.#sendStreams.open(requestId, urgency);
   }
 
   /**

@@ -21,7 +21,7 @@ export interface AvoidanceRule<Memory> {
   grow(window: number, acked: AckedInAvoidance): number;
   /** The window was not used up, so it stays as it is and so does the rule's time. */
   onLimited(): void;
-  /** Slow start ended without a loss, or begins again after one that says nothing of the path's capacity. */
+  /** Slow start ended without a loss, or begins again: after one that says nothing of the path, or on another path. */
   restart(): void;
   /** What a reduction changes, so that it can be undone. */
   remember(): Memory;
@@ -47,8 +47,8 @@ export class WindowController<Memory> implements CongestionController {
   congestionWindow: number;
   ssthresh = Infinity;
   readonly #rule: AvoidanceRule<Memory>;
-  readonly #hyStart = new HyStart();
-  readonly #use = new WindowUse();
+  #hyStart = new HyStart();
+  #use = new WindowUse();
   #maxPacketBytes: number;
   #recoveryStartedAt: Milliseconds = -Infinity;
   #before: BeforeLoss<Memory> | undefined;
@@ -56,16 +56,20 @@ export class WindowController<Memory> implements CongestionController {
   constructor(rule: AvoidanceRule<Memory>, maxPacketBytes: number) {
     this.#rule = rule;
     this.#maxPacketBytes = maxPacketBytes;
-    // "an initial congestion window of ten times the maximum datagram size, while limiting the window to the
-    // larger of 14,720 bytes or twice the maximum datagram size" (section 7.2).
-    this.congestionWindow = Math.min(
-      INITIAL_WINDOW_PACKETS * maxPacketBytes,
-      Math.max(INITIAL_WINDOW_BYTES, 2 * maxPacketBytes),
-    );
+    this.congestionWindow = this.#initialWindow;
   }
 
   get name(): string {
     return this.#rule.name;
+  }
+
+  /**
+   * "an initial congestion window of ten times the maximum datagram size, while limiting the window to the larger of
+   * 14,720 bytes or twice the maximum datagram size" (section 7.2).
+   */
+  get #initialWindow(): number {
+    const bytes = this.#maxPacketBytes;
+    return Math.min(INITIAL_WINDOW_PACKETS * bytes, Math.max(INITIAL_WINDOW_BYTES, 2 * bytes));
   }
 
   get #minimumWindow(): number {
@@ -143,6 +147,16 @@ export class WindowController<Memory> implements CongestionController {
   onPersistentCongestion(): void {
     // "the sender's congestion window MUST be reduced to the minimum congestion window" (section 7.6.2).
     this.congestionWindow = this.#minimumWindow;
+    this.#recoveryStartedAt = -Infinity;
+    this.#before = undefined;
+    this.#rule.restart();
+  }
+
+  restart(): void {
+    this.congestionWindow = this.#initialWindow;
+    this.ssthresh = Infinity;
+    this.#hyStart = new HyStart();
+    this.#use = new WindowUse();
     this.#recoveryStartedAt = -Infinity;
     this.#before = undefined;
     this.#rule.restart();

@@ -9,6 +9,7 @@ import { encodeFeedTables, type FeedTableRequest, readFeedTables } from "./feed_
 import { LIMITS } from "./limits.ts";
 import { encodeSource, readSource, type StatementSource } from "./statement_source.ts";
 import { utf8LengthBytes } from "./text_length.ts";
+import { URGENCY_FIRST, URGENCY_LAST } from "./urgency.ts";
 
 /** What every command may carry. */
 export interface CommandOptions {
@@ -17,6 +18,8 @@ export interface CommandOptions {
   /** W3C trace context as it was received; an invalid one is for its reader to ignore. */
   readonly traceparent?: string;
   readonly tracestate?: string;
+  /** When the answer goes, beside others: `URGENCY_FIRST` to `URGENCY_LAST`, `URGENCY_DEFAULT` where it is left out. */
+  readonly urgency?: number;
 }
 
 /** The place of a command in a transaction. */
@@ -136,17 +139,21 @@ export const NUMBER_MAX = 0xffff_ffff;
 
 /**
  * Encodes a command. Throws `SqpError` `text_not_unicode` for SQL text with a lone surrogate, and `bad_request` for a
- * deadline, a key or a number of steps that is out of bounds.
+ * deadline, a key, an urgency or a number of steps that is out of bounds.
  */
 export function encodeQuery(command: KnownCommand): Uint8Array {
-  const { cmd, deadlineMs, traceparent, tracestate } = command;
+  const { cmd, deadlineMs, traceparent, tracestate, urgency } = command;
   if (deadlineMs !== undefined && !(deadlineMs >= 1 && deadlineMs <= LIMITS.deadlineMsMax)) {
     throw badRequest("A deadline is out of bounds.");
+  }
+  if (urgency !== undefined && !isUrgency(urgency)) {
+    throw badRequest("An urgency is a whole number from 0 to 7.");
   }
   const common = {
     deadline_ms: deadlineMs === undefined ? undefined : wholeMs(deadlineMs),
     traceparent,
     tracestate,
+    urgency,
   };
   return encodeControl({ cmd, ...encodeOwn(command), ...common });
 }
@@ -210,6 +217,10 @@ function badRequest(message: string): SqpError {
   return new SqpError("bad_request", { message });
 }
 
+function isUrgency(urgency: number): boolean {
+  return Number.isInteger(urgency) && urgency >= URGENCY_FIRST && urgency <= URGENCY_LAST;
+}
+
 /** Decodes a command, its parameters excepted. Throws `DecodeError`. */
 export function decodeQuery(payload: Uint8Array): Command {
   const fields = decodeControl(payload);
@@ -224,10 +235,12 @@ function readOptions(fields: Fields): CommandOptions {
   const deadlineMs = fields.optionalInt("deadline_ms", 1, LIMITS.deadlineMsMax);
   const traceparent = fields.optionalText("traceparent", trace);
   const tracestate = fields.optionalText("tracestate", trace);
+  const urgency = fields.optionalInt("urgency", URGENCY_FIRST, URGENCY_LAST);
   return {
     ...(deadlineMs !== undefined && { deadlineMs }),
     ...(traceparent !== undefined && { traceparent }),
     ...(tracestate !== undefined && { tracestate }),
+    ...(urgency !== undefined && { urgency }),
   };
 }
 

@@ -10,7 +10,9 @@ import { LIMITS } from "./limits.ts";
 export interface ColumnOrigin {
   /** The schema, such as `main` or `public`. */
   readonly schema: string;
+  /** The table. */
   readonly table: string;
+  /** The column's name in it. */
   readonly column: string;
 }
 

@@ -37,6 +37,7 @@ class Network {
   readonly inboxes = new Map([["home", ""]]);
   readonly received = { client: [] as number[], server: [] as number[] };
   readonly moves: string[] = [];
+  readonly roundTripsMs: (number | undefined)[] = [];
   /** What the server sent, by address. */
   readonly sentTo = new Map<string, Uint8Array[]>();
   /** What the client sent, with the connection ID. */
@@ -124,7 +125,10 @@ class Network {
   #events(end: DtlsAssociation, by: "client" | "server"): void {
     for (let event: DtlsEvent | undefined; (event = end.pollEvent()) !== undefined;) {
       if (event.kind === "application-data") this.received[by].push(event.bytes[0]!);
-      if (event.kind === "moved") this.moves.push(event.path);
+      if (event.kind === "moved") {
+        this.moves.push(event.path);
+        this.roundTripsMs.push(event.roundTripMs);
+      }
       if (event.kind === "connected" && by === "server") this.endpoint.settle(this.entry!);
     }
   }
@@ -181,6 +185,7 @@ Deno.test("NAT rebinding: the server asks the old address in vain, then the new 
   network.run(50);
   assertEquals(network.received.client, [2], "what went to the old address before is lost");
   assertEquals(network.server.pathCounts.snapshot(), { moved: 1 });
+  assertEquals(network.roundTripsMs, [20], "the answer from there took that long");
 });
 
 Deno.test("NAT rebinding again and again, with messages of the association itself between", () => {

@@ -31,7 +31,7 @@ const STATE: TicketState = {
   earlyDataBytesMax: 0,
   issuedAt: NOW,
   address: "192.0.2.1:5000",
-  earlyDataTicket: undefined,
+  singleUse: undefined,
 };
 
 function keysOf(
@@ -44,7 +44,7 @@ function keysOf(
 
 testEach("a ticket opens to the state that was sealed, and to nothing once changed", (provider) => {
   const keys = keysOf({}, 1, provider);
-  const early = { ...STATE, earlyDataTicket: { zone: new Uint8Array(8).fill(3), number: 9 } };
+  const early = { ...STATE, singleUse: { zone: new Uint8Array(8).fill(3), number: 9 } };
   for (
     const state of [STATE, early, { ...STATE, address: undefined, pskIdentity: Uint8Array.of(1) }]
   ) {

@@ -7,7 +7,7 @@ import type { DtlsClientOptions } from "../../src/dtls/options.ts";
 import { monotonicNow, UdpDriver } from "../../src/net/driver.ts";
 import { addressText } from "../../src/net/socket.ts";
 import { openUdpSocket } from "../../src/net/udp.ts";
-import type { ClientSessionEvent } from "../../src/session/client_session.ts";
+import type { ClientSessionEvent } from "../../src/session/client_session_event.ts";
 import { SESSION_SETTINGS } from "../../src/session/limits.ts";
 import { ClientStack } from "../../src/session/stack.ts";
 import { DEFAULT_SESSION_LIMITS } from "../../src/wire/handshake_payload.ts";

@@ -3,7 +3,8 @@
 import type { Milliseconds } from "../../src/base/core.ts";
 import { Request } from "../../src/client/requests.ts";
 import type { DtlsClientOptions } from "../../src/dtls/options.ts";
-import type { ClientSessionEvent, ClientSessionOptions } from "../../src/session/client_session.ts";
+import type { ClientSessionEvent } from "../../src/session/client_session_event.ts";
+import type { ClientSessionOptions } from "../../src/session/session_options.ts";
 import { ClientStack } from "../../src/session/stack.ts";
 import { SqpError } from "../../src/wire/errors.ts";
 import { encodeParams } from "../../src/wire/params.ts";
@@ -13,6 +14,8 @@ import type { Row, SqlValue } from "../../src/wire/value.ts";
 /** How a request is made. */
 export interface AskOptions {
   readonly params?: readonly SqlValue[];
+  /** How urgent the answer is. */
+  readonly urgency?: number;
   /** Pages that are read by themselves; more wait for {@linkcode Asked.pull}. Default: all. */
   readonly pages?: number;
   /** Called when it has ended, one way or the other; it may ask. */
@@ -124,14 +127,23 @@ export class TestClient {
     for (const { asked, options } of this.#waiting.splice(0)) this.#send(asked, options);
   }
 
-  #send(asked: Asked, { params = [], pages = Infinity, onEnd = () => {} }: AskOptions): void {
+  #send(
+    asked: Asked,
+    { params = [], urgency, pages = Infinity, onEnd = () => {} }: AskOptions,
+  ): void {
     const { session } = this.stack;
     const { sql } = asked;
     try {
       if (this.ended !== undefined) throw this.ended;
       if (session === undefined) throw new SqpError("closed");
       asked.requestId = session.query(
-        encodeQuery({ cmd: "execute", sql, params: encodeParams(params) }),
+        encodeQuery({
+          cmd: "execute",
+          sql,
+          params: encodeParams(params),
+          ...(urgency !== undefined && { urgency }),
+        }),
+        urgency,
       );
     } catch (error) {
       if (!(error instanceof SqpError)) throw error;

@@ -100,6 +100,10 @@ export class TestEngine {
     if (command instanceof SqpError) return this.#fail(running, command);
     const text = String(command.sql);
     this.statements.push(text);
+    const { urgency } = command;
+    if (urgency !== undefined) {
+      this.#use(running, (session) => session.setUrgency(requestId, urgency));
+    }
     const [, delayMs, sql] = /^(?:after (\d+) )?(.*)$/.exec(text)!;
     const params = decodeParams(command.params);
     const values = params.kind === "positional" ? [...params.values] : [];

@@ -212,12 +212,25 @@ export class SqpPair {
     });
   }
 
-  /** The NAT in front of a client gives it another address: what is sent to the old one from now on is lost. */
-  rebind(client: TestClient, address: string): void {
-    const place = this.#places.get(client.address)!;
+  /**
+   * The NAT in front of a client gives it another address, or it comes by another network: what is sent to the old
+   * address from now on is lost.
+   */
+  rebind(
+    client: TestClient,
+    address: string,
+    links: Pick<SqpClientOptions, "toServer" | "toClient"> = {},
+  ): void {
+    const { party, ...before } = this.#places.get(client.address)!;
     this.#places.delete(client.address);
     client.address = address;
-    this.#places.set(address, place);
+    const link = (nodes: readonly LinkNode[] | undefined, old: Link) =>
+      nodes === undefined ? old : new Link(this.random.fork(), nodes);
+    this.#places.set(address, {
+      party,
+      toServer: link(links.toServer, before.toServer),
+      toClient: link(links.toClient, before.toClient),
+    });
   }
 
   /** The links of an address. */

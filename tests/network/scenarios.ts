@@ -169,6 +169,36 @@ function beside(seed: number): Figures {
   return { virtualMs: 6_000, notes: `median ${Math.round(median)} ms, 99 % ${Math.round(p99)} ms` };
 }
 
+/** An urgent result beside background transfers that fill the link: it takes little longer than alone. */
+function urgent(seed: number): Figures {
+  const timeOf = (backgrounds: number) => {
+    const pair = new SqpPair({ seed, ...bothWays(link) });
+    pair.connect();
+    const others = Array.from(
+      { length: backgrounds },
+      () => pair.client.ask(rowsOf(3 * MB), { urgency: 7 }),
+    );
+    pair.advance(1_000);
+    const begin = pair.now;
+    const asked = pair.client.ask(rowsOf(MB / 2), { urgency: 1 });
+    pair.runUntil(() => asked.isOver);
+    checkRows(asked);
+    const virtualMs = pair.now - begin;
+    for (const other of others) {
+      assert(!other.isOver);
+      pair.client.cancel(other);
+    }
+    pair.finish();
+    return virtualMs;
+  };
+  const [alone, beside] = [timeOf(0), timeOf(12)];
+  assert(beside <= alone + 150, `${alone} ms alone, ${beside} ms`);
+  return {
+    virtualMs: beside,
+    notes: `${Math.round(beside)} ms beside 12 streams, ${Math.round(alone)} ms alone`,
+  };
+}
+
 /** What a person would try. Each takes seconds of real time at most. */
 export const SCENARIOS: readonly Scenario[] = [
   {
@@ -210,5 +240,6 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "goodput of 10 MB", run: goodput },
   { name: "cross traffic: half of a link with CUBIC TCP", run: crossTraffic },
   { name: "point queries beside a bulk stream", run: beside },
+  { name: "an urgent result of 500 kB beside 12 in the background", run: urgent },
   { name: "amplification: a server's flight of 3 kB", run: amplification },
 ];

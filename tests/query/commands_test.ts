@@ -26,6 +26,10 @@ class Client implements Responder {
   #finished = false;
   #writable = () => {};
 
+  setUrgency(urgency: number): void {
+    this.answers.push(`urgency ${urgency}`);
+  }
+
   respond(payload: Uint8Array): void {
     this.answers.push("respond");
     this.response = decodeResponse(payload);
@@ -204,5 +208,12 @@ Deno.test("a cancelled stream is aborted, and its statement closed", async () =>
     assertEquals(client.failure?.codeName, "cancelled");
     assertEquals(engine.status().running, 0);
     running.cancel();
+  });
+});
+
+Deno.test("the urgency of a command is told before its answer, and only where the command has one", async () => {
+  await withEngine((_, run) => {
+    assertEquals(run(query("select 1", [], { urgency: 6 })).answers, ["urgency 6", "respond"]);
+    assertEquals(run(query("select 1")).answers, ["respond"]);
   });
 });

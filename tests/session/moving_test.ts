@@ -1,7 +1,7 @@
 // Sessions whose client gets another address, or whose keys change, while results are under way.
 
-import { assert, assertEquals } from "@std/assert";
-import { delay, loss, outage } from "../harness/link.ts";
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { bottleneck, delay, loss, mtu, outage } from "../harness/link.ts";
 import { forEachSeed } from "../harness/simulation.ts";
 import { SqpPair, type SqpPairOptions } from "../harness/sqp_pair.ts";
 
@@ -107,5 +107,68 @@ Deno.test("a change of keys that the network holds up stops the data, not the se
   });
   pair.answerAll();
   assertEquals([asked.outcome, asked.rows.length, pair.client.ended], ["done", 2_000, undefined]);
+  pair.finish();
+});
+
+/** A network whose capacity a transport learns within seconds: 10 Mbit/s, 30 ms of round trip. */
+const wired = () => [bottleneck(10_000_000, 25), delay(15)];
+
+/** A pair on it that has learnt all, and the numbers of the server's transport then and since. */
+function settled() {
+  const pair = new SqpPair({ toServer: wired, toClient: wired }).connect();
+  const asked = pair.client.ask("rows 20000 1000");
+  pair.advance(5_000);
+  const stats = () => pair.serverSide(pair.client)!.stack.transport!.stats();
+  const before = stats();
+  assert(before.ssthresh < Infinity && before.minRttMs > 0 && before.packetBytes > 1_300);
+  return { pair, asked, before, stats };
+}
+
+Deno.test("9000 9.4: where the port alone changes, what was learnt of the path is kept", () => {
+  const { pair, asked, before, stats } = settled();
+  pair.rebind(pair.client, pair.client.address.replace(/\d+$/, "9"));
+  pair.runUntil(() => pair.serverSide(pair.client) !== undefined);
+  const after = stats();
+  assert(after.ssthresh < Infinity, `${after.ssthresh}`);
+  assertEquals(after.minRttMs, before.minRttMs);
+  pair.client.cancel(asked);
+  pair.finish();
+});
+
+Deno.test("9000 9.4: where the host changes, congestion, round-trip time and packet size are learnt anew", () => {
+  const { pair, asked, before, stats } = settled();
+  const slow = () => [mtu(1_300), bottleneck(2_000_000, 25), delay(60)];
+  pair.rebind(pair.client, "10.9.9.9:1", { toServer: slow(), toClient: slow() });
+  pair.runUntil(() => pair.serverSide(pair.client) !== undefined);
+  const after = stats();
+  assert(after.packetBytes < 1_200, `${after.packetBytes}`);
+  assertEquals([after.ssthresh, after.minRttMs], [Infinity, 0]);
+  assertEquals(after.congestionWindow, 10 * after.packetBytes);
+  // The answer to the challenge at the new address took a round trip of it.
+  assertAlmostEquals(after.smoothedRttMs, 120, 10);
+  assert(after.packetsLost - before.packetsLost < 200);
+  pair.advance(5_000);
+  const later = stats();
+  assert(later.minRttMs >= 120, `${later.minRttMs}`);
+  assert(later.packetBytes > 1_200 && later.packetBytes < 1_300, `${later.packetBytes}`);
+  const received = pair.client.stack.transport!.stats().sessionBytesReceived;
+  pair.advance(10_000);
+  const bytes = pair.client.stack.transport!.stats().sessionBytesReceived - received;
+  assert(bytes > 0.85 * 10 * 250_000, `${bytes} bytes in 10 s`);
+  pair.client.cancel(asked);
+  pair.finish();
+});
+
+Deno.test("9000 9.4: a client that changes its path learns it anew as well", () => {
+  const { pair, asked } = settled();
+  const slow = () => [bottleneck(2_000_000, 25), delay(60)];
+  const { transport } = pair.client.stack;
+  assertAlmostEquals(transport!.stats().minRttMs, 30, 5);
+  pair.rebind(pair.client, "10.9.9.9:1", { toServer: slow(), toClient: slow() });
+  pair.client.stack.changePath(pair.now);
+  assertEquals(transport!.stats().minRttMs, 0);
+  pair.advance(5_000);
+  assert(transport!.stats().minRttMs >= 120);
+  pair.client.cancel(asked);
   pair.finish();
 });

@@ -197,3 +197,24 @@ Deno.test("9002 7.7: after a burst of ten packets, a window is spread over the r
   // 1.25 windows in a round trip.
   assertAlmostEquals(sentAt.at(-1)! - 1_000_000, RTT_MS / 1.25, 1);
 });
+
+Deno.test("9000 9.4: on a new path a window grows as if there had been no other", () => {
+  for (const create of [() => new Cubic(PACKET), () => new NewReno(PACKET)]) {
+    const rounds = (driven: Driven) =>
+      Array.from({ length: 12 }, (_, round) => {
+        if (round === 5) driven.lose();
+        driven.round();
+        return driven.window;
+      });
+    const fresh = new Driven(create());
+    const moved = new Driven(create()).growTo(300);
+    moved.lose();
+    moved.round();
+    moved.controller.restart();
+    assertEquals([moved.window, moved.controller.ssthresh], [10, Infinity]);
+    assertEquals(rounds(moved), rounds(fresh));
+    moved.controller.restart();
+    moved.controller.onSpuriousLoss();
+    assertEquals(moved.window, 10);
+  }
+});

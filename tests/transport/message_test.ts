@@ -299,3 +299,21 @@ Deno.test("calls past a limit of either side are refused and change nothing", ()
   assertEquals(transport.bufferedBytes, 5_001);
   script.drain();
 });
+
+Deno.test("answers go by their urgency, messages before streams of the same, and what is no answer first", () => {
+  const { transport, script } = scripted("server");
+  const ids = [1, 2, 3, 4];
+  for (const id of ids) script.write(message(QUERY, id, bytes(1)));
+  told(transport);
+  script.advance(30);
+  script.drain();
+  const streamId = transport.openStream(1, 2);
+  transport.writeStream(streamId, bytes(900));
+  transport.sendMessage(RESPONSE, 2, bytes(100), 7);
+  transport.sendMessage(RESPONSE, 3, bytes(100), 2);
+  transport.sendMessage(RESPONSE, 4, bytes(800), 0);
+  transport.sendMessage(MOVE, 0, bytes(2), 7);
+  script.want("RESPONSE 4: 800", "MOVE 0: 2", "RESPONSE 3: 100", "stream 2 of 1: 0+150");
+  script.want("stream 2 of 1: 150+750", "RESPONSE 2: 100");
+  script.wantIdle();
+});

@@ -18,8 +18,8 @@ function search(path: PathMtu, carries: number, now: number): number[] {
     const { probeBytes } = path;
     path.packProbe(new PacketBuilder(0, 1n, probeBytes, now));
     probes.push(probeBytes);
-    if (probeBytes <= carries) path.onAcked(probeBytes);
-    else path.onLost(probeBytes);
+    if (probeBytes <= carries) path.onAcked(probeBytes, 0);
+    else path.onLost(probeBytes, 0);
   }
   return probes;
 }
@@ -90,6 +90,25 @@ Deno.test("a probe is a packet of exactly its size, of Heartbeats that nobody an
     assert(frames.every((frame) => describe(frame).startsWith("HEARTBEAT 0: ")));
     assert(frames.every(({ payload }) => payload[0] === 2 && payload.length <= 1_000));
   }
+});
+
+Deno.test("on another path the search begins anew, and probes of the old one say nothing of it", () => {
+  const path = new PathMtu(BASE, LIMIT);
+  path.packProbe(new PacketBuilder(0, 1n, LIMIT, 0));
+  path.restart(BASE, LIMIT);
+  path.onAcked(LIMIT, 0);
+  assertEquals(path.packetBytes, BASE);
+  for (let i = 0; i < 3; i++) path.onLost(LIMIT, 0);
+  assertEquals(path.probeBytes, LIMIT);
+  path.packProbe(new PacketBuilder(1, 1n, LIMIT, 0));
+  path.onAcked(LIMIT, 1);
+  assertEquals(path.packetBytes, LIMIT);
+
+  // One that had fallen back waits for nothing on another path.
+  for (let i = 0; i < 4; i++) path.onPacketsLost(LIMIT, 0);
+  assertEquals([path.packetBytes, path.wantsProbe(100, 0)], [BASE, false]);
+  path.restart(BASE, LIMIT);
+  assertEquals(path.wantsProbe(100, 0), true);
 });
 
 /** A transfer over a path of some size; returns the size that was found and how long it took. */

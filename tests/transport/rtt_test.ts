@@ -42,3 +42,13 @@ Deno.test("9002 5.2: min_rtt ignores the acknowledgement delay", () => {
   rtt.update(70, 25, 2);
   assertEquals(rtt.minRtt, 70);
 });
+
+Deno.test("9000 9.4: a new path begins as the first one did, or with what is known of it", () => {
+  const rtt = new RttEstimator();
+  rtt.handshakeConfirmed = true;
+  rtt.update(80, 0, 1);
+  rtt.restart();
+  assertEquals({ ...rtt }, { ...new RttEstimator(), handshakeConfirmed: true });
+  rtt.restart(40);
+  assertEquals([rtt.smoothedRtt, rtt.rttvar], [40, 20]);
+});

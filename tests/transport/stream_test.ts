@@ -366,3 +366,22 @@ Deno.test("a slow reader stops only its own stream", () => {
   assertGreater(more.length, 35_000);
   assertEquals(more, whole.subarray(70_000, 70_000 + more.length));
 });
+
+Deno.test("streams go by their urgency: the more urgent first, those of one urgency in turn", () => {
+  const { transport, script } = scripted("server");
+  for (let id = 1; id <= 4; id++) script.write(message(MessageType.QUERY, id, bytes(1)));
+  takeEvents(transport);
+  script.advance(30);
+  script.drain();
+  for (const [requestId, urgency] of [[1, 5], [2, undefined], [3, 5], [4, 0]] as const) {
+    const streamId = transport.openStream(requestId, urgency);
+    transport.writeStream(streamId, bytes(2_200));
+    transport.finishStream(streamId);
+  }
+  const order: string[] = [];
+  for (let frames; (frames = script.read()) !== undefined;) {
+    order.push(...frames.map((frame) => /of (\d)/.exec(frame)![1]!));
+  }
+  // Two packets a stream; urgency 3 is that of the one that has none.
+  assertEquals(order.join(" "), "4 4 2 2 1 3 1 3");
+});

@@ -241,11 +241,11 @@ Deno.test("packets of another size fit the new size; too small a size is refused
   const { transport, script } = scripted("server");
   script.write(message(QUERY, 1, bytes(1)));
   transport.sendMessage(RESPONSE, 1, bytes(5_000));
-  transport.setMaxPacketBytes(1_432);
+  transport.changePath({ maxPacketBytes: 1_432 }, script.now);
   assertEquals(transport.pollTransmit(script.now)!.length, 1_432);
-  transport.setMaxPacketBytes(1_024);
+  transport.changePath({ maxPacketBytes: 1_024 }, script.now);
   assertEquals(transport.pollTransmit(script.now)!.length, 1_024);
-  assertThrows(() => transport.setMaxPacketBytes(1_023), RangeError);
+  assertThrows(() => transport.changePath({ maxPacketBytes: 1_023 }, script.now), RangeError);
 });
 
 Deno.test("what a server announces holds for streams that were open before", () => {

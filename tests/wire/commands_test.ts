@@ -32,6 +32,7 @@ const options = {
   deadlineMs: optional(fc.integer({ min: 1, max: 2 ** 31 - 1 })),
   traceparent: optional(text),
   tracestate: optional(text),
+  urgency: optional(fc.integer({ min: 0, max: 7 })),
 };
 const source = {
   sql: fc.oneof(text, number),

@@ -54,6 +54,7 @@ const COMMAND: ExecuteCommand = {
   traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
   tracestate: "a=1",
   idempotencyKey: "é",
+  urgency: 0,
 };
 
 const PAGE: Response = {

@@ -48,8 +48,17 @@ export interface Aead {
    * start at the same byte of the same buffer. `nonce` has 12 bytes.
    */
   seal(nonce: Uint8Array, additionalData: Uint8Array, plaintext: Uint8Array, out: Uint8Array): void;
-  /** The plaintext of `sealed` (with its tag), or `undefined` where the tag is wrong. Never throws for bad input. */
-  open(nonce: Uint8Array, additionalData: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
+  /**
+   * The plaintext of `sealed` (with its tag), or `undefined` where the tag is wrong. Never throws for bad input. With
+   * `mayReplace` the plaintext may lie where `sealed` begins, which saves memory of its own; `sealed` stays as it is
+   * where the tag is wrong.
+   */
+  open(
+    nonce: Uint8Array,
+    additionalData: Uint8Array,
+    sealed: Uint8Array,
+    mayReplace?: boolean,
+  ): Uint8Array | undefined;
   /** Zeroes what of the key this object holds; it is not used after that. */
   destroy(): void;
 }

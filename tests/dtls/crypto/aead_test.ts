@@ -197,6 +197,28 @@ testEach("every truncation of sealed bytes is refused, below the tag's length to
   }
 });
 
+testEach("what may be replaced is so where the tag is right, and nowhere else", (provider) => {
+  for (const name of AEAD_NAMES) {
+    for (const lengthBytes of [0, 1, 64, 1_200, 2_047, 2_048, 2_049, 16_384]) {
+      const plaintext = Uint8Array.from({ length: lengthBytes }, (_, i) => i);
+      const { aead, nonce, additionalData } = sealedText(provider, name);
+      const sealed = new Uint8Array(lengthBytes + TAG_BYTES);
+      aead.seal(nonce, additionalData, plaintext, sealed);
+      for (const at of [0, lengthBytes, lengthBytes + TAG_BYTES - 1]) {
+        const damaged = sealed.slice();
+        damaged[at]! ^= 1;
+        const before = damaged.slice();
+        assertEquals(aead.open(nonce, additionalData, damaged, true), undefined);
+        assertEquals(damaged, before);
+      }
+      const tag = sealed.slice(lengthBytes);
+      assertEquals(aead.open(nonce, additionalData, sealed, true), plaintext);
+      assertEquals(sealed.subarray(lengthBytes), tag);
+      aead.destroy();
+    }
+  }
+});
+
 testEach("plaintext may stand at the start of the room for the sealed bytes", (provider) => {
   for (const name of AEAD_NAMES) {
     for (const lengthBytes of [0, 1, 15, 16, 17, 63, 64, 65, 1_200]) {
