@@ -10,9 +10,11 @@ import {
 } from "../wire/feed_page.ts";
 import { decodeFeedResponse, type FeedTable } from "../wire/feed_payload.ts";
 import { PageCutter } from "../wire/page_cutter.ts";
+import { encodeParams } from "../wire/params.ts";
+import type { SubscribeCommand } from "../wire/query_payload.ts";
 import type { Row, SqlValue } from "../wire/value.ts";
 
-/** What {@linkcode Client.subscribe} is asked for. */
+/** What `Client.subscribe` is asked for. */
 export interface SubscribeOptions {
   /**
    * The tables, each by its name or with what the columns of its rows must be equal to. A row that comes to pass such
@@ -29,15 +31,19 @@ export interface SubscribeOptions {
 
 /** A table, and which of its rows. */
 export interface TableFilter {
+  /** Its name. */
   readonly table: string;
+  /** What columns must be equal to, by name; null is equal to null. */
   readonly where: Readonly<Record<string, SqlValue>>;
 }
 
-/** A row before and after a transaction: `before` is `null` where it is new, `after` where it is gone. */
+/** A row before and after a transaction. */
 export interface RowChange {
   /** The name of the table, as the schema spells it. */
   readonly table: string;
+  /** All its values before; `null` where the row is new. */
   readonly before: Row | null;
+  /** All its values after; `null` where the row is gone. */
   readonly after: Row | null;
 }
 
@@ -62,14 +68,31 @@ export type FeedEvent =
    */
   | { readonly kind: "reset"; readonly reason: string; readonly message: string };
 
+/** The command that subscribes. Throws `SqpError` for a value of a filter that cannot be sent. */
+export function subscribeCommand(options: SubscribeOptions): SubscribeCommand {
+  const { tables, snapshot, cursor } = options;
+  return {
+    cmd: "subscribe",
+    tables: tables.map((table) =>
+      typeof table === "string"
+        ? { table }
+        : { table: table.table, where: encodeParams(table.where) }
+    ),
+    ...(snapshot === true && { snapshot }),
+    ...(cursor !== undefined && { cursor }),
+  };
+}
+
 /** What a feed asks of its session. */
 export interface FeedSource {
   /** Bytes of the stream that have come, `undefined` where there are none. */
   read(streamId: number): Uint8Array | undefined;
-  /** Ends the request, which has not ended. */
-  cancel(): void;
-  /** The request has ended. */
+  /** Everything was read. */
   finish(): void;
+  /** Gives the request up. */
+  cancel(): void;
+  /** The request is over, whoever ended it. */
+  release(): void;
 }
 
 interface Waiter {
@@ -142,7 +165,7 @@ export class Feed implements AsyncIterableIterator<FeedEvent, undefined> {
     this.#isOver = true;
     this.#error = error;
     this.#tables.reject(error);
-    this.#source?.finish();
+    this.#source?.release();
     this.#give();
   }
 

@@ -56,10 +56,17 @@ export class FeedHub {
   #behind = 0;
   readonly #behindQueue: (() => void)[] = [];
   #closed: SqpError | undefined;
+  #openedCount = 0;
+  #endedCount = 0;
 
   constructor(backend: FeedBackend, limits: FeedLimits) {
     this.#backend = backend;
     this.#limits = limits;
+  }
+
+  /** Feeds that began and ended. */
+  get counts(): Readonly<Record<string, number>> {
+    return { feedsOpened: this.#openedCount, feedsEnded: this.#endedCount };
   }
 
   /** A feed begins. Throws {@linkcode SqpError} where there are too many. */
@@ -70,6 +77,7 @@ export class FeedHub {
       throw new SqpError("overloaded", { message: `${feedsMax} change feeds are open.` });
     }
     this.#feeds.add(feed);
+    this.#openedCount++;
     this.#startTimer();
   }
 
@@ -80,7 +88,7 @@ export class FeedHub {
 
   /** A feed ends. */
   leave(feed: object): void {
-    this.#feeds.delete(feed);
+    if (this.#feeds.delete(feed)) this.#endedCount++;
     this.#waiters.delete(feed);
     if (this.#feeds.size > 0) return;
     clearTimeout(this.#timer);

@@ -453,7 +453,7 @@ class SqliteEngine implements SqliteDatabase {
       queued: this.#queuedCount,
       running: this.#jobs.size - this.#queuedCount,
       processes,
-      counters: this.#counters.snapshot(),
+      counters: { ...this.#counters.snapshot(), ...this.#feeds.counts },
     };
   }
 

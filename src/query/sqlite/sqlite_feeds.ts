@@ -39,6 +39,11 @@ export class SqliteFeeds {
     return new SqliteFeed(this.#hub, this.#backend, command, sink);
   }
 
+  /** What is counted. */
+  get counts(): Readonly<Record<string, number>> {
+    return this.#hub.counts;
+  }
+
   /** A write has ended. */
   wake(): void {
     this.#hub.wake();
