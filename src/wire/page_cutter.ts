@@ -29,7 +29,7 @@ export class PageCutter {
     this.#bufferedBytes += bytes.length;
   }
 
-  /** The payload of the next page, once all of it is there. Throws {@linkcode DecodeError} for one that is too large. */
+  /** The payload of the next page, once all of it is there. Throws {@linkcode DecodeError} where it is too large. */
   next(): Uint8Array | undefined {
     const lengthBytes = this.#announcedBytes();
     if (lengthBytes === undefined) return undefined;

@@ -6,9 +6,6 @@
 
 import type { NodeDatabase, NodeStatement } from "./node_sqlite.ts";
 
-/** The names of the engine's own tables begin so; only the engine itself may use them. */
-export const OWN_TABLES = /^sqp_/i;
-
 /** Why a feed of a table cannot go on after a transaction. */
 export type LogResetReason = "schema_changed" | "transaction_too_large" | "null_key";
 

@@ -82,7 +82,7 @@ function readName(reader: ByteReader): string {
   return utf8.decode(new Uint8Array(bytes));
 }
 
-/** "1 byte: operation. 1 byte: "indirect-change" flag. old.* record (DELETE, UPDATE). new.* record (INSERT, UPDATE)." */
+/** "1 byte: operation. 1 byte: indirect-change flag. old.* record: DELETE, UPDATE. new.* record: INSERT, UPDATE." */
 function readChange(reader: ByteReader, code: number, table: ChangedTable): RowChange {
   const operation = OPERATIONS[code];
   if (operation === undefined) throw new DecodeError(`the operation ${code} is none`);

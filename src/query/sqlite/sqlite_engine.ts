@@ -13,6 +13,7 @@ import type {
   ResultSink,
   SubscribeCommand,
 } from "../engine.ts";
+import type { CounterName } from "./counter_names.ts";
 import { type DatabaseLocation, locateDatabase } from "./database_location.ts";
 import type { OpenMessage, ProcessRole } from "./ipc.ts";
 import { FEED_LIMITS } from "./feed_limits.ts";
@@ -25,17 +26,6 @@ import { RouteTable } from "./route_table.ts";
 import { type SqliteSettings, sqliteSettings } from "./settings.ts";
 import { SqliteSession } from "./sqlite_session.ts";
 import { EngineSlot, type SlotListener } from "./slot.ts";
-
-/** What is counted. */
-type CounterName =
-  | "executed"
-  | "handedOff"
-  | "killed"
-  | "crashed"
-  | "moved"
-  | "overloaded"
-  | "deadlines"
-  | "cancelled";
 
 /**
  * Opens a SQLite database and starts its processes. Throws {@linkcode SqpError}: `not_a_database`, `database_io`,

@@ -2,6 +2,7 @@
 
 import type { Column } from "../../wire/response_payload.ts";
 import type { NodeDatabase } from "./node_sqlite.ts";
+import { OWN_NAME } from "./permissions.ts";
 
 /** A table whose changes can be told. */
 export interface TableShape {
@@ -37,7 +38,7 @@ export function readTableShape(
   const listed = database.prepare(
     "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE",
   ).get(table);
-  if (listed === undefined || /^sqp_/i.test(table)) {
+  if (listed === undefined || OWN_NAME.test(table)) {
     return { missing: true, why: `There is no table ${table}.` };
   }
   const [name, type, withoutRowid] = listed as [string, string, bigint];
