@@ -122,7 +122,7 @@ export class Client implements AsyncDisposable {
     const { host, port } = parseServerUrl(url);
     const entropy = (lengthBytes: number) => crypto.getRandomValues(new Uint8Array(lengthBytes));
     const dtls = clientDtlsOptions(options, host, entropy);
-    const { onKeyLogLine } = options;
+    const { onKeyLogLine, eventLog } = options;
     const hostname = await resolveHost(host);
     const socket = openUdpSocket(hostname);
     const stack = new ClientStack(
@@ -138,6 +138,7 @@ export class Client implements AsyncDisposable {
         settings: SESSION_SETTINGS,
         credential: sessionCredential(options),
         agent: options.agent ?? AGENT,
+        ...(eventLog !== undefined && { eventLog: () => eventLog }),
       },
       monotonicNow(),
     );

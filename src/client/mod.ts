@@ -16,6 +16,7 @@ export {
 export type { ConnectOptions } from "./options.ts";
 export type { RequestObserver, ResultEnd } from "./requests.ts";
 export { type RowSource, RowStream } from "./row_stream.ts";
+export type { EventLog, LogEvent } from "../transport/event_log.ts";
 export { type EngineError, type ErrorPayload, SqpError } from "../wire/errors.ts";
 export type { RetryAdvice } from "../wire/error_codes.ts";
 export type { FeedTable } from "../wire/feed_payload.ts";

@@ -73,7 +73,7 @@ export async function startServer(settings: ServerSettings): Promise<StartedServ
     : keyLogWriter(settings.keyLogFile, settings.log);
   const eventLog = settings.eventLogs === undefined
     ? undefined
-    : eventLogFiles(settings.eventLogs, settings.log);
+    : eventLogFiles(settings.eventLogs, "server", settings.log);
   if (settings.database === DEFAULT_DATABASE) await Deno.mkdir("data", { recursive: true });
   const engine = await openDatabase(settings.database);
   try {
