@@ -50,7 +50,14 @@ interface OpenRequest {
 /** Whether the server has ended it. */
 function isOver({ streamId, response, isStreamOver }: OpenRequest): boolean {
   if (streamId !== 0) return isStreamOver;
-  return response !== undefined && !announcesStream(response);
+  if (response === undefined) return false;
+  try {
+    return !announcesStream(response);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    // What cannot be read is waited for no longer.
+    return true;
+  }
 }
 
 type State = "handshaking" | "open" | "draining" | "closing" | "closed";
