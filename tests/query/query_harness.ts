@@ -91,9 +91,9 @@ export class MemoryDatabase implements Disposable {
       const { page, end } = running.next();
       if (page !== undefined) {
         pages++;
-        rows.push(...decodeRowPage(page.subarray(4), running.columns.length));
+        rows.push(...decodeRowPage(page.subarray(4), running.columns!.length));
       }
-      if (end !== undefined) return { columns: running.columns, rows, pages, end };
+      if (end !== undefined) return { columns: running.columns!, rows, pages, end };
     }
   }
 
