@@ -21,7 +21,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     folders: ["base", "wire", "transport", "dtls"],
     packages: ["node:crypto", "node:buffer"],
   },
-  query: { folders: ["base", "wire"], packages: ["node:sqlite", "node:path"] },
+  query: { folders: ["base", "wire"], packages: ["node:sqlite", "node:path", "node:crypto"] },
   net: { folders: ["base"], packages: ["node:dgram", "node:dns/promises"] },
   dtls_runtime: { folders: ["base", "dtls", "net"], packages: ["node:tls"] },
   server: {

@@ -211,7 +211,7 @@ export class SqliteConnection {
     this.#control("BEGIN IMMEDIATE");
   }
 
-  /** Begins a transaction that only reads, and sees from now on one state of the database. Throws {@linkcode SqpError}. */
+  /** Begins a transaction that only reads and sees one state of the database. Throws {@linkcode SqpError}. */
   beginRead(): void {
     this.#control("BEGIN");
     // A transaction sees the state of its first read.

@@ -19,7 +19,7 @@ import {
   prepareBody,
 } from "./ipc_requests.ts";
 import type { JobSink, JobSpec, JobTransaction } from "./job.ts";
-import { type PermissionMask, permissionMask } from "./permissions.ts";
+import { permissionMask } from "./permissions.ts";
 
 /** Whose command it is and where it runs. */
 export interface JobPlace {
@@ -29,9 +29,6 @@ export interface JobPlace {
   /** The transaction that it belongs to, and the number that the processes know it by. */
   readonly transaction?: JobTransaction & { readonly number: number };
 }
-
-/** A job without a sink. */
-export type JobRequest = Omit<JobSpec, "route"> & { readonly route: ProcessRole };
 
 function common({ caller, route, transaction }: JobPlace) {
   return {
@@ -141,9 +138,4 @@ export function descriptionSink(reply: Reply<StatementDescription>): JobSink {
 /** Takes that a thing was done. */
 export function doneSink(reply: Reply<void>): JobSink {
   return replySink(reply, () => {});
-}
-
-/** The bits of a caller's permissions. */
-export function maskOf({ permissions }: Caller): PermissionMask {
-  return permissionMask(permissions);
 }

@@ -5,7 +5,12 @@ import { RowPageWriter } from "../../wire/row_page.ts";
 import type { Bindings } from "./bindings.ts";
 import type { PreparedStatement, SqliteConnection } from "./connection.ts";
 import type { SqliteValue } from "./node_sqlite.ts";
-import { NO_WRITE, type ResultPart, type RunningStatement } from "./running_statement.ts";
+import {
+  NO_WRITE,
+  readError,
+  type ResultPart,
+  type RunningStatement,
+} from "./running_statement.ts";
 
 /** A read whose few rows are held all at once: `all()` throws where `iterate()` is silent, and is much faster. */
 export class ShortRead implements RunningStatement {
@@ -39,7 +44,7 @@ export class ShortRead implements RunningStatement {
     try {
       rows = this.#prepared.statement.all(...this.#bindings);
     } catch (error) {
-      throw this.#connection.errorOf(error);
+      throw readError(this.#connection, error);
     }
     for (const row of rows) this.#pages.append(row);
     return rows.length;
@@ -91,7 +96,7 @@ export class StreamedRead implements RunningStatement {
       return this.#fillPage();
     } catch (error) {
       this.close();
-      throw this.#connection.errorOf(error);
+      throw readError(this.#connection, error);
     }
   }
 

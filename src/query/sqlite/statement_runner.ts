@@ -9,7 +9,7 @@ import type { PageResult, StatementDescription } from "../../wire/response_paylo
 import { commandHash } from "../command_hash.ts";
 import type { BatchStatement } from "../engine.ts";
 import { BatchRead } from "./batch_read.ts";
-import { type BatchHost, BatchWrite, HandOffError } from "./batch_write.ts";
+import { type BatchHost, BatchWrite } from "./batch_write.ts";
 import type { Bindings } from "./bindings.ts";
 import {
   type ConnectionRole,
@@ -20,7 +20,7 @@ import {
 import { KeyedWrite } from "./keyed_write.ts";
 import type { PermissionMask } from "./permissions.ts";
 import { ShortRead, StreamedRead } from "./read_statements.ts";
-import type { RunningStatement } from "./running_statement.ts";
+import { HandOffError, readError, type RunningStatement } from "./running_statement.ts";
 import type { SqliteSettings } from "./settings.ts";
 import { WriteStatement } from "./write_statement.ts";
 
@@ -198,6 +198,7 @@ function runStep(
     pageBytesMax: bytesMax,
   });
   write.execute();
+  if (write.failure !== undefined) throw readError(connection, write.failure);
   return write.result();
 }
 
