@@ -19,7 +19,7 @@ import {
   prepareBody,
 } from "./ipc_requests.ts";
 import type { JobSink, JobSpec, JobTransaction } from "./job.ts";
-import { permissionMask } from "./permissions.ts";
+import { OWN, permissionMask, READ } from "./permissions.ts";
 
 /** Whose command it is and where it runs. */
 export interface JobPlace {
@@ -54,6 +54,20 @@ export function executeJob(place: JobPlace, command: ExecuteCommand): JobSpec {
     body: executeBody(request, place.transaction?.number ?? 0),
     texts: [sql],
     isKeyed: idempotencyKey !== undefined,
+    deadlineMs,
+  };
+}
+
+/** The job of a statement of the engine's own, which may read its own tables. */
+export function ownJob(route: ProcessRole, { sql, params, deadlineMs }: ExecuteCommand): JobSpec {
+  const permissions = READ | OWN;
+  return {
+    kind: MessageKind.EXECUTE,
+    body: executeBody({ sql, params, permissions }, 0),
+    permissions,
+    texts: [sql],
+    route,
+    isKeyed: false,
     deadlineMs,
   };
 }

@@ -2,7 +2,8 @@
 
 import { SqpError } from "../../wire/errors.ts";
 import { type Column, decodeResponse, encodeResponse } from "../../wire/response_payload.ts";
-import { PAGE_PREFIX_BYTES, pageRowCount } from "../../wire/row_page.ts";
+import { PAGE_PREFIX_BYTES } from "../../wire/page_cutter.ts";
+import { pageRowCount } from "../../wire/row_page.ts";
 import { BatchWrite } from "./batch_write.ts";
 import type { SqliteConnection } from "./connection.ts";
 import { findOutcome, type OutcomeKey, storeOutcome } from "./outcome_table.ts";
