@@ -10,10 +10,12 @@ import type {
   EngineTransaction,
   ExecuteCommand,
   Execution,
+  FeedSink,
   PrepareCommand,
   Reply,
   ResultSink,
   RunningCommand,
+  SubscribeCommand,
 } from "../engine.ts";
 import { bindSteps, runSteps } from "./batch.ts";
 import type { PostgresConnection } from "./connection.ts";
@@ -119,6 +121,13 @@ export class PostgresSession implements EngineSession {
       withConnection(role, work, this.#principal, (connection) => run(connection, work))
     ).finally(() => this.#host.unwatch(work));
     return runningWork(this.#host, work);
+  }
+
+  subscribe(_command: SubscribeCommand, sink: FeedSink): Execution {
+    return admitted(this.#host, sink, () => {
+      const message = "Changes of a PostgreSQL database cannot be subscribed to.";
+      throw new SqpError("feed_not_supported", { message });
+    });
   }
 
   begin(command: BeginCommand, reply: Reply<void>): EngineTransaction {
