@@ -7,6 +7,7 @@ import type {
   Execution,
   Permission,
   ResultEnd,
+  StatementScope,
 } from "../../src/query/engine.ts";
 import { permissionMask } from "../../src/query/sqlite/permissions.ts";
 import { sqliteSettings } from "../../src/query/sqlite/settings.ts";
@@ -124,6 +125,7 @@ export interface AskOptions {
   readonly permissions?: readonly Permission[];
   readonly deadlineMs?: number;
   readonly principal?: string;
+  readonly idempotencyKey?: string;
   /** Takes the execution as soon as it exists. */
   readonly onStart?: (execution: Execution) => void;
   /** Called for each page instead of asking for the next one at once. */
@@ -132,23 +134,33 @@ export interface AskOptions {
   readonly dropRows?: boolean;
 }
 
-/** Runs a command to its end. Rejects with {@linkcode SqpError}. */
+/** Runs a command in a session of its own to its end. Rejects with {@linkcode SqpError}. */
 export function ask(engine: Engine, sql: string, options: AskOptions = {}): Promise<Result> {
-  const { promise, resolve, reject } = Promise.withResolvers<Result>();
-  const command: ExecuteCommand = {
-    sql,
-    params: encodeParams(options.params ?? []),
-    ...(options.deadlineMs !== undefined && { deadlineMs: options.deadlineMs }),
-  };
-  let columns: readonly Column[] = [];
-  const rows: Row[] = [];
-  let pages = 0;
   const caller = {
     principal: options.principal ?? "tester",
     permissions: new Set(options.permissions ?? ALL),
   };
-  const session = engine.open(caller);
-  const execution = session.execute(command, {
+  return askIn(engine.open(caller), sql, options);
+}
+
+/** Runs a command in a session or transaction to its end. Rejects with {@linkcode SqpError}. */
+export function askIn(
+  scope: StatementScope,
+  sql: string,
+  options: Omit<AskOptions, "principal" | "permissions"> = {},
+): Promise<Result> {
+  const { promise, resolve, reject } = Promise.withResolvers<Result>();
+  const { deadlineMs, idempotencyKey } = options;
+  const command: ExecuteCommand = {
+    sql,
+    params: encodeParams(options.params ?? []),
+    ...(deadlineMs !== undefined && { deadlineMs }),
+    ...(idempotencyKey !== undefined && { idempotencyKey }),
+  };
+  let columns: readonly Column[] = [];
+  const rows: Row[] = [];
+  let pages = 0;
+  const execution = scope.execute(command, {
     onHead: (head) => columns = head,
     onPage(page, last) {
       pages++;
