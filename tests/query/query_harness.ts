@@ -6,6 +6,7 @@ import type {
   ExecuteCommand,
   Execution,
   Permission,
+  Reply,
   ResultEnd,
   StatementScope,
 } from "../../src/query/engine.ts";
@@ -92,9 +93,9 @@ export class MemoryDatabase implements Disposable {
       const { page, end } = running.next();
       if (page !== undefined) {
         pages++;
-        rows.push(...decodeRowPage(page.subarray(4), running.columns.length));
+        rows.push(...decodeRowPage(page.subarray(4), running.columns!.length));
       }
-      if (end !== undefined) return { columns: running.columns, rows, pages, end };
+      if (end !== undefined) return { columns: running.columns!, rows, pages, end };
     }
   }
 
@@ -106,6 +107,11 @@ export class MemoryDatabase implements Disposable {
   [Symbol.dispose](): void {
     this.runner.close();
   }
+}
+
+/** What a command replies, as a promise. */
+export function replied<Outcome>(start: (reply: Reply<Outcome>) => unknown): Promise<Outcome> {
+  return new Promise((onEnd, onError) => start({ onEnd, onError }));
 }
 
 /** The {@linkcode SqpError} that a call throws. */
@@ -147,7 +153,7 @@ export function ask(engine: Engine, sql: string, options: AskOptions = {}): Prom
 export function askIn(
   scope: StatementScope,
   sql: string,
-  options: Omit<AskOptions, "principal" | "permissions"> = {},
+  options: AskOptions = {},
 ): Promise<Result> {
   const { promise, resolve, reject } = Promise.withResolvers<Result>();
   const { deadlineMs, idempotencyKey } = options;
@@ -176,13 +182,14 @@ export function askIn(
 }
 
 /** The name of the error that a command ends with. */
-export async function askError(
-  engine: Engine,
-  sql: string,
-  options: AskOptions = {},
-): Promise<string> {
+export function askError(engine: Engine, sql: string, options: AskOptions = {}): Promise<string> {
+  return errorName(ask(engine, sql, options));
+}
+
+/** The name of the error that a promise is rejected with. */
+export async function errorName(promise: Promise<unknown>): Promise<string> {
   try {
-    await ask(engine, sql, options);
+    await promise;
   } catch (error) {
     if (error instanceof SqpError) return error.codeName;
     throw error;
