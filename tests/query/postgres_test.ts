@@ -335,7 +335,7 @@ postgresTest("stored outcomes cannot be read, changed or forged by SQL text", as
   await ask(engine, "CREATE TABLE t (a int)");
   const writer = { permissions: ["read", "write"], principal: "one" } as const;
   const insert = "INSERT INTO t VALUES (42) RETURNING 'visible to one'";
-  const first = await ask(engine, insert, { ...writer, key: "k" });
+  const first = await ask(engine, insert, { ...writer, idempotencyKey: "k" });
   const other = { ...writer, principal: "other" };
   const stored = await ask(engine, "SELECT * FROM sqp_engine.outcomes", other);
   assertEquals(stored.rows.length, 2);
@@ -351,16 +351,22 @@ postgresTest("stored outcomes cannot be read, changed or forged by SQL text", as
       "SELECT * FROM sqp_engine.secret",
     ]
   ) assertEquals(await askError(engine, sql, other), "permission_denied", sql);
-  const again = await ask(engine, insert, { ...writer, key: "k" });
+  const again = await ask(engine, insert, { ...writer, idempotencyKey: "k" });
   assertEquals([again.rows, again.end], [first.rows, first.end]);
   assertEquals((await ask(engine, "SELECT count(*) FROM t")).rows, [[1]]);
   // Who owns the database can damage what is in it, and is not believed then.
   await ask(engine, "UPDATE sqp_engine.outcomes SET content = content || '\\x00' WHERE part = 1");
-  assertEquals(await askError(engine, insert, { ...writer, key: "k" }), "engine_failure");
-  const large = "INSERT INTO t SELECT i FROM generate_series(1, 50000) i RETURNING a";
-  assertEquals(await askError(engine, large, { ...writer, key: "l" }), "result_too_large");
   assertEquals(
-    await askError(engine, "SELECT 1", { permissions: ["read"], key: "m" }),
+    await askError(engine, insert, { ...writer, idempotencyKey: "k" }),
+    "engine_failure",
+  );
+  const large = "INSERT INTO t SELECT i FROM generate_series(1, 50000) i RETURNING a";
+  assertEquals(
+    await askError(engine, large, { ...writer, idempotencyKey: "l" }),
+    "result_too_large",
+  );
+  assertEquals(
+    await askError(engine, "SELECT 1", { permissions: ["read"], idempotencyKey: "m" }),
     "bad_request",
   );
   assertEquals((await ask(engine, "SELECT count(*) FROM t")).rows, [[1]]);

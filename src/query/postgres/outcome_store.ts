@@ -10,7 +10,7 @@ import { SqpError } from "../../wire/errors.ts";
 import type { PostgresConnection } from "./connection.ts";
 import { fromPostgres } from "./postgres_errors.ts";
 
-/** Made by the owner's role, in this order. The name of the schema is nobody's user name, which would be its default. */
+/** Made by the owner's role, in this order. A schema that is called like its user would be that user's default. */
 const MAKE = [
   "CREATE SCHEMA IF NOT EXISTS sqp_engine",
   "CREATE TABLE IF NOT EXISTS sqp_engine.secret (only_one bool PRIMARY KEY CHECK (only_one), secret bytea NOT NULL)",
