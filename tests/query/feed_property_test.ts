@@ -8,13 +8,24 @@ import type { Row, SqlValue } from "../../src/wire/value.ts";
 import { inFolder } from "../harness/folder.ts";
 import { Random } from "../harness/random.ts";
 import { type FeedEvent, Replica, TestFeed, type Wanted } from "./feed_harness.ts";
-import { ask, CANNOT_KILL, CANNOT_RUN_PROCESSES, killProcess } from "./query_harness.ts";
+import {
+  ALL,
+  ask,
+  askIn,
+  CANNOT_KILL,
+  CANNOT_RUN_PROCESSES,
+  killProcess,
+  replied,
+} from "./query_harness.ts";
 
 const SEED = 9_101;
 
 /** A write to one table writes to the other by a trigger: transactions span both. */
 const SCHEMA = [
   "CREATE TABLE t (id INTEGER PRIMARY KEY, g INT, v)",
+  // Both halves of a pair are always equal between transactions.
+  "CREATE TABLE pairs (writer INT, half TEXT, n INT, PRIMARY KEY (writer, half)) WITHOUT ROWID",
+  "INSERT INTO pairs SELECT w.value, h.value, 0 FROM json_each('[0,1,2]') w, json_each('[\"a\",\"b\"]') h",
   "CREATE TABLE u (k TEXT, n INT, v, PRIMARY KEY (n, k)) WITHOUT ROWID",
   `CREATE TRIGGER copied AFTER INSERT ON t BEGIN
      REPLACE INTO u VALUES ('of ' || new.id % 5, new.g, new.v);
@@ -77,11 +88,42 @@ function randomWrite(random: Random): [string, SqlValue[]] {
   }
 }
 
-async function write(world: World, random: Random, count: number): Promise<void> {
+/** Several statements, one of which may be undone, that are committed together or not at all. */
+async function transact(world: World, random: Random, writer: number): Promise<void> {
+  const session = world.engine.open({ principal: "writer", permissions: new Set(ALL) });
+  const begun = Promise.withResolvers<void>();
+  const transaction = session.begin({ readOnly: false }, {
+    onEnd: begun.resolve,
+    onError: begun.reject,
+  });
+  const raise = (half: string) =>
+    askIn(transaction, "UPDATE pairs SET n = n + 1 WHERE writer = ? AND half = ?", {
+      params: [writer, half],
+    });
+  try {
+    await begun.promise;
+    await raise("a");
+    const isUndone = random.chance(0.3);
+    if (isUndone) await replied<void>((reply) => transaction.savepoint(1, reply));
+    const [sql, params] = randomWrite(random);
+    await askIn(transaction, sql, { params });
+    if (isUndone) await replied<void>((reply) => transaction.rollbackTo(1, reply));
+    await raise("b");
+    const isKept = random.chance(0.8);
+    await replied<void>((reply) =>
+      isKept ? transaction.commit(reply) : transaction.rollback(reply)
+    );
+  } finally {
+    session.close();
+  }
+}
+
+async function write(world: World, random: Random, writer: number, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     const [sql, params] = randomWrite(random);
     try {
-      await ask(world.engine, sql, { params });
+      if (random.chance(0.2)) await transact(world, random, writer);
+      else await ask(world.engine, sql, { params });
     } catch (error) {
       // A server that stops, or a writer that was killed: whether it took effect is for the subscribers to see.
       if (!(error instanceof SqpError)) throw error;
@@ -102,7 +144,7 @@ class Subscriber {
     this.#world = world;
     this.#random = random;
     this.#wanted = { tables };
-    this.replicas = { t: new Replica([0]), u: new Replica([1, 0]) };
+    this.replicas = { t: new Replica([0]), u: new Replica([1, 0]), pairs: new Replica([0, 1]) };
   }
 
   /** Reads feeds, one after the other, until everything before a time was told. */
@@ -131,6 +173,8 @@ class Subscriber {
     for (const [name, replica] of Object.entries(this.replicas)) {
       replica.apply(event.changes.filter(({ table }) => table === name));
     }
+    const pairs = this.replicas.pairs!.sorted();
+    for (let i = 0; i < pairs.length; i += 2) assertEquals(pairs[i]![2], pairs[i + 1]![2]);
     this.#cursor = event.cursor;
     if (event.kind === "resolved") this.#lastAtMs = event.atMs;
   }
@@ -146,8 +190,8 @@ async function run(seed: number, disturb: (world: World, random: Random) => Prom
     const world = new World(`${folder}/feeds.sqlite`);
     await world.start();
     for (const sql of SCHEMA) await ask(world.engine, sql);
-    await write(world, random.fork(), 10);
-    const whole = [0, 1].map(() => new Subscriber(world, random.fork(), ["t", "u"]));
+    await write(world, random.fork(), 0, 10);
+    const whole = [0, 1].map(() => new Subscriber(world, random.fork(), ["t", "u", "pairs"]));
     const one = new Subscriber(world, random.fork(), ["u"]);
     const filtered = new Subscriber(world, random.fork(), [["t", { g: 2 }]]);
     let endedAtMs: number | undefined;
@@ -155,7 +199,7 @@ async function run(seed: number, disturb: (world: World, random: Random) => Prom
       subscriber.readUntil(() => endedAtMs)
     );
     await Promise.all([
-      ...[0, 1, 2].map(() => write(world, random.fork(), 60)),
+      ...[0, 1, 2].map((writer) => write(world, random.fork(), writer, 40)),
       disturb(world, random.fork()),
     ]);
     endedAtMs = Date.now() + 1;
@@ -182,7 +226,7 @@ Deno.test({
   name: "subscribers that come and go see every change once and in order",
   ignore: CANNOT_RUN_PROCESSES,
   async fn() {
-    for (let seed = SEED; seed < SEED + 3; seed++) await run(seed, () => Promise.resolve());
+    for (let seed = SEED; seed < SEED + 2; seed++) await run(seed, () => Promise.resolve());
   },
 });
 
