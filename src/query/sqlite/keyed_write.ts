@@ -2,7 +2,7 @@
 
 import { SqpError } from "../../wire/errors.ts";
 import { type Column, decodeResponse, encodeResponse } from "../../wire/response_payload.ts";
-import { PAGE_PREFIX_BYTES } from "../../wire/page_cutter.ts";
+import { pageOf } from "../../wire/page_cutter.ts";
 import { pageRowCount } from "../../wire/row_page.ts";
 import { BatchWrite } from "./batch_write.ts";
 import type { SqliteConnection } from "./connection.ts";
@@ -96,8 +96,5 @@ function resultOf(outcome: Uint8Array): ResultPart {
     rowCount,
   };
   if (rowCount === 0) return { end };
-  const prefixed = new Uint8Array(PAGE_PREFIX_BYTES + page.length);
-  new DataView(prefixed.buffer).setUint32(0, page.length);
-  prefixed.set(page, PAGE_PREFIX_BYTES);
-  return { page: prefixed, end };
+  return { page: pageOf(page), end };
 }
