@@ -148,15 +148,15 @@ class Subscriber {
   }
 
   /** Reads feeds, one after the other, until everything before a time was told. */
-  async readUntil(isOver: () => number | undefined): Promise<void> {
-    while (this.#lastAtMs < (isOver() ?? Infinity)) {
+  async readUntil(endAtMs: () => number): Promise<void> {
+    while (this.#lastAtMs < endAtMs()) {
       const feed = new TestFeed(this.#world.engine, {
         ...this.#wanted,
         ...(this.#cursor === undefined ? { snapshot: true } : { cursor: this.#cursor }),
       });
       const events = this.#random.integer(1, 40);
       try {
-        for (let i = 0; i < events && this.#lastAtMs < (isOver() ?? Infinity); i++) {
+        for (let i = 0; i < events && this.#lastAtMs < endAtMs(); i++) {
           this.#take(await feed.nextMark());
         }
       } catch (error) {
@@ -194,7 +194,7 @@ async function run(seed: number, disturb: (world: World, random: Random) => Prom
     const whole = [0, 1].map(() => new Subscriber(world, random.fork(), ["t", "u", "pairs"]));
     const one = new Subscriber(world, random.fork(), ["u"]);
     const filtered = new Subscriber(world, random.fork(), [["t", { g: 2 }]]);
-    let endedAtMs: number | undefined;
+    let endedAtMs = Infinity;
     const reading = [...whole, one, filtered].map((subscriber) =>
       subscriber.readUntil(() => endedAtMs)
     );
