@@ -190,6 +190,21 @@ export class PostgresServer implements AsyncDisposable {
     await own.end();
   }
 
+  /** The process numbers of a user's sessions. */
+  async backends(user: string): Promise<number[]> {
+    const sql = this.connect("postgres");
+    const rows = await sql`select pid from pg_stat_activity where usename = ${user}`;
+    await sql.end();
+    return rows.map(({ pid }) => pid as number);
+  }
+
+  /** Ends a user's sessions, as an administrator does. */
+  async terminate(user: string): Promise<void> {
+    const sql = this.connect("postgres");
+    await sql`select pg_terminate_backend(pid) from pg_stat_activity where usename = ${user}`;
+    await sql.end();
+  }
+
   /** Stops the server as a loss of power would: at once. */
   async crash(): Promise<void> {
     this.#process!.kill("SIGQUIT");
