@@ -20,7 +20,7 @@ export interface Sharing {
   readonly measureMs: number;
 }
 
-/** The share that a bulk stream of SQP has. Throws where it is not 35 to 65 %, or where the two leave the link empty. */
+/** The share of a bulk stream of SQP. Throws where it is not 35 to 65 %, or where the two leave the link empty. */
 export function sharedLink(sharing: Sharing): number {
   const { seed, congestion, beforeMs, settleMs, measureMs } = sharing;
   const shared = bottleneck(RATE, QUEUE);
