@@ -144,7 +144,7 @@ export class Transaction implements AsyncDisposable {
     return outcome;
   }
 
-  /** Commits. Throws {@linkcode SqpError}: `transaction_failed` where a statement has failed; then it is rolled back. */
+  /** Commits. Throws {@linkcode SqpError}: `transaction_failed` where a statement has failed; it is rolled back then. */
   async commit(): Promise<void> {
     if (this.#isIncomplete && !this.#isOver) {
       await this.rollback();
