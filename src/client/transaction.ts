@@ -144,7 +144,7 @@ export class Transaction implements AsyncDisposable {
     return outcome;
   }
 
-  /** Commits. Throws {@linkcode SqpError}: `transaction_failed` where a statement has failed; it is rolled back then. */
+  /** Commits. Throws {@linkcode SqpError}: `transaction_failed` where a statement failed, and it is rolled back. */
   async commit(): Promise<void> {
     if (this.#isIncomplete && !this.#isOver) {
       await this.rollback();
