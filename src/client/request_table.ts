@@ -164,6 +164,11 @@ export class RequestTable {
           session.cancel(requestId);
           over();
         },
+        unsubscribe: (stream) => {
+          const ended = { command: () => ({ cmd: "unsubscribe", stream }) as const };
+          // Whatever comes of it, the feed tells.
+          this.ask(ended, {}, () => {}).catch(() => {});
+        },
         release: over,
       });
       return {
