@@ -12,8 +12,8 @@ import type {
 } from "../../src/query/engine.ts";
 import { permissionMask } from "../../src/query/sqlite/permissions.ts";
 import type { RunningStatement } from "../../src/query/sqlite/running_statement.ts";
-import { SqliteSession } from "../../src/query/sqlite/sqlite_session.ts";
 import { sqliteSettings } from "../../src/query/sqlite/settings.ts";
+import { ExecuteOnlySession } from "../harness/execute_only_session.ts";
 import { StatementRunner } from "../../src/query/sqlite/statement_runner.ts";
 
 interface Work {
@@ -37,10 +37,10 @@ export class InProcessEngine implements Engine {
   readonly executed = new Map<string, number>();
 
   open(caller: Caller): EngineSession {
-    return new SqliteSession(this, caller);
+    return new ExecuteOnlySession((command, sink) => this.#execute(caller, command, sink));
   }
 
-  execute(caller: Caller, command: ExecuteCommand, sink: ResultSink): Execution {
+  #execute(caller: Caller, command: ExecuteCommand, sink: ResultSink): Execution {
     const work: Work = { caller, command, sink, credit: 1, cancelled: false };
     this.#work.add(work);
     return {
@@ -85,7 +85,7 @@ export class InProcessEngine implements Engine {
     const running = this.#runner.start({ sql, params, permissions });
     if (running.kind === "handOff") throw new SqpError("internal");
     this.executed.set(sql, (this.executed.get(sql) ?? 0) + 1);
-    sink.onHead(running.columns);
+    sink.onHead(running.columns!);
     return running;
   }
 

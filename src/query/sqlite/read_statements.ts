@@ -67,6 +67,7 @@ export class StreamedRead implements RunningStatement {
   readonly #options: StreamOptions;
   #rows: IterableIterator<SqliteValue[]> | undefined;
   #rowCount = 0;
+  #closed = false;
   #pageBytesMax: number;
 
   constructor(
@@ -82,6 +83,7 @@ export class StreamedRead implements RunningStatement {
     this.#options = options;
     this.#pageBytesMax = options.firstPageBytesMax;
     prepared.busy = true;
+    connection.openStreams++;
   }
 
   next(): ResultPart {
@@ -113,16 +115,18 @@ export class StreamedRead implements RunningStatement {
   #finish(): ResultPart {
     const error = this.#connection.silentError();
     if (error !== undefined) throw error;
-    this.#prepared.busy = false;
     this.#rows = undefined;
+    this.close();
     const end = { ...NO_WRITE, rowCount: this.#rowCount };
     return this.#writer.rowCount > 0 ? { page: this.#writer.takePage(), end } : { end };
   }
 
   close(): void {
-    if (!this.#prepared.busy) return;
+    if (this.#closed) return;
+    this.#closed = true;
     this.#rows?.return?.();
     this.#rows = undefined;
     this.#prepared.busy = false;
+    this.#connection.openStreams--;
   }
 }
