@@ -1,7 +1,9 @@
 // Statements that read: a few rows at once, or many as pages are asked for.
 
+import type { SqpError } from "../../wire/errors.ts";
 import type { Column } from "../../wire/response_payload.ts";
 import { RowPageWriter } from "../../wire/row_page.ts";
+import { HandOffError } from "./batch_write.ts";
 import type { Bindings } from "./bindings.ts";
 import type { PreparedStatement, SqliteConnection } from "./connection.ts";
 import type { SqliteValue } from "./node_sqlite.ts";
@@ -10,7 +12,6 @@ import { NO_WRITE, type ResultPart, type RunningStatement } from "./running_stat
 /** A read whose few rows are held all at once: `all()` throws where `iterate()` is silent, and is much faster. */
 export class ShortRead implements RunningStatement {
   readonly kind = "running";
-  readonly columns: readonly Column[];
   readonly short: boolean;
   readonly #pages = new RowPageWriter();
   readonly #connection: SqliteConnection;
@@ -19,11 +20,14 @@ export class ShortRead implements RunningStatement {
   #rowCount: number | undefined;
 
   constructor(connection: SqliteConnection, prepared: PreparedStatement, bindings: Bindings) {
-    this.columns = prepared.columns;
     this.short = prepared.short;
     this.#connection = connection;
     this.#prepared = prepared;
     this.#bindings = bindings;
+  }
+
+  get columns(): readonly Column[] {
+    return this.#prepared.columns;
   }
 
   next(): ResultPart {
@@ -37,15 +41,29 @@ export class ShortRead implements RunningStatement {
   #run(): number {
     let rows: SqliteValue[][];
     try {
-      rows = this.#prepared.statement.all(...this.#bindings);
+      // `all()` takes as many values of a row as the statement had columns before it was prepared anew.
+      do rows = this.#prepared.statement.all(...this.#bindings); while (
+        this.#connection.isRenewed(this.#prepared)
+      );
     } catch (error) {
-      throw this.#connection.errorOf(error);
+      throw readError(error, this.#connection, this.#prepared);
     }
     for (const row of rows) this.#pages.append(row);
     return rows.length;
   }
 
   close(): void {}
+}
+
+/** What to throw for what a read threw. */
+function readError(
+  error: unknown,
+  connection: SqliteConnection,
+  prepared: PreparedStatement,
+): SqpError | HandOffError {
+  const exact = connection.errorOf(error);
+  const isForWriter = !connection.inTransaction && connection.isForWriter(exact, prepared);
+  return isForWriter ? new HandOffError() : exact;
 }
 
 /** How rows are gathered into pages. */
@@ -58,7 +76,6 @@ export interface StreamOptions {
 /** A read that is stepped as pages are asked for. Between pages its snapshot of the database stays open. */
 export class StreamedRead implements RunningStatement {
   readonly kind = "running";
-  readonly columns: readonly Column[];
   readonly short = false;
   readonly #writer = new RowPageWriter();
   readonly #connection: SqliteConnection;
@@ -76,7 +93,6 @@ export class StreamedRead implements RunningStatement {
     bindings: Bindings,
     options: StreamOptions,
   ) {
-    this.columns = prepared.columns;
     this.#connection = connection;
     this.#prepared = prepared;
     this.#bindings = bindings;
@@ -86,12 +102,17 @@ export class StreamedRead implements RunningStatement {
     connection.openStreams++;
   }
 
+  get columns(): readonly Column[] {
+    return this.#prepared.columns;
+  }
+
   next(): ResultPart {
     try {
       return this.#fillPage();
     } catch (error) {
+      const exact = readError(error, this.#connection, this.#prepared);
       this.close();
-      throw this.#connection.errorOf(error);
+      throw exact;
     }
   }
 
@@ -102,6 +123,7 @@ export class StreamedRead implements RunningStatement {
     const dueMs = clockMs() + pageMsMax;
     while (!writer.full) {
       const step = rows.next();
+      if (this.#rowCount === 0) this.#connection.isRenewed(this.#prepared);
       if (step.done) return this.#finish();
       writer.append(step.value);
       this.#rowCount++;

@@ -82,6 +82,18 @@ export function fromStepText(text: string): SqpError {
   return fromCode(BY_TEXT.get(text) ?? 1, text, "step");
 }
 
+/** SQLITE_MISMATCH and SQLITE_CONSTRAINT_DATATYPE. */
+const MAY_LEAVE_ROWS: ReadonlySet<unknown> = new Set([20, 3091]);
+
+/**
+ * Whether a statement that failed so may have left rows in the transaction that was open: with these errors SQLite
+ * undoes a transaction of the statement's own, but not always the statement in another's (tried on 3.53.2: UPDATE of a
+ * STRICT table, UPDATE OR REPLACE of a row id).
+ */
+export function mayLeaveRows({ engine }: SqpError): boolean {
+  return MAY_LEAVE_ROWS.has(engine?.code);
+}
+
 function fromCode(code: number, text: string, phase: ErrorPhase): SqpError {
   const known = BY_EXTENDED.get(code) ?? BY_CODE.get(code & 0xff);
   const name = code === 1 && phase === "prepare" ? prepareError(text) : known?.error;

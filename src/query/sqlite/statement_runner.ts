@@ -198,6 +198,8 @@ function runStep(
     pageBytesMax: bytesMax,
   });
   write.execute();
+  const { failure } = write;
+  if (failure !== undefined && connection.isForWriter(failure, prepared)) throw new HandOffError();
   return write.result();
 }
 
