@@ -8,10 +8,12 @@ import type {
   EngineTransaction,
   ExecuteCommand,
   Execution,
+  FeedSink,
   PrepareCommand,
   Reply,
   ResultSink,
   RunningCommand,
+  SubscribeCommand,
 } from "../../src/query/engine.ts";
 import { SqpError } from "../../src/wire/errors.ts";
 import type { StatementDescription } from "../../src/wire/response_payload.ts";
@@ -50,6 +52,11 @@ export class ExecuteOnlySession implements EngineSession {
       rollback: refuse,
       abort() {},
     };
+  }
+
+  subscribe(_: SubscribeCommand, sink: FeedSink): Execution {
+    queueMicrotask(() => sink.onError(new SqpError("unknown_command")));
+    return { pull() {}, cancel() {} };
   }
 
   close(): void {}

@@ -130,6 +130,7 @@ export interface AskOptions {
   readonly params?: SqlParams;
   readonly permissions?: readonly Permission[];
   readonly deadlineMs?: number;
+  readonly principal?: string;
   readonly key?: string;
   /** Takes the execution as soon as it exists. */
   readonly onStart?: (execution: Execution) => void;
@@ -141,7 +142,10 @@ export interface AskOptions {
 
 /** Runs a command to its end. Rejects with {@linkcode SqpError}. */
 export function ask(engine: Engine, sql: string, options: AskOptions = {}): Promise<Result> {
-  const caller = { principal: "tester", permissions: new Set(options.permissions ?? ALL) };
+  const caller = {
+    principal: options.principal ?? "tester",
+    permissions: new Set(options.permissions ?? ALL),
+  };
   return askIn(engine.open(caller), sql, options);
 }
 

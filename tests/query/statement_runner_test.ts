@@ -242,7 +242,7 @@ Deno.test("a row larger than the limit is an error, and the connection goes on",
   assertEquals(db.errorName("SELECT zeroblob(1048577)"), "row_too_large");
   assertEquals(
     db.errorName("SELECT 1 AS i UNION ALL SELECT zeroblob(1048577)"),
-    "result_too_large",
+    "row_too_large",
   );
   assertEquals(db.run("SELECT length(zeroblob(1048577))").rows, [[1048577]]);
 });

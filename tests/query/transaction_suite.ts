@@ -27,13 +27,18 @@ export interface TransactionStep {
 
 const STEPS: TransactionStep[] = [];
 
-/** The tests; each wants an empty database. */
+/** Whose sessions the test that runs opens: no key of an earlier test is its own. */
+let principal = "";
+
+/** The tests. One engine serves them all, one after the other. */
 export const TRANSACTION_STEPS: readonly TransactionStep[] = STEPS;
 
 function step(title: string, test: (subject: Subject) => Promise<void>): void {
   STEPS.push({
     title,
     async run(engine) {
+      principal = title;
+      for (const table of ["t", "u"]) await ask(engine, `DROP TABLE IF EXISTS ${table}`);
       await ask(engine, "CREATE TABLE t (id int PRIMARY KEY, a int)");
       const session = openSession(engine);
       await test({ engine, session });
@@ -42,8 +47,8 @@ function step(title: string, test: (subject: Subject) => Promise<void>): void {
   });
 }
 
-function openSession(engine: Engine, principal = "tester"): EngineSession {
-  return engine.open({ principal, permissions: new Set(ALL) });
+function openSession(engine: Engine, of = principal): EngineSession {
+  return engine.open({ principal: of, permissions: new Set(ALL) });
 }
 
 /** A transaction, and the promise that it has begun. */
@@ -360,7 +365,7 @@ step("a write with a key takes effect once, and is answered in the same way", as
   );
   for (const result of elsewhere) assertEquals(result.rows, first.rows);
   assertEquals(await errorName(askIn(session, insert(2), { key: "k" })), "idempotency_mismatch");
-  const other = openSession(engine, "another principal");
+  const other = openSession(engine, `not ${principal}`);
   await askIn(other, insert(2), { key: "k" });
   assertEquals(await ids(engine), [1, 2]);
 });

@@ -8,15 +8,11 @@ Deno.test({
   name: "transactions, batches and keys on SQLite",
   ignore: CANNOT_RUN_PROCESSES,
   async fn(context) {
-    for (const { title, run } of TRANSACTION_STEPS) {
-      await context.step(title, async () => {
-        const engine = await openSqliteEngine({ database: ":memory:" });
-        try {
-          await run(engine);
-        } finally {
-          await engine.close();
-        }
-      });
+    const engine = await openSqliteEngine({ database: ":memory:" });
+    try {
+      for (const { title, run } of TRANSACTION_STEPS) await context.step(title, () => run(engine));
+    } finally {
+      await engine.close();
     }
   },
 });

@@ -5,14 +5,8 @@ import { SqpError } from "../../wire/errors.ts";
 import type { PageResult } from "../../wire/response_payload.ts";
 import type { BatchStatement } from "../engine.ts";
 import type { SqliteConnection } from "./connection.ts";
-import type { ResultPart, Write } from "./running_statement.ts";
+import { HandOffError, type ResultPart, type Write } from "./running_statement.ts";
 import { NO_HOOKS, runWriteGroup } from "./write_group.ts";
-
-/** A step writes, and its connection only reads: the batch is for the writer. */
-export class HandOffError extends Error {
-  /** Which step, once it is known. */
-  step = 0;
-}
 
 /** What a batch is run with. */
 export interface BatchHost {

@@ -2,7 +2,6 @@
 // for.
 
 import { SqpError } from "../../wire/errors.ts";
-import { HandOffError } from "./batch_write.ts";
 import {
   type Message,
   MessageKind,
@@ -21,9 +20,12 @@ import {
 } from "./ipc_requests.ts";
 import { ProcessTransaction } from "./process_transaction.ts";
 import {
+  HandOffError,
   isWrite,
+  type OpenCommand,
   type ResultPart,
   type RunningStatement,
+  type StepOutcome,
   type Write,
 } from "./running_statement.ts";
 import { StatementRunner } from "./statement_runner.ts";
@@ -34,18 +36,6 @@ const WRITE_BYTES = 64 * 1024;
 
 /** How long writes are gathered into one commit. */
 const GROUP_MS = 5;
-
-/** A command that was taken and not answered to its end. */
-export interface OpenCommand {
-  readonly id: number;
-  readonly running: RunningStatement;
-  /** Pages that were asked for and not given. */
-  credit: number;
-  headSent: boolean;
-}
-
-/** Where a command stands after it was run for a part. */
-export type StepOutcome = "more" | "ended" | "failed";
 
 /** The state of an engine process. `write` takes bytes for the server and blocks while the server does not read. */
 export class EngineLoop {

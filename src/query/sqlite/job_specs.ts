@@ -19,7 +19,7 @@ import {
   prepareBody,
 } from "./ipc_requests.ts";
 import type { JobSink, JobSpec, JobTransaction } from "./job.ts";
-import { type PermissionMask, permissionMask } from "./permissions.ts";
+import { OWN, permissionMask, READ } from "./permissions.ts";
 
 /** Whose command it is and where it runs. */
 export interface JobPlace {
@@ -29,9 +29,6 @@ export interface JobPlace {
   /** The transaction that it belongs to, and the number that the processes know it by. */
   readonly transaction?: JobTransaction & { readonly number: number };
 }
-
-/** A job without a sink. */
-export type JobRequest = Omit<JobSpec, "route"> & { readonly route: ProcessRole };
 
 function common({ caller, route, transaction }: JobPlace) {
   return {
@@ -57,6 +54,20 @@ export function executeJob(place: JobPlace, command: ExecuteCommand): JobSpec {
     body: executeBody(request, place.transaction?.number ?? 0),
     texts: [sql],
     isKeyed: idempotencyKey !== undefined,
+    deadlineMs,
+  };
+}
+
+/** The job of a statement of the engine's own, which may read its own tables. */
+export function ownJob(route: ProcessRole, { sql, params, deadlineMs }: ExecuteCommand): JobSpec {
+  const permissions = READ | OWN;
+  return {
+    kind: MessageKind.EXECUTE,
+    body: executeBody({ sql, params, permissions }, 0),
+    permissions,
+    texts: [sql],
+    route,
+    isKeyed: false,
     deadlineMs,
   };
 }
@@ -141,9 +152,4 @@ export function descriptionSink(reply: Reply<StatementDescription>): JobSink {
 /** Takes that a thing was done. */
 export function doneSink(reply: Reply<void>): JobSink {
   return replySink(reply, () => {});
-}
-
-/** The bits of a caller's permissions. */
-export function maskOf({ permissions }: Caller): PermissionMask {
-  return permissionMask(permissions);
 }

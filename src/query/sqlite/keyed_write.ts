@@ -2,7 +2,8 @@
 
 import { SqpError } from "../../wire/errors.ts";
 import { type Column, decodeResponse, encodeResponse } from "../../wire/response_payload.ts";
-import { PAGE_PREFIX_BYTES, pageRowCount } from "../../wire/row_page.ts";
+import { pageOf } from "../../wire/page_cutter.ts";
+import { pageRowCount } from "../../wire/row_page.ts";
 import { BatchWrite } from "./batch_write.ts";
 import type { SqliteConnection } from "./connection.ts";
 import { findOutcome, type OutcomeKey, storeOutcome } from "./outcome_table.ts";
@@ -95,8 +96,5 @@ function resultOf(outcome: Uint8Array): ResultPart {
     rowCount,
   };
   if (rowCount === 0) return { end };
-  const prefixed = new Uint8Array(PAGE_PREFIX_BYTES + page.length);
-  new DataView(prefixed.buffer).setUint32(0, page.length);
-  prefixed.set(page, PAGE_PREFIX_BYTES);
-  return { page: prefixed, end };
+  return { page: pageOf(page), end };
 }

@@ -33,7 +33,10 @@ const EXPIRE = `
   DELETE FROM main.sqp_outcomes
   WHERE id < (SELECT min(id) FROM main.sqp_outcomes) + 4 AND stored_at_ms < ?`;
 
-/** The stored outcome of a command, `undefined` where it has none. Throws {@linkcode SqpError} `idempotency_mismatch`. */
+/**
+ * The stored outcome of a command, `undefined` where it has none. Throws {@linkcode SqpError}, among them
+ * `idempotency_mismatch`.
+ */
 export function findOutcome(
   connection: SqliteConnection,
   { principal, key, hash }: OutcomeKey,

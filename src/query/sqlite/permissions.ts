@@ -144,8 +144,8 @@ const PRAGMAS_READING_BARE = new Set([
 /** Pragmas that store a number in the database's header, for migrations. */
 const PRAGMAS_STORING = new Set(["application_id", "user_version"]);
 
-/** The names of the engine's own tables begin so. */
-const OWN_NAME = /^sqp_/i;
+/** The names of the engine's own tables begin so; only the engine itself may use them. */
+export const OWN_NAME = /^sqp_/i;
 
 /** Actions whose arguments name no object that they change or read, or that may concern the engine's own as well. */
 const ACTIONS_OF_ALL = new Set([

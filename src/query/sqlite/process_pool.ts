@@ -2,24 +2,13 @@
 
 import type { Counters } from "../../base/counters.ts";
 import { SqpError } from "../../wire/errors.ts";
+import type { CounterName } from "./counter_names.ts";
 import type { DatabaseLocation } from "./database_location.ts";
 import type { OpenMessage, ProcessRole } from "./ipc.ts";
 import type { Job } from "./job.ts";
 import type { PoolLimits } from "./pool_limits.ts";
 import type { SqliteSettings } from "./settings.ts";
 import { EngineSlot } from "./slot.ts";
-
-/** What is counted. */
-export type CounterName =
-  | "executed"
-  | "handedOff"
-  | "killed"
-  | "crashed"
-  | "moved"
-  | "overloaded"
-  | "deadlines"
-  | "cancelled"
-  | "transactions";
 
 /** What a pool is made of. */
 export interface PoolOptions {

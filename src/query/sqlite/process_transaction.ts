@@ -2,10 +2,14 @@
 
 import { SqpError } from "../../wire/errors.ts";
 import type { SqliteConnection } from "./connection.ts";
-import type { OpenCommand, StepOutcome } from "./engine_loop.ts";
 import { type Message, MessageKind, type MessageWriter } from "./ipc.ts";
 import { ControlKind, readBatch, readControl, readExecute, readPrepare } from "./ipc_requests.ts";
-import { isWrite, type RunningStatement } from "./running_statement.ts";
+import {
+  isWrite,
+  type OpenCommand,
+  type RunningStatement,
+  type StepOutcome,
+} from "./running_statement.ts";
 import type { StatementRunner } from "./statement_runner.ts";
 
 /** What a transaction needs of the loop that it is part of. */

@@ -1,13 +1,16 @@
 // Statements that read: a few rows at once, or many as pages are asked for.
 
-import type { SqpError } from "../../wire/errors.ts";
 import type { Column } from "../../wire/response_payload.ts";
 import { RowPageWriter } from "../../wire/row_page.ts";
-import { HandOffError } from "./batch_write.ts";
 import type { Bindings } from "./bindings.ts";
 import type { PreparedStatement, SqliteConnection } from "./connection.ts";
 import type { SqliteValue } from "./node_sqlite.ts";
-import { NO_WRITE, type ResultPart, type RunningStatement } from "./running_statement.ts";
+import {
+  NO_WRITE,
+  readError,
+  type ResultPart,
+  type RunningStatement,
+} from "./running_statement.ts";
 
 /** A read whose few rows are held all at once: `all()` throws where `iterate()` is silent, and is much faster. */
 export class ShortRead implements RunningStatement {
@@ -46,7 +49,7 @@ export class ShortRead implements RunningStatement {
         this.#connection.isRenewed(this.#prepared)
       );
     } catch (error) {
-      throw readError(error, this.#connection, this.#prepared);
+      throw readError(this.#connection, error);
     }
     for (const row of rows) this.#pages.append(row);
     return rows.length;
@@ -55,29 +58,20 @@ export class ShortRead implements RunningStatement {
   close(): void {}
 }
 
-/** What to throw for what a read threw. */
-function readError(
-  error: unknown,
-  connection: SqliteConnection,
-  prepared: PreparedStatement,
-): SqpError | HandOffError {
-  const exact = connection.errorOf(error);
-  const isForWriter = !connection.inTransaction && connection.isForWriter(exact, prepared);
-  return isForWriter ? new HandOffError() : exact;
-}
-
 /** How rows are gathered into pages. */
 export interface StreamOptions {
   readonly firstPageBytesMax: number;
   readonly pageMsMax: number;
   readonly clockMs: () => number;
+  /** Bytes of the largest row, where it is not that of a result for a client. */
+  readonly rowBytesMax?: number;
 }
 
 /** A read that is stepped as pages are asked for. Between pages its snapshot of the database stays open. */
 export class StreamedRead implements RunningStatement {
   readonly kind = "running";
   readonly short = false;
-  readonly #writer = new RowPageWriter();
+  readonly #writer: RowPageWriter;
   readonly #connection: SqliteConnection;
   readonly #prepared: PreparedStatement;
   readonly #bindings: Bindings;
@@ -97,6 +91,8 @@ export class StreamedRead implements RunningStatement {
     this.#prepared = prepared;
     this.#bindings = bindings;
     this.#options = options;
+    const { rowBytesMax } = options;
+    this.#writer = new RowPageWriter(rowBytesMax === undefined ? {} : { rowBytesMax });
     this.#pageBytesMax = options.firstPageBytesMax;
     prepared.busy = true;
     connection.openStreams++;
@@ -110,9 +106,8 @@ export class StreamedRead implements RunningStatement {
     try {
       return this.#fillPage();
     } catch (error) {
-      const exact = readError(error, this.#connection, this.#prepared);
       this.close();
-      throw exact;
+      throw readError(this.#connection, error);
     }
   }
 

@@ -30,6 +30,33 @@ export interface RunningStatement {
   close(): void;
 }
 
+/** A command that was taken and not answered to its end. */
+export interface OpenCommand {
+  readonly id: number;
+  readonly running: RunningStatement;
+  /** Pages that were asked for and not given. */
+  credit: number;
+  headSent: boolean;
+}
+
+/** Where a command stands after it was run for a part. */
+export type StepOutcome = "more" | "ended" | "failed";
+
+/** A statement writes, and its connection only reads: it is for the writer. */
+export class HandOffError extends Error {
+  /** Which one of a batch. */
+  step = 0;
+}
+
+/**
+ * The error of a read; that it is to be handed off, where it turned out to write. What was prepared as DROP TABLE IF
+ * EXISTS, when there was no such table, does.
+ */
+export function readError(connection: SqliteConnection, thrown: unknown): Error {
+  const error = connection.errorOf(thrown);
+  return error.codeName === "database_read_only" ? new HandOffError() : error;
+}
+
 /** A command that writes. It runs inside a transaction, its own or a client's, and tells nothing before it has. */
 export interface Write extends RunningStatement {
   /** Where it runs. Only writes of one connection can be committed together. */

@@ -8,19 +8,27 @@ import type {
   Caller,
   EngineSession,
   EngineStatus,
+  ExecuteCommand,
   Execution,
+  FeedSink,
   Reply,
+  ResultSink,
+  SubscribeCommand,
 } from "../engine.ts";
+import type { CounterName } from "./counter_names.ts";
 import { type DatabaseLocation, locateDatabase } from "./database_location.ts";
+import { FEED_LIMITS } from "./feed_limits.ts";
 import type { ProcessRole } from "./ipc.ts";
 import { Job, type JobSink, type JobSpec } from "./job.ts";
+import { ownJob, resultSink } from "./job_specs.ts";
 import type { SqliteDatabase, SqliteEngineOptions } from "./options.ts";
 import { SCHEMA, WRITE } from "./permissions.ts";
 import { POOL_LIMITS, type PoolLimits } from "./pool_limits.ts";
-import { type CounterName, ProcessPool } from "./process_pool.ts";
+import { ProcessPool } from "./process_pool.ts";
 import { RouteTable } from "./route_table.ts";
 import { sqliteSettings } from "./settings.ts";
 import type { EngineSlot } from "./slot.ts";
+import { SqliteFeeds } from "./sqlite_feeds.ts";
 import { type SessionHost, SqliteSession } from "./sqlite_session.ts";
 import { SqliteTransaction, type TransactionHost } from "./sqlite_transaction.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -47,6 +55,7 @@ class SqliteEngine implements SqliteDatabase, SessionHost, TransactionHost {
   readonly #routes = new RouteTable();
   readonly #pool: ProcessPool;
   readonly #supervisor: Supervisor;
+  readonly #feeds: SqliteFeeds;
   readonly #jobs = new Set<Job>();
   readonly #queues = { reader: new Queue<Job>(), writer: new Queue<Job>() };
   /** Begins of transactions that only read, each of which wants a process of its own. */
@@ -67,10 +76,14 @@ class SqliteEngine implements SqliteDatabase, SessionHost, TransactionHost {
     this.#limits = { ...POOL_LIMITS, ...options.pool };
     const settings = sqliteSettings(location.path, options);
     const counters = this.#counters;
+    this.#feeds = new SqliteFeeds(this, { ...FEED_LIMITS, ...options.feeds });
     this.#pool = new ProcessPool({ location, settings, limits: this.#limits, counters }, {
       onRoom: () => this.#dispatchSoon(),
       onHandOff: (job, step) => this.#onHandOff(job, step),
-      onJobEnd: (job) => this.#jobs.delete(job),
+      onJobEnd: (job) => {
+        this.#jobs.delete(job);
+        if (job.route === "writer") this.#feeds.wake();
+      },
       onExit: (slot) => this.#onExit(slot),
       onHopeless: (role, detail) => this.#failWaiting(role, detail),
     });
@@ -120,6 +133,14 @@ class SqliteEngine implements SqliteDatabase, SessionHost, TransactionHost {
   begin(caller: Caller, command: BeginCommand, reply: Reply<void>): SqliteTransaction {
     this.#counters.add("transactions");
     return new SqliteTransaction(this, caller, this.#nextTransaction++, command, reply);
+  }
+
+  subscribe(command: SubscribeCommand, sink: FeedSink): Execution {
+    return this.#feeds.open(command, sink);
+  }
+
+  runOwn(role: ProcessRole, command: ExecuteCommand, sink: ResultSink): Execution {
+    return this.submit(ownJob(role, command), resultSink(sink));
   }
 
   refusal(): SqpError | undefined {
@@ -327,7 +348,7 @@ class SqliteEngine implements SqliteDatabase, SessionHost, TransactionHost {
       queued: this.#queuedCount,
       running: this.#jobs.size - this.#queuedCount,
       processes: this.#pool.readyCount,
-      counters: this.#counters.snapshot(),
+      counters: { ...this.#counters.snapshot(), ...this.#feeds.counts },
     };
   }
 
@@ -342,6 +363,7 @@ class SqliteEngine implements SqliteDatabase, SessionHost, TransactionHost {
 
   async #close(): Promise<void> {
     this.#supervisor.close();
+    this.#feeds.close();
     for (const job of [...this.#jobs]) {
       // A write that its process has may be committed: it is heard until the process ends.
       const heard = job.route === "writer" && job.slot !== undefined;

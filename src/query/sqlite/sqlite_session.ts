@@ -11,10 +11,12 @@ import type {
   EngineTransaction,
   ExecuteCommand,
   Execution,
+  FeedSink,
   PrepareCommand,
   Reply,
   ResultSink,
   RunningCommand,
+  SubscribeCommand,
 } from "../engine.ts";
 import type { ProcessRole } from "./ipc.ts";
 import type { JobSink, JobSpec } from "./job.ts";
@@ -36,6 +38,7 @@ export interface SessionHost {
   /** Takes a job that belongs to no transaction. */
   submit(spec: JobSpec, sink: JobSink): Execution;
   begin(caller: Caller, command: BeginCommand, reply: Reply<void>): SqliteTransaction;
+  subscribe(command: SubscribeCommand, sink: FeedSink): Execution;
 }
 
 /** The session of one caller. */
@@ -77,6 +80,13 @@ export class SqliteSession implements EngineSession {
     const transaction = this.#host.begin(this.#caller, command, reply);
     this.#transactions.add(transaction);
     return transaction;
+  }
+
+  subscribe(command: SubscribeCommand, sink: FeedSink): Execution {
+    if (this.#caller.permissions.has("read")) return this.#host.subscribe(command, sink);
+    const message = 'The principal lacks the permission "read".';
+    queueMicrotask(() => sink.onError(new SqpError("permission_denied", { message })));
+    return { pull() {}, cancel() {} };
   }
 
   close(): void {

@@ -9,7 +9,7 @@ import type { PageResult, StatementDescription } from "../../wire/response_paylo
 import { commandHash } from "../command_hash.ts";
 import type { BatchStatement } from "../engine.ts";
 import { BatchRead } from "./batch_read.ts";
-import { type BatchHost, BatchWrite, HandOffError } from "./batch_write.ts";
+import { type BatchHost, BatchWrite } from "./batch_write.ts";
 import type { Bindings } from "./bindings.ts";
 import {
   type ConnectionRole,
@@ -18,10 +18,12 @@ import {
   SqliteConnection,
 } from "./connection.ts";
 import { KeyedWrite } from "./keyed_write.ts";
-import type { PermissionMask } from "./permissions.ts";
+import { LOG_ROW_BYTES_MAX } from "./log_rows.ts";
+import { OWN, type PermissionMask } from "./permissions.ts";
 import { ShortRead, StreamedRead } from "./read_statements.ts";
-import type { RunningStatement } from "./running_statement.ts";
+import { HandOffError, readError, type RunningStatement } from "./running_statement.ts";
 import type { SqliteSettings } from "./settings.ts";
+import { WatchStatement } from "./watch_statement.ts";
 import { WriteStatement } from "./write_statement.ts";
 
 /** Who asks, as the outcomes of writes are stored. */
@@ -99,6 +101,8 @@ export class StatementRunner {
     const { limits } = this.#settings;
     const { permissions, sql, key } = request;
     const connection = this.connection(permissions);
+    const isOwn = (permissions & OWN) !== 0;
+    if (isOwn && this.#role === "writer") return new WatchStatement(connection, sql);
     const prepared = connection.prepare(sql);
     if (prepared.kind === "handOff") return prepared;
     const bindings = prepared.plan.bind(decode(request.params));
@@ -111,7 +115,7 @@ export class StatementRunner {
     }
     if (key !== undefined) throw onlyReads();
     if (prepared.fewRows) return new ShortRead(connection, prepared, bindings);
-    return this.#stream(connection, prepared, bindings);
+    return this.#stream(connection, prepared, bindings, isOwn);
   }
 
   /** The same in a transaction of a client, on its connection. */
@@ -127,13 +131,14 @@ export class StatementRunner {
       return new WriteStatement(connection, prepared, bindings, { bytesMax });
     }
     if (prepared.fewRows) return new ShortRead(connection, prepared, bindings);
-    return this.#stream(connection, prepared, bindings);
+    return this.#stream(connection, prepared, bindings, false);
   }
 
   #stream(
     connection: SqliteConnection,
     prepared: PreparedStatement,
     bindings: Bindings,
+    isOwn: boolean,
   ): StreamedRead {
     const { firstPageBytesMax, pageMsMax } = this.#settings.limits;
     const clockMs = this.#clockMs;
@@ -141,6 +146,7 @@ export class StatementRunner {
       firstPageBytesMax,
       pageMsMax,
       clockMs,
+      ...(isOwn && { rowBytesMax: LOG_ROW_BYTES_MAX }),
     });
   }
 
@@ -198,8 +204,7 @@ function runStep(
     pageBytesMax: bytesMax,
   });
   write.execute();
-  const { failure } = write;
-  if (failure !== undefined && connection.isForWriter(failure, prepared)) throw new HandOffError();
+  if (write.failure !== undefined) throw readError(connection, write.failure);
   return write.result();
 }
 

@@ -2,9 +2,10 @@
 
 import type { Counters } from "../../base/counters.ts";
 import { SqpError } from "../../wire/errors.ts";
+import type { CounterName } from "./counter_names.ts";
 import { endError, type EndReason, type Job, type JobProcess } from "./job.ts";
 import type { PoolLimits } from "./pool_limits.ts";
-import type { CounterName, ProcessPool } from "./process_pool.ts";
+import type { ProcessPool } from "./process_pool.ts";
 import type { EngineSlot } from "./slot.ts";
 
 /** What a supervisor needs of the engine. */

@@ -1,6 +1,7 @@
 // How several writes are committed together: the disk is waited for once.
 
 import { SqpError } from "../../wire/errors.ts";
+import type { SqliteConnection } from "./connection.ts";
 import type { Write } from "./running_statement.ts";
 import { mayLeaveRows } from "./sqlite_errors.ts";
 
@@ -54,7 +55,9 @@ function runTogether(writes: readonly Write[], hooks: WriteGroupHooks): number {
     write.execute();
     if (write.failure !== undefined && mayLeaveRows(write.failure)) connection.rollback();
     // Some errors, and INSERT OR ROLLBACK, undo the whole transaction.
-  } while (connection.inTransaction && count < writes.length && !hooks.isLong());
+  } while (
+    connection.inTransaction && count < writes.length && !hooks.isLong() && endUnit(connection)
+  );
   const ran = writes.slice(0, count);
   const error = commitGroup(ran, hooks);
   if (error !== undefined && count > 1) {
@@ -65,6 +68,17 @@ function runTogether(writes: readonly Write[], hooks: WriteGroupHooks): number {
   if (error !== undefined && ran[0]!.failure === undefined) ran[0]!.fail(error);
   hooks.onDone(ran);
   return count;
+}
+
+/** Ends what change feeds see as one transaction. Returns whether that could be; else nothing is left of the group. */
+function endUnit(connection: SqliteConnection): boolean {
+  try {
+    connection.endUnit();
+    return true;
+  } catch {
+    // What it was shows when each write runs alone.
+    return false;
+  }
 }
 
 /** The error that kept the writes from being committed; then nothing of them is in the database. */

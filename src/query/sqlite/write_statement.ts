@@ -3,7 +3,8 @@
 import { SqpError } from "../../wire/errors.ts";
 import { LIMITS } from "../../wire/limits.ts";
 import type { Column, PageResult } from "../../wire/response_payload.ts";
-import { PAGE_PREFIX_BYTES, RowPageWriter } from "../../wire/row_page.ts";
+import { PAGE_PREFIX_BYTES } from "../../wire/page_cutter.ts";
+import { RowPageWriter } from "../../wire/row_page.ts";
 import type { ResultEnd } from "../engine.ts";
 import type { Bindings } from "./bindings.ts";
 import type { ConnectionCounts, PreparedStatement, SqliteConnection } from "./connection.ts";
@@ -91,6 +92,7 @@ export class WriteStatement implements Write {
   execute(): void {
     this.#pages = [];
     const before = this.connection.counts();
+    this.connection.noteDrops(this.#prepared.effects);
     try {
       const rowCount = this.columns.length === 0 ? this.#runPlain() : this.#runReturning();
       this.#outcome = this.#endAfter(before, rowCount);
