@@ -131,7 +131,7 @@ export interface AskOptions {
   readonly permissions?: readonly Permission[];
   readonly deadlineMs?: number;
   readonly principal?: string;
-  readonly key?: string;
+  readonly idempotencyKey?: string;
   /** Takes the execution as soon as it exists. */
   readonly onStart?: (execution: Execution) => void;
   /** Called for each page instead of asking for the next one at once. */
@@ -140,7 +140,7 @@ export interface AskOptions {
   readonly dropRows?: boolean;
 }
 
-/** Runs a command to its end. Rejects with {@linkcode SqpError}. */
+/** Runs a command in a session of its own to its end. Rejects with {@linkcode SqpError}. */
 export function ask(engine: Engine, sql: string, options: AskOptions = {}): Promise<Result> {
   const caller = {
     principal: options.principal ?? "tester",
@@ -149,18 +149,19 @@ export function ask(engine: Engine, sql: string, options: AskOptions = {}): Prom
   return askIn(engine.open(caller), sql, options);
 }
 
-/** The same in a session, or in a transaction of one. */
+/** Runs a command in a session or transaction to its end. Rejects with {@linkcode SqpError}. */
 export function askIn(
   scope: StatementScope,
   sql: string,
   options: AskOptions = {},
 ): Promise<Result> {
   const { promise, resolve, reject } = Promise.withResolvers<Result>();
+  const { deadlineMs, idempotencyKey } = options;
   const command: ExecuteCommand = {
     sql,
     params: encodeParams(options.params ?? []),
-    ...(options.deadlineMs !== undefined && { deadlineMs: options.deadlineMs }),
-    ...(options.key !== undefined && { idempotencyKey: options.key }),
+    ...(deadlineMs !== undefined && { deadlineMs }),
+    ...(idempotencyKey !== undefined && { idempotencyKey }),
   };
   let columns: readonly Column[] = [];
   const rows: Row[] = [];

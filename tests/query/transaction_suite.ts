@@ -356,17 +356,20 @@ step("a statement is described without being run", async ({ engine, session }) =
 step("a write with a key takes effect once, and is answered in the same way", async (subject) => {
   const { engine, session } = subject;
   const write = insert(1) + " RETURNING id, a";
-  const first = await askIn(session, write, { key: "k" });
-  const again = await askIn(session, write, { key: "k" });
+  const first = await askIn(session, write, { idempotencyKey: "k" });
+  const again = await askIn(session, write, { idempotencyKey: "k" });
   assertEquals(again.rows, [[1, 1]]);
   assertEquals([again.columns, again.rows, again.end], [first.columns, first.rows, first.end]);
   const elsewhere = await Promise.all(
-    Array.from({ length: 8 }, () => askIn(openSession(engine), write, { key: "k" })),
+    Array.from({ length: 8 }, () => askIn(openSession(engine), write, { idempotencyKey: "k" })),
   );
   for (const result of elsewhere) assertEquals(result.rows, first.rows);
-  assertEquals(await errorName(askIn(session, insert(2), { key: "k" })), "idempotency_mismatch");
+  assertEquals(
+    await errorName(askIn(session, insert(2), { idempotencyKey: "k" })),
+    "idempotency_mismatch",
+  );
   const other = openSession(engine, `not ${principal}`);
-  await askIn(other, insert(2), { key: "k" });
+  await askIn(other, insert(2), { idempotencyKey: "k" });
   assertEquals(await ids(engine), [1, 2]);
 });
 
@@ -376,7 +379,7 @@ step("two writes with one key at the same time are one", async ({ engine, sessio
   const sessions = Array.from({ length: 10 }, () => openSession(engine));
   for (let run = 1; run <= 5; run++) {
     const results = await Promise.all(
-      sessions.map((own) => askIn(own, add, { key: `run ${run}` })),
+      sessions.map((own) => askIn(own, add, { idempotencyKey: `run ${run}` })),
     );
     for (const { rows } of results) assertEquals(rows, [[run]]);
   }
@@ -385,12 +388,15 @@ step("two writes with one key at the same time are one", async ({ engine, sessio
 step("a failure is not stored: the key can be used again", async ({ engine, session }) => {
   await askIn(session, insert(1));
   for (let run = 0; run < 2; run++) {
-    assertEquals(await errorName(askIn(session, insert(1), { key: "k" })), "constraint_unique");
+    assertEquals(
+      await errorName(askIn(session, insert(1), { idempotencyKey: "k" })),
+      "constraint_unique",
+    );
   }
   await askIn(session, "DELETE FROM t");
-  await askIn(session, insert(1), { key: "k" });
+  await askIn(session, insert(1), { idempotencyKey: "k" });
   await askIn(session, "DELETE FROM t");
-  await askIn(session, insert(1), { key: "k" });
+  await askIn(session, insert(1), { idempotencyKey: "k" });
   assertEquals(await ids(engine), []);
 });
 
@@ -409,9 +415,9 @@ step("a batch with a key takes effect once", async ({ engine, session }) => {
 });
 
 step("a key is for what writes, and for outcomes that can be kept", async ({ engine, session }) => {
-  assertEquals(await errorName(askIn(session, "SELECT 1", { key: "k" })), "bad_request");
+  assertEquals(await errorName(askIn(session, "SELECT 1", { idempotencyKey: "k" })), "bad_request");
   const large = "INSERT INTO t (id, a) WITH RECURSIVE c(i) AS" +
     " (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 50000) SELECT i, i FROM c RETURNING id, a";
-  assertEquals(await errorName(askIn(session, large, { key: "k" })), "result_too_large");
+  assertEquals(await errorName(askIn(session, large, { idempotencyKey: "k" })), "result_too_large");
   assertEquals(await ids(engine), []);
 });
