@@ -114,7 +114,24 @@ async function overSqp(client: Client, sql: string, params: SqlParams): Promise<
 function assertSame(actual: Outcome, expected: Outcome, { sql, params }: RandomStatement): void {
   const told = "rows" in actual && actual.lastInsertRowid !== null;
   const same = "rows" in expected && !told ? { ...expected, lastInsertRowid: null } : expected;
+  if ("rows" in actual && "rows" in same && haveSameRows(actual.rows, same.rows)) {
+    assertEquals({ ...actual, rows: [] }, { ...same, rows: [] }, sql);
+    return;
+  }
   assertEquals(actual, same, `${sql} with ${Deno.inspect(params)}`);
+}
+
+/** As assertEquals() compares them, but fast. */
+function haveSameRows(a: readonly Row[], b: readonly Row[]): boolean {
+  return a.length === b.length && a.every((row, at) => {
+    const other = b[at]!;
+    return row.length === other.length && row.every((value, i) => isSameValue(value, other[i]!));
+  });
+}
+
+function isSameValue(a: SqlValue, b: SqlValue): boolean {
+  if (!(a instanceof Uint8Array) || !(b instanceof Uint8Array)) return Object.is(a, b);
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }
 
 /** How many statements failed, and how many gave rows, so that neither way goes untried. */
@@ -127,13 +144,13 @@ class Tally {
     else if (outcome.rows.length > 0) this.gaveRows++;
   }
 
-  check(): void {
+  check(count: number): void {
     const text = `${this.failed} failed, ${this.gaveRows} gave rows`;
-    assert(this.failed > STATEMENTS / 20 && this.gaveRows > STATEMENTS / 4, text);
+    assert(this.failed > count / 20 && this.gaveRows > count / 4, text);
   }
 }
 
-Deno.test("20,000 random statements give what node:sqlite gives: columns, rows, changes, errors", () => {
+Deno.test("5,000 random statements give what node:sqlite gives: columns, rows, changes, errors", () => {
   using db = new MemoryDatabase();
   using direct = new Direct();
   for (const sql of RANDOM_SCHEMA) {
@@ -141,13 +158,13 @@ Deno.test("20,000 random statements give what node:sqlite gives: columns, rows, 
   }
   const generator = new StatementGenerator(new Random(SEED));
   const tally = new Tally();
-  for (let i = 0; i < STATEMENTS; i++) {
+  for (let i = 0; i < STATEMENTS / 4; i++) {
     const statement = generator.next();
     const expected = direct.run(statement.sql, statement.params);
     tally.add(expected);
     assertSame(inMemory(db, statement.sql, statement.params), expected, statement);
   }
-  tally.check();
+  tally.check(STATEMENTS / 4);
 });
 
 liveTest(
@@ -181,7 +198,7 @@ liveTest(
       else if (open.size >= IN_FLIGHT) await Promise.race(open);
     }
     await Promise.all(open);
-    tally.check();
+    tally.check(STATEMENTS);
   },
 );
 

@@ -37,25 +37,25 @@ const COLUMNS = ["id", "i", "r", "t", "b", "n"] as const;
 const COLLATIONS = ["BINARY", "NOCASE", "RTRIM"] as const;
 const TYPES = ["INTEGER", "REAL", "TEXT", "BLOB", "NUMERIC", "VARCHAR(20)"] as const;
 
-const LITERALS =
-  "NULL 0 1 -1 2 7 1.0 -1.5 1e300 5e-324 9223372036854775807 -9223372036854775808 9223372036854775808 '' 'x' 'one' '12abc' '1e3' '%a_' x'' x'ab' x'c3' '[1,{\"k\":2}]' '{' TRUE"
-    .split(" ");
+const LITERALS = words(`
+  NULL TRUE 0 1 -1 2 7 1.0 -1.5 1e300 5e-324 9223372036854775807 -9223372036854775808 9223372036854775808
+  '' 'x' 'one' '12abc' '1e3' '%a_' x'' x'ab' x'c3' '[1,{"k":2}]' '{'`);
 const OPERATORS = "+ - * / % || = == <> < <= > >= IS LIKE GLOB AND OR & | << >> -> ->>".split(" ")
   .concat([
     "IS NOT",
     "NOT LIKE",
     "IS DISTINCT FROM",
   ]);
-const ONE_ARGUMENT =
-  "abs length upper lower hex typeof quote round json json_valid json_type json_array unicode likely date trim ltrim sign octet_length zeroblob unhex soundex nothing char total_changes_of ceil sqrt ln"
-    .split(" ").filter((name) => name !== "zeroblob");
-const TWO_ARGUMENTS =
-  "coalesce nullif instr substr max min ifnull replace round strftime json_extract printf pow mod concat unistr iif"
-    .split(" ");
-const AGGREGATES = "count sum total avg min max group_concat json_group_array median".split(" ");
+const ONE_ARGUMENT = words(`
+  abs length upper lower hex typeof quote round json json_valid json_type json_array unicode likely date trim ltrim
+  sign octet_length unhex soundex char ceil sqrt ln not_there`);
+const TWO_ARGUMENTS = words(`
+  coalesce nullif instr substr max min ifnull replace round strftime json_extract printf pow mod concat unistr iif`);
+const AGGREGATES = words("count sum total avg min max group_concat json_group_array median");
 const WINDOWS =
-  "row_number() rank() dense_rank() percent_rank() cume_dist() ntile(2) ntile(0) lag(i) lead(t, 2, 'none') first_value(n) last_value(r) nth_value(i, 2) count(*) sum(i) total(r) max(t) group_concat(n)"
-    .split(/ (?=[a-z_]+\()/);
+  `row_number() rank() dense_rank() percent_rank() cume_dist() ntile(2) ntile(0) lag(i) lead(t, 2, 'none')
+    first_value(n) last_value(r) nth_value(i, 2) count(*) sum(i) total(r) max(t) group_concat(n)`
+    .split(/\s+(?=[a-z_]+\()/);
 const FRAMES = [
   "",
   "ROWS BETWEEN 1 PRECEDING AND CURRENT ROW",
@@ -66,6 +66,10 @@ const FRAMES = [
 ];
 const CONFLICTS = ["", "", "", "OR IGNORE", "OR REPLACE", "OR ABORT", "OR FAIL", "OR ROLLBACK"];
 const JOINS = ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "CROSS JOIN", ","];
+
+function words(text: string): string[] {
+  return text.trim().split(/\s+/);
+}
 
 /** What SQLite refuses when it reads a text, or when it runs it. */
 const FAULTY = [
@@ -306,7 +310,9 @@ export class StatementGenerator {
         const on = kind === "," ? "" : ` ON l.${random.pick(COLUMNS)} = m.${random.pick(COLUMNS)}`;
         const condition = random.chance(0.5) ? ` WHERE l.${random.pick(COLUMNS)} > ?1` : "";
         const list = random.pick(["*", "l.*, m.t", "l.i + m.i, l.t || m.t AS both"]);
-        return `SELECT ${list} FROM ${source()} l ${kind} ${source()} m${on}${condition}${limit()}`;
+        return `SELECT ${list} FROM ${source()} l ${kind} ${source()} m${on}${condition} LIMIT ${
+          random.integer(0, 40)
+        }`;
       }
       case 4: {
         const aggregate = random.pick(AGGREGATES);
@@ -370,10 +376,11 @@ export class StatementGenerator {
     const where = random.chance(0.9)
       ? ` WHERE id = ${random.integer(1, 30)} OR ${this.#expression(2)} IS 7`
       : "";
-    switch (random.integer(0, 7)) {
+    switch (random.integer(0, 9)) {
       case 0:
       case 1:
-        return `INSERT ${conflict} INTO ${table} (${column()}, t) VALUES (?1, ?2), (?3, ${this.#leafOfNothing()})${returning}`;
+        return `INSERT ${conflict} INTO ${table} (${column()}, t)
+          VALUES (?1, ?2), (?3, ${this.#leafOfNothing()})${returning}`;
       case 2:
         return `INSERT ${conflict} INTO ${table} (id, i, t) SELECT id + ${
           random.integer(-2, 9)
@@ -400,7 +407,9 @@ export class StatementGenerator {
         return `UPDATE a SET t = o.t FROM b AS o WHERE o.i = a.id${returning}`;
       default:
         // Tables stay small.
-        return `DELETE FROM ${table} WHERE id > 20 OR id = ${random.integer(1, 20)}${returning}`;
+        return `DELETE FROM ${table} WHERE id > 12 OR id < 0 OR id = ${
+          random.integer(1, 20)
+        }${returning}`;
     }
   }
 

@@ -96,17 +96,18 @@ export function mayLeaveRows({ engine }: SqpError): boolean {
 
 function fromCode(code: number, text: string, phase: ErrorPhase): SqpError {
   const known = BY_EXTENDED.get(code) ?? BY_CODE.get(code & 0xff);
-  const name = code === 1 && phase === "prepare" ? prepareError(text) : known?.error;
+  const name = code === 1 ? logicError(text, phase) : known?.error;
   return new SqpError(name ?? "engine_failure", {
     message: text,
     engine: known === undefined ? { code } : { code, name: known.name },
   });
 }
 
-function prepareError(text: string): ErrorName {
+/** A statement is prepared anew, and fails as if for the first time, when it runs by another schema. */
+function logicError(text: string, phase: ErrorPhase): ErrorName {
   if (text.startsWith("no such table: ")) return "unknown_table";
   if (text.startsWith("no such column: ") || text.includes(" has no column named ")) {
     return "unknown_column";
   }
-  return "syntax";
+  return phase === "prepare" ? "syntax" : "value_error";
 }
