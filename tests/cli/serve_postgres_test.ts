@@ -45,6 +45,17 @@ Deno.test({
         SqpError,
       );
       assertEquals(late.codeName, "deadline_exceeded");
+      const [taken] = await client.batch([
+        { sql: "UPDATE t SET a = a - 1 WHERE a > 100" },
+        { sql: "DELETE FROM t", if: [{ step: 0, is: "changed" }] },
+      ], { idempotencyKey: "once" });
+      assert(taken instanceof SqpError === false && taken?.changes === 0);
+      await client.transaction(async (transaction) => {
+        transaction.execute("UPDATE t SET a = 7");
+        assertEquals((await transaction.execute("SELECT a FROM t")).rows, [["7.00"]]);
+      });
+      const prepared = await client.prepare("SELECT a FROM t WHERE id > $1");
+      assertEquals((await prepared.execute([1])).rows, [["7.00"]]);
       const twice = await assertRejects(
         () => client.execute("INSERT INTO t SELECT * FROM t"),
         SqpError,
