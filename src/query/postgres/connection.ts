@@ -127,7 +127,7 @@ function unfit(message: string): SqpError {
   return new SqpError("bad_configuration", { message });
 }
 
-/** A connection. Its caller runs one statement at a time, or several of one transaction that it takes or leaves whole. */
+/** A connection. Its caller runs one statement at a time, or several that are taken or left as a whole. */
 export class PostgresConnection {
   /** Whose session it holds: settings and temporary tables are that principal's, until a reset. */
   principal: string | undefined;
