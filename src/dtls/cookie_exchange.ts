@@ -20,7 +20,7 @@ import { equalSecrets } from "./key_schedule.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import { HELLO_DIGEST_BYTES, helloDigest, helloRetryRequest } from "./hello_retry.ts";
 import type { AcceptedHello } from "./server_hello.ts";
-import { transcriptMessage } from "./transcript.ts";
+import { hashMessage } from "./transcript.ts";
 
 /** How long a cookie is accepted. */
 export const COOKIE_LIFE_MS = 10_000;
@@ -193,7 +193,7 @@ export class CookieExchange {
     const { suite } = negotiation;
     const group = negotiation.share === undefined ? negotiation.group : 0;
     const transcript = this.#provider.hash(suite.hash);
-    transcript.update(transcriptMessage(HandshakeType.CLIENT_HELLO, body));
+    hashMessage(transcript, HandshakeType.CLIENT_HELLO, body);
     const content = new ByteWriter(128).u48(Math.floor(now)).u16(suite.suite).u16(group)
       .opaque(1, transcript.digest()).bytes(helloDigest(this.#provider, hello)).finish();
     const mac = this.#mac(this.#key, content, address);

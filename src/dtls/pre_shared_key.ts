@@ -15,7 +15,7 @@ import {
   type KeyScheduleParameters,
   type PskKind,
 } from "./key_schedule.ts";
-import { transcriptMessage } from "./transcript.ts";
+import { hashMessage } from "./transcript.ts";
 
 /** One PSK of an offer. */
 export interface PskIdentity {
@@ -101,9 +101,8 @@ export function pskBinder(
   body: Uint8Array,
   bindersBytes: number,
 ): Uint8Array {
-  const message = transcriptMessage(HandshakeType.CLIENT_HELLO, body);
   const transcript = before.copy();
-  transcript.update(message.subarray(0, message.length - bindersBytes));
+  hashMessage(transcript, HandshakeType.CLIENT_HELLO, body, body.length - bindersBytes);
   const earlySecret = new EarlySecret(parameters, parameters.psk);
   const binderKey = earlySecret.binderKey(parameters.kind);
   const binder = finishedVerifyData(parameters, binderKey, transcript.digest());

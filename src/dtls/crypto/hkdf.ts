@@ -104,9 +104,8 @@ export function hkdfExpandLabel(
   info[at] = 1;
   const block = provider.hmac(hash, secret, info.subarray(0, at + 1));
   if (block.length === lengthBytes) return block;
-  const output = block.slice(0, lengthBytes);
-  block.fill(0);
-  return output;
+  block.fill(0, lengthBytes);
+  return block.subarray(0, lengthBytes);
 }
 
 /** Derive-Secret(Secret, Label, Messages), given the hash of the messages. */
