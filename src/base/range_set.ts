@@ -83,12 +83,20 @@ export class RangeSet {
       edges[last] = end;
       return;
     }
+    if (last < 0) {
+      edges.push(start, end);
+      return;
+    }
     this.#replace(start, end, true);
   }
 
   /** Removes every member of `[start, end)`; nothing where it is empty. */
   removeRange(start: number, end: number): void {
-    if (start < end) this.#replace(start, end, false);
+    if (start >= end) return;
+    const edges = this.#edges;
+    const isAll = edges.length > 0 && start <= edges[0]! && end >= edges.at(-1)!;
+    if (isAll) edges.length = 0;
+    else if (edges.length > 0) this.#replace(start, end, false);
   }
 
   /** Makes all of `[start, end)` member or not; ranges that touch a new member become one. */

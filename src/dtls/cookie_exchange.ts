@@ -144,7 +144,7 @@ export class CookieExchange {
     }
     // RFC 6347 section 4.2.1: "if the server receives a ClientHello with an invalid cookie, it SHOULD be treated the
     // same as a ClientHello with no cookie."
-    const madeAt = new ByteWriter(COOKIE_TIME_BYTES).u48(Math.floor(now)).finish();
+    const madeAt = new ByteWriter(COOKIE_TIME_BYTES).u48(Math.floor(now)).finishShort();
     // The number of the message that is to bring the cookie is covered as well: this side's own begin with it.
     const covered = this.#covered12(hello, messageSeq + 1);
     const body = encodeHelloVerifyRequest(this.#cookie12(this.#key, madeAt, covered, address));
@@ -156,7 +156,7 @@ export class CookieExchange {
 
   #covered12(hello: ClientHello, messageSeq: number): Uint8Array {
     const digest = helloDigest(this.#provider, hello);
-    return new ByteWriter(64).u32(messageSeq).bytes(digest).finish();
+    return new ByteWriter(64).u32(messageSeq).bytes(digest).finishShort();
   }
 
   #cookie12(
@@ -195,9 +195,9 @@ export class CookieExchange {
     const transcript = this.#provider.hash(suite.hash);
     hashMessage(transcript, HandshakeType.CLIENT_HELLO, body);
     const content = new ByteWriter(128).u48(Math.floor(now)).u16(suite.suite).u16(group)
-      .opaque(1, transcript.digest()).bytes(helloDigest(this.#provider, hello)).finish();
+      .opaque(1, transcript.digest()).bytes(helloDigest(this.#provider, hello)).finishShort();
     const mac = this.#mac(this.#key, content, address);
-    const cookie = new ByteWriter(192).bytes(content).bytes(mac).finish();
+    const cookie = new ByteWriter(192).bytes(content).bytes(mac).finishShort();
     return helloRetryRequest(suite.suite, group, cookie);
   }
 
@@ -223,7 +223,10 @@ export class CookieExchange {
   }
 
   #mac(key: Uint8Array, content: Uint8Array, address: string): Uint8Array {
-    return this.#provider.hmac("sha256", key, content, utf8Bytes(address));
+    const covered = new ByteWriter().bytes(content).text(2, address);
+    const mac = this.#provider.hmac("sha256", key, covered.view());
+    covered.discard();
+    return mac;
   }
 
   /** Notes that a cookie is used. Returns whether it was not before. */

@@ -211,7 +211,7 @@ function serverHello(
   }
   // RFC 9147 section 5: "DTLS servers MUST NOT echo the "legacy_session_id" value from the client".
   const random = io.entropy(RANDOM_BYTES);
-  const body = encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
+  const body = encodeServerHello(random, EMPTY_BYTES, suite.suite, extensions);
   return { body, hasRoutabilityCheck };
 }
 

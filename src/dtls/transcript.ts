@@ -3,7 +3,7 @@
 import { concatBytes } from "../base/bytes.ts";
 import { HandshakeType } from "./code_points.ts";
 import type { CryptoProvider, Hash, HashName } from "./crypto/provider.ts";
-import { encodeHandshakeFragment, type HandshakeMessage } from "./handshake_fragment.ts";
+import { encodeHandshakeMessage, type HandshakeMessage } from "./handshake_fragment.ts";
 import type { DtlsVersion } from "./options.ts";
 
 /** One serves all transcripts: a hash takes it at once. */
@@ -60,7 +60,7 @@ export class Transcript {
     if (this.#version === "1.3") return hashMessage(this.#hash!, message.type, message.body);
     // RFC 6347 section 4.2.6: "handshake messages [...] are hashed [...] as if each handshake message had been sent as
     // a single fragment", with message_seq, fragment_offset and fragment_length.
-    const bytes = encodeHandshakeFragment(message, 0, message.body.length);
+    const bytes = encodeHandshakeMessage(message);
     this.#signed?.push(bytes);
     this.#hash!.update(bytes);
   }
