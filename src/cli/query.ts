@@ -1,9 +1,23 @@
 // `deno task query`: asks a server one question and prints the answer.
 
-import { connect, type ConnectOptions, type Row, type SqlValue } from "../client/mod.ts";
+import {
+  connect,
+  type ConnectOptions,
+  type EventLog,
+  type Row,
+  type SqlValue,
+} from "../client/mod.ts";
 import { parseServerUrl } from "../client/options.ts";
+import { eventLogFiles } from "../server/event_log_files.ts";
 import { formatRows, type OutputFormat } from "./row_format.ts";
-import { defineCommand, parseTimeSpan, runCommand, UsageError, using } from "./usage.ts";
+import {
+  defineCommand,
+  type Output,
+  parseTimeSpan,
+  runCommand,
+  UsageError,
+  using,
+} from "./usage.ts";
 
 /** A server that does not answer for so long is not there, or does not want to. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -37,6 +51,10 @@ const query = defineCommand({
       help: "the name in the server's certificate, if not the URL's",
     },
     timeout: { value: "TIME", default: "30s", help: "how long to wait for the answer" },
+    qlog: {
+      value: "DIR",
+      help: "write what happens to the session's packets to a file in this folder, as qlog",
+    },
   },
 }, async ({ options, operands }, output) => {
   const [sql] = operands;
@@ -51,6 +69,7 @@ const query = defineCommand({
     ...await readCredential(options),
     ...(options["server-name"] !== undefined && { serverName: options["server-name"] }),
     connectTimeoutMs: Math.min(timeoutMs, CONNECT_TIMEOUT_MS),
+    ...(options.qlog !== undefined && { eventLog: await eventLogIn(options.qlog, output) }),
   };
   await using client = await connect(options.url, connectOptions);
   const rows = client.stream(sql!, params, { timeoutMs });
@@ -83,6 +102,11 @@ async function readCredential(
       key: await readText(key ?? "certs/client.key"),
     }),
   };
+}
+
+function eventLogIn(folder: string, output: Output): Promise<EventLog> {
+  const error = (message: string) => output.err(`query: ${message}\n`);
+  return using(folder, () => eventLogFiles(folder, "client", { error })());
 }
 
 function readText(path: string): Promise<string> {

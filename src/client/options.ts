@@ -19,6 +19,7 @@ import {
 } from "../dtls/x509/mod.ts";
 import { equalBytes } from "../base/bytes.ts";
 import type { Entropy } from "../base/core.ts";
+import type { EventLog } from "../transport/event_log.ts";
 import { SqpError } from "../wire/errors.ts";
 import { ALPN_PROTOCOL, DEFAULT_PORT } from "../wire/protocol.ts";
 import type { Credential } from "../wire/handshake_payload.ts";
@@ -49,6 +50,8 @@ export interface ConnectOptions {
   readonly agent?: string;
   /** Takes lines of an SSLKEYLOGFILE: whoever has them can read everything. */
   readonly onKeyLogLine?: (line: string) => void;
+  /** Takes what happens to the session's packets; nothing of it tells what is asked or answered. */
+  readonly eventLog?: EventLog;
 }
 
 /** Where a server is. */

@@ -9,26 +9,34 @@ const WAITING_CHARACTERS_MAX = 65_536;
 /** Bytes of one file, after which nothing more is written to it. */
 const FILE_BYTES_MAX = 1_073_741_824;
 
+/** Which end of a session tells. */
+type VantagePoint = "client" | "server";
+
 /**
- * Makes the logs of sessions in a folder, `FOLDER/sqp-TIME-COUNT.qlog`. They tell packet sizes, times and identifiers,
- * nothing of what is asked or answered. Throws what the system says where the folder cannot be made.
+ * Makes the logs of sessions in a folder, `FOLDER/sqp-END-TIME-PROCESS-COUNT.qlog`. They tell packet sizes, times and
+ * identifiers, nothing of what is asked or answered. Throws what the system says where the folder cannot be made.
  */
-export function eventLogFiles(folder: string, log: Logger): () => EventLog {
+export function eventLogFiles(
+  folder: string,
+  end: VantagePoint,
+  log: Pick<Logger, "error">,
+): () => EventLog {
   Deno.mkdirSync(folder, { recursive: true });
   const started = new Date().toISOString().replaceAll(/[-:]|\..*/g, "");
+  const name = `${folder}/sqp-${end}-${started}-${Deno.pid}`;
   let count = 0;
-  return () => new EventLogFile(`${folder}/sqp-${started}-${++count}.qlog`, log);
+  return () => new EventLogFile(`${name}-${++count}.qlog`, end, log);
 }
 
 class EventLogFile implements EventLog {
   readonly #path: string;
-  readonly #log: Logger;
+  readonly #log: Pick<Logger, "error">;
   #lines: string;
   #waitingCharacters = 0;
   #writtenBytes = 0;
   #isOver = false;
 
-  constructor(path: string, log: Logger) {
+  constructor(path: string, end: VantagePoint, log: Pick<Logger, "error">) {
     this.#path = path;
     this.#log = log;
     this.#lines = JSON.stringify({
@@ -36,7 +44,7 @@ class EventLogFile implements EventLog {
       qlog_format: "NDJSON",
       title: "SQP",
       trace: {
-        vantage_point: { type: "server" },
+        vantage_point: { type: end },
         common_fields: { time_format: "absolute", protocol_type: ["SQP"] },
       },
     }) + "\n";

@@ -1,13 +1,9 @@
 // Between sessions and the engine: authenticates clients, runs their requests, and sends what comes of them.
 
 import type { Milliseconds } from "../base/core.ts";
-import type { Engine } from "../query/engine.ts";
-import {
-  type Responder,
-  type RunningRequest,
-  runQuery,
-  type StreamWriter,
-} from "../query/commands.ts";
+import type { Responder, StreamWriter } from "../query/answer.ts";
+import type { Engine, RunningCommand } from "../query/engine.ts";
+import { QuerySession } from "../query/query_session.ts";
 import type { Principal } from "../session/permissions.ts";
 import type { Credential } from "../wire/handshake_payload.ts";
 import { SqpError } from "../wire/errors.ts";
@@ -34,7 +30,8 @@ export interface ServiceOptions {
 
 /** What runs for one client. */
 interface ClientWork {
-  readonly requests: Map<number, RunningRequest>;
+  readonly queries: QuerySession;
+  readonly requests: Map<number, RunningCommand>;
   readonly writable: Map<number, () => void>;
 }
 
@@ -130,6 +127,7 @@ export class Service {
     const work = this.#work.get(client);
     this.#work.delete(client);
     for (const request of work?.requests.values() ?? []) request.cancel();
+    work?.queries.close();
     const principal = client.stack.session?.principal?.name;
     if (principal === undefined) return;
     this.#options.log.info("session ended", {
@@ -146,15 +144,13 @@ export class Service {
     if (principal === undefined) return;
     let work = this.#work.get(client);
     if (work === undefined) {
-      work = { requests: new Map(), writable: new Map() };
+      const caller = { principal: principal.name, permissions: new Set(principal.permissions) };
+      const queries = new QuerySession(this.#options.engine, caller);
+      work = { queries, requests: new Map(), writable: new Map() };
       this.#work.set(client, work);
     }
-    const caller = {
-      principal: principal.name,
-      permissions: new Set(principal.permissions),
-    };
     const responder = new RequestResponder(this.#options, client, work, requestId);
-    const running = runQuery(this.#options.engine, caller, payload, responder);
+    const running = work.queries.run(payload, responder);
     if (!responder.isOver) work.requests.set(requestId, running);
   }
 }

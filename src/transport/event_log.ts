@@ -15,14 +15,17 @@ import type { SentPacket } from "./sent_packet.ts";
 
 /** An event; `data` has nothing in it that JSON has not. */
 export interface LogEvent {
+  /** When it happened. */
   readonly time: Milliseconds;
   /** Category and type: `transport:packet_sent`, `recovery:metrics_updated`. */
   readonly name: string;
+  /** What there is to say of it. */
   readonly data: Readonly<Record<string, unknown>>;
 }
 
 /** Takes the events of one session. */
 export interface EventLog {
+  /** Something happened. */
   add(event: LogEvent): void;
   /** The session is over. */
   close(): void;

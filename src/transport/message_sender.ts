@@ -83,6 +83,8 @@ export class MessageSender implements RequestFrameSource {
   readonly #lanes = Array.from({ length: URGENCY_LAST + 1 }, () => new Lane());
   /** Fragmented messages that wait for session credit, in order. */
   readonly #uncharged = new Queue<OutgoingMessage>();
+  /** The HandshakeRequest until it has arrived. */
+  #unansweredRequest: OutgoingMessage | undefined;
   /** The newest Move; an older one is no longer of interest. */
   #move: OutgoingMessage | undefined;
   #bufferedBytes = 0;
@@ -126,6 +128,7 @@ export class MessageSender implements RequestFrameSource {
     const message = new OutgoingMessage(this, type, requestId, payload, urgency);
     this.#messages.add(message);
     this.#bufferedBytes += payload.length;
+    if (type === MessageType.HANDSHAKE_REQUEST) this.#unansweredRequest = message;
     if (type === MessageType.MOVE) {
       if (this.#move !== undefined) this.onArrived(this.#move);
       this.#move = message;
@@ -163,6 +166,12 @@ export class MessageSender implements RequestFrameSource {
     else packParts(this.#handshakeRequest, builder);
   }
 
+  /** Has a HandshakeRequest of one frame sent once more, if it has not arrived. */
+  repeatHandshakeRequest(): void {
+    const message = this.#unansweredRequest;
+    if (message !== undefined && message.ranges === undefined) this.onSendAgain(message);
+  }
+
   pack(builder: PacketBuilder, urgency: number): void {
     if (urgency === URGENCY_FIRST) packWhole(this.#last, builder);
     const { wholeAgain, whole, parts } = this.#lanes[urgency]!;
@@ -197,6 +206,7 @@ export class MessageSender implements RequestFrameSource {
     if (!this.#messages.delete(message)) return;
     this.#bufferedBytes -= message.payload.length;
     this.#line(message).delete(message);
+    if (this.#unansweredRequest === message) this.#unansweredRequest = undefined;
     if (this.#move === message) this.#move = undefined;
   }
 
@@ -207,6 +217,7 @@ export class MessageSender implements RequestFrameSource {
     this.#handshakeRequest.clear();
     for (const lane of this.#lanes) lane.clear();
     this.#uncharged.clear();
+    this.#unansweredRequest = undefined;
     this.#move = undefined;
     this.#bufferedBytes = 0;
   }

@@ -65,7 +65,7 @@ export class Scheduler {
     // Where the window holds nothing back, it is the application or flow control that does (RFC 9002, section 7.8).
     loss.limited = hasWindow && !wants;
     const open = hasWindow && wants && this.#isPaced(maxPacketBytes, now);
-    if (hasWindow && loss.packetsInFlight > 0 && pathMtu.wantsProbe(loss.packetsAckedOnPath, now)) {
+    if (this.#mayProbeMtu(now)) {
       const probe = new PacketBuilder(loss.nextNumber, sessionId, pathMtu.probeBytes, now);
       pathMtu.packProbe(probe);
       return probe;
@@ -80,6 +80,13 @@ export class Scheduler {
     if (acks.isPending) acks.write(builder, now);
     if (sends) this.#packFrames(builder, open);
     return builder.isEmpty ? undefined : builder;
+  }
+
+  /** Whether a larger packet may be tried now: beside others, within the window, and not as a probe of a timeout. */
+  #mayProbeMtu(now: Milliseconds): boolean {
+    const { loss, pathMtu } = this.#parts;
+    return loss.packetsInFlight > 0 && !loss.isExempt && loss.maySend(pathMtu.probeBytes) &&
+      pathMtu.wantsProbe(loss.packetsAckedOnPath, now);
   }
 
   /** Whether the pace lets a packet go now. */
@@ -122,6 +129,8 @@ export class Scheduler {
    * packets", RFC 9002, section 6.2.4), whatever else waits, or that data once more.
    */
   #prepareProbe(): void {
+    // Of what a client has sent, nothing is of use to it before the gate lets it in, which waits for one packet.
+    this.#parts.messages.repeatHandshakeRequest();
     if (this.#wantsToSend) return;
     this.#parts.loss.repeatOldest(1);
     if (this.#wantsToSend) return;

@@ -30,8 +30,10 @@ export interface TransportStats {
   readonly sendStreams: number;
   readonly receiveStreams: number;
   readonly waitingMessages: number;
-  /** Bytes charged to the session credit that the peer granted. */
+  /** Bytes charged to the session credit that the peer granted ... */
   readonly sessionBytesSent: number;
+  /** ... and that credit. */
+  readonly sessionCreditBytes: number;
   /** Bytes that the peer charged to the session credit granted to it. */
   readonly sessionBytesReceived: number;
   /** Those of them that are used up, so that new credit is granted for them. */
@@ -74,6 +76,7 @@ export function gatherStats(parts: StatsParts): TransportStats {
     receiveStreams: parts.receiveStreams.length,
     waitingMessages: messages.length,
     sessionBytesSent: sendCredit.used,
+    sessionCreditBytes: sendCredit.maximum,
     sessionBytesReceived: receiveCredit.received,
     sessionBytesConsumed: receiveCredit.consumed,
   };

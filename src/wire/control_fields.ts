@@ -164,10 +164,47 @@ export class List {
     return this.#values.map((value) => new List(this.#name, value, lengthMax));
   }
 
+  /** The elements, each a map. */
+  maps(): Fields[] {
+    return this.#values.map((value) => this.#toFields(value));
+  }
+
+  /** The elements, each a map or `null` for nil. */
+  optionalMaps(): (Fields | null)[] {
+    return this.#values.map((value) => value === null ? null : this.#toFields(value));
+  }
+
+  #toFields(value: ValueType): Fields {
+    if (!isMap(value)) throw new DecodeError(`an element of ${this.#name} is no map`);
+    return new Fields(value);
+  }
+
+  listAt(index: number, lengthMax: number): List {
+    const value = this.#values[index];
+    if (value === undefined) throw new DecodeError(`an element of ${this.#name} is missing`);
+    return new List(this.#name, value, lengthMax);
+  }
+
+  intAt(index: number, min = 0, max: number = Number.MAX_SAFE_INTEGER): number {
+    const value = this.#values[index];
+    if (value === undefined) throw new DecodeError(`an element of ${this.#name} is missing`);
+    return checkInt(this.#name, value, min, max);
+  }
+
   textAt(index: number, bounds: LengthBounds = {}): string {
     const value = this.#values[index];
     if (typeof value !== "string") throw new DecodeError(`an element of ${this.#name} is no text`);
     checkText(this.#name, value, bounds);
+    return value;
+  }
+
+  /** A byte string; `undefined` where it is left out. */
+  optionalBytesAt(index: number): Uint8Array | undefined {
+    const value = this.#values[index];
+    if (value === undefined) return undefined;
+    if (!(value instanceof Uint8Array)) {
+      throw new DecodeError(`an element of ${this.#name} is no bytes`);
+    }
     return value;
   }
 

@@ -74,6 +74,15 @@ export const WIRE_ERRORS = {
   unknown_table: row(3010, "no", "A table does not exist."),
   unknown_column: row(3011, "no", "A column does not exist."),
   statement_not_allowed: row(3012, "no", "This statement is not allowed here."),
+  unknown_statement: row(3013, "no", "The prepared statement is not known in this session."),
+  unknown_savepoint: row(3014, "no", "The savepoint does not exist."),
+  unknown_transaction: row(3015, "no", "The transaction is not open in this session."),
+  transaction_failed: row(
+    3016,
+    "no",
+    "An earlier command of the transaction failed; it can only be rolled back.",
+  ),
+  feed_not_supported: row(3018, "no", "The changes of a table cannot be told."),
   constraint: row(3020, "no", "A constraint was violated."),
   constraint_unique: row(3021, "no", "A unique or primary key constraint was violated."),
   constraint_not_null: row(3022, "no", "A NOT NULL constraint was violated."),
@@ -90,6 +99,9 @@ export const WIRE_ERRORS = {
   too_many_streams: row(4004, "later", "Too many streams are open."),
   too_many_columns: row(4005, "no", "The result has too many columns."),
   too_many_parameters: row(4006, "no", "The command has too many parameters."),
+  too_many_statements: row(4007, "no", "Too many statements are prepared."),
+  too_many_transactions: row(4008, "later", "Too many transactions are open."),
+  result_too_large: row(4009, "no", "The result is larger than the limit; nothing took effect."),
   deadline_exceeded: row(
     4010,
     "no",
@@ -97,6 +109,16 @@ export const WIRE_ERRORS = {
   ),
   cancelled: row(4011, "no", "The request was cancelled."),
   handshake_deadline: row(4012, "reconnect", "The handshake took too long."),
+  transaction_idle: row(
+    4013,
+    "now",
+    "The transaction was idle for too long and was rolled back.",
+  ),
+  transaction_too_long: row(
+    4014,
+    "now",
+    "The transaction was open for too long and was rolled back.",
+  ),
   engine_limit: row(4020, "no", "A limit of the engine was reached."),
 
   engine_failure: row(5000, "no", "The engine failed."),
@@ -109,6 +131,16 @@ export const WIRE_ERRORS = {
   database_full: row(5014, "later", "The disk or the database is full."),
   database_io: row(5015, "later", "The database file could not be read or written."),
   database_schema_changed: row(5016, "now", "The schema changed while the statement was prepared."),
+  transaction_rolled_back: row(
+    5017,
+    "now",
+    "The transaction was rolled back; nothing of it took effect.",
+  ),
+  serialization_failure: row(
+    5018,
+    "now",
+    "The transaction met another one and was rolled back; nothing of it took effect.",
+  ),
   internal: row(5099, "no", "The server failed in a way that it did not foresee."),
 
   draining: row(6000, "reconnect", "The server takes no new requests; it is about to stop."),

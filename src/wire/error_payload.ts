@@ -1,7 +1,7 @@
 // Error: what failed, as it travels in a message of its own and in a StreamEnd (PROTOCOL.md, "Error").
 
 import { DecodeError } from "../base/byte_reader.ts";
-import { decodeControl, encodeControl, wholeMs } from "./control.ts";
+import { type ControlMap, decodeControl, encodeControl, wholeMs } from "./control.ts";
 import type { Fields } from "./control_fields.ts";
 import { errorEntry, isWireCode, type RetryAdvice } from "./error_codes.ts";
 import type { EngineError, ErrorPayload } from "./errors.ts";
@@ -13,12 +13,17 @@ import { clipText } from "./text_length.ts";
  * goes `internal`, without the text. So every error fits one frame, also inside a StreamEnd.
  */
 export function encodeError(error: ErrorPayload): Uint8Array {
+  return encodeControl(errorFields(error));
+}
+
+/** The fields of an error, as {@linkcode encodeError} encodes them. */
+export function errorFields(error: ErrorPayload): ControlMap {
   if (!isWireCode(error.code)) {
     const { code, text, retry } = errorEntry("internal");
-    return encodeControl({ code, name: "internal", message: text, retry });
+    return { code, name: "internal", message: text, retry };
   }
   const { engine } = error;
-  return encodeControl({
+  return {
     code: error.code,
     name: clipText(error.name, LIMITS.errorNameBytesMax),
     message: clipText(error.message, LIMITS.errorTextBytesMax),
@@ -30,16 +35,22 @@ export function encodeError(error: ErrorPayload): Uint8Array {
         : clipText(String(engine.code), LIMITS.errorNameBytesMax),
       name: engine.name === undefined ? undefined : clipText(engine.name, LIMITS.errorNameBytesMax),
     },
-  });
+    step: error.step,
+  };
 }
 
 /** Decodes an error. Throws {@linkcode DecodeError}. */
 export function decodeError(payload: Uint8Array): ErrorPayload {
-  const fields = decodeControl(payload);
+  return readError(decodeControl(payload));
+}
+
+/** Reads the fields of an error. Throws {@linkcode DecodeError}. */
+export function readError(fields: Fields): ErrorPayload {
   const code = fields.int("code", 0, 0xffff);
   if (!isWireCode(code)) throw new DecodeError(`the error number ${code} does not travel`);
   const afterMs = fields.optionalInt("after_ms");
   const engine = fields.optionalMap("engine");
+  const step = fields.optionalInt("step");
   return {
     code,
     name: fields.text("name", { minBytes: 1 }),
@@ -47,6 +58,7 @@ export function decodeError(payload: Uint8Array): ErrorPayload {
     retry: readAdvice(fields.text("retry")),
     ...(afterMs !== undefined && { afterMs }),
     ...(engine !== undefined && { engine: readEngine(engine) }),
+    ...(step !== undefined && { step }),
   };
 }
 

@@ -24,6 +24,8 @@ export interface ErrorPayload {
   readonly afterMs?: number;
   /** What the engine itself said, where it was asked. */
   readonly engine?: EngineError;
+  /** The step of a batch that failed, counted from 0. */
+  readonly step?: number;
 }
 
 /** Parts of an {@linkcode SqpError} that differ from the table of errors. */
@@ -36,6 +38,8 @@ export interface SqpErrorOptions {
   readonly afterMs?: number;
   /** What the engine itself said, where it was asked. */
   readonly engine?: EngineError;
+  /** The step of a batch that failed, counted from 0. */
+  readonly step?: number;
   /** The local error behind this one; it does not travel. */
   readonly cause?: unknown;
 }
@@ -54,6 +58,8 @@ export class SqpError extends Error {
   readonly afterMs?: number;
   /** What the engine itself said, where it was asked. */
   readonly engine?: EngineError;
+  /** The step of a batch that failed, counted from 0. */
+  readonly step?: number;
 
   /** An error of the table by its name, or one that came from the peer as its payload says. */
   constructor(error: ErrorName | ErrorPayload, options: SqpErrorOptions = {}) {
@@ -64,11 +70,12 @@ export class SqpError extends Error {
     this.retry = parts.retry;
     if (parts.afterMs !== undefined) this.afterMs = parts.afterMs;
     if (parts.engine !== undefined) this.engine = parts.engine;
+    if (parts.step !== undefined) this.step = parts.step;
   }
 
   /** What of this error travels. */
   toPayload(): ErrorPayload {
-    const { code, codeName, message, retry, afterMs, engine } = this;
+    const { code, codeName, message, retry, afterMs, engine, step } = this;
     return {
       code,
       name: codeName,
@@ -76,13 +83,14 @@ export class SqpError extends Error {
       retry,
       ...(afterMs !== undefined && { afterMs }),
       ...(engine !== undefined && { engine }),
+      ...(step !== undefined && { step }),
     };
   }
 }
 
 function fromTable(name: ErrorName, options: SqpErrorOptions): ErrorPayload {
   const { code, text, retry } = errorEntry(name);
-  const { afterMs, engine } = options;
+  const { afterMs, engine, step } = options;
   return {
     code,
     name,
@@ -90,5 +98,6 @@ function fromTable(name: ErrorName, options: SqpErrorOptions): ErrorPayload {
     retry: options.retry ?? retry,
     ...(afterMs !== undefined && { afterMs }),
     ...(engine !== undefined && { engine }),
+    ...(step !== undefined && { step }),
   };
 }

@@ -1,8 +1,15 @@
 // An engine that answers every statement with the same row, at once: it shows what everything else costs.
 
-import type { Engine, EngineStatus, ExecuteCommand, Execution } from "../../src/query/engine.ts";
-import type { ResultSink } from "../../src/query/engine.ts";
+import type {
+  Caller,
+  Engine,
+  EngineSession,
+  EngineStatus,
+  Execution,
+  ResultSink,
+} from "../../src/query/engine.ts";
 import { RowPageWriter } from "../../src/wire/row_page.ts";
+import { ExecuteOnlySession } from "../harness/execute_only_session.ts";
 
 const COLUMNS = [
   { name: "id", declaredType: "integer" },
@@ -28,7 +35,11 @@ export class InstantEngine implements Engine {
     this.#onWork = onWork;
   }
 
-  execute(_command: ExecuteCommand, sink: ResultSink): Execution {
+  open(_caller: Caller): EngineSession {
+    return new ExecuteOnlySession((_, sink) => this.#execute(sink));
+  }
+
+  #execute(sink: ResultSink): Execution {
     if (this.#waiting.push(sink) === 1) this.#onWork();
     return EXECUTION;
   }

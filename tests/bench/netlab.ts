@@ -1,96 +1,73 @@
-// SQP over real sockets and an emulated link between two network namespaces, where this machine can make them.
+// SQP beside PostgreSQL and Redis over TLS: real sockets, and an emulated link between two network namespaces, where
+// this machine can make them.
 
+import { ensureDevelopmentCertificates } from "../../src/server/certificate_directory.ts";
 import { figure, type Measured, type Table } from "./measure.ts";
+import type { Peer } from "./netlab_clients.ts";
+import {
+  denoProgram,
+  EmulatedLink,
+  type LabServer,
+  runInside,
+  SERVER_HOST,
+} from "./netlab_link.ts";
+import { NotInstalled, startPostgres, startRedis, startSqp } from "./netlab_servers.ts";
 
-const NETLAB = "../shared/tools/netlab/netlab.c";
-const EMULATOR = "/tmp/sqp_netlab_emulator";
-const SERVER_ADDRESS = "10.77.0.2:4433";
 const LINK = ["--delay", "20", "--loss", "2", "--seed", "1"];
-const TITLE = "netlab: 40 ms round trip, 2 % loss each way, 64 point queries in flight";
+const TITLE =
+  "netlab: 40 ms round trip, 2 % loss each way, 64 point queries in flight on one connection";
 const COLUMNS = ["", "a second", "median ms", "99 % ms", "connect + first answer ms"];
-const READY_MS_MAX = 20_000;
 
-/** Reads a process's output until it says `word`. Throws where it ends before. */
-async function awaitWord(output: ReadableStream<Uint8Array>, word: string): Promise<void> {
-  const reader = output.pipeThrough(new TextDecoderStream()).getReader();
-  const timer = setTimeout(() => void reader.cancel(), READY_MS_MAX);
-  let text = "";
-  while (!text.includes(word)) {
-    const { done, value } = await reader.read();
-    if (done) throw new Error(`no "${word}" in: ${text}`);
-    text += value;
-  }
-  clearTimeout(timer);
-  // What comes later is read and dropped, so that nobody is kept waiting.
-  void (async () => {
-    while (!(await reader.read()).done);
-  })();
+interface Contender {
+  readonly name: string;
+  readonly peer: Peer;
+  /** Starts its server, with certificates and whatever else it keeps in a folder. */
+  readonly start: (folder: string) => Promise<LabServer>;
 }
 
-/** A command of Deno's inside a namespace. */
-function inside(namespace: string, ...args: string[]): Deno.Command {
-  return new Deno.Command("ip", {
-    args: ["netns", "exec", namespace, Deno.execPath(), "run", "-A", "--no-prompt", ...args],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  });
+const CONTENDERS: readonly Contender[] = [
+  { name: "SQP, SQLite", peer: "sqp", start: startSqp },
+  { name: "PostgreSQL over TLS", peer: "postgres", start: startPostgres },
+  { name: "Redis over TLS", peer: "redis", start: startRedis },
+];
+
+function leftOut(name: string, error: unknown): string[] {
+  const [reason] = String(error).split("\n");
+  return [`${name}left out: ${reason}`, "", "", "", ""];
 }
 
-async function measureSqp(folder: string): Promise<Measured & { connectMs: number }> {
-  const args = [
-    "--listen",
-    SERVER_ADDRESS,
-    "--certs",
-    folder,
-    "--database",
-    `${folder}/lab.sqlite`,
-  ];
-  const server = inside("lab-b", "src/cli/serve.ts", ...args).spawn();
+/** A row of the table: what a contender does over the link. */
+async function measure({ name, peer, start }: Contender, folder: string): Promise<string[]> {
   try {
-    void server.stdout.cancel();
-    await awaitWord(server.stderr, "listening");
-    const client = inside("lab-a", "tests/bench/netlab_client.ts", SERVER_ADDRESS, folder);
-    const { success, stdout, stderr } = await client.output();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
-    return JSON.parse(new TextDecoder().decode(stdout));
-  } finally {
-    server.kill("SIGTERM");
-    await server.status;
+    await using _server = await start(folder);
+    const client = denoProgram("tests/bench/netlab_client.ts", peer, SERVER_HOST, folder);
+    const measured: Measured & { connectMs: number } = JSON.parse(
+      await runInside("client", ...client),
+    );
+    const { perSecond, medianMs, p99Ms, connectMs } = measured;
+    return [name, ...[perSecond, medianMs, p99Ms, connectMs].map(figure)];
+  } catch (error) {
+    if (error instanceof NotInstalled) return leftOut(`${name}: `, error);
+    throw error;
   }
-}
-
-/** Builds and starts the emulator. Throws why there is no emulated link here. */
-async function startLink(): Promise<Deno.ChildProcess> {
-  if (Deno.uid() !== 0) throw new Error("only root makes network namespaces");
-  const args = ["-O2", "-o", EMULATOR, NETLAB];
-  const { success, stderr } = await new Deno.Command("cc", { args }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
-  const streams = { stdin: "piped", stdout: "piped", stderr: "null" } as const;
-  const link = new Deno.Command(EMULATOR, { args: LINK, ...streams }).spawn();
-  await awaitWord(link.stdout, "ready");
-  return link;
 }
 
 /** Measures over the emulated link; says why, where there is none. */
 export async function benchNetlab(): Promise<Table> {
-  let link: Deno.ChildProcess;
+  let link: EmulatedLink;
   try {
-    link = await startLink();
+    link = await EmulatedLink.start(...LINK);
   } catch (error) {
-    const [reason] = String(error).split("\n");
-    return { title: TITLE, columns: COLUMNS, rows: [[`left out: ${reason}`, "", "", "", ""]] };
+    return { title: TITLE, columns: COLUMNS, rows: [leftOut("", error)] };
   }
+  await using _link = link;
   const folder = await Deno.makeTempDir({ prefix: "sqp_netlab_" });
   try {
-    const { perSecond, medianMs, p99Ms, connectMs } = await measureSqp(folder);
-    const cells = [perSecond, medianMs, p99Ms, connectMs].map(figure);
-    return { title: TITLE, columns: COLUMNS, rows: [["SQP, SQLite", ...cells]] };
+    await ensureDevelopmentCertificates(folder);
+    const rows: string[][] = [];
+    for (const contender of CONTENDERS) rows.push(await measure(contender, folder));
+    return { title: TITLE, columns: COLUMNS, rows };
   } finally {
-    const writer = link.stdin.getWriter();
-    await writer.write(new TextEncoder().encode("quit\n"));
-    await writer.close();
-    await link.status;
     await Deno.remove(folder, { recursive: true });
   }
 }

@@ -199,6 +199,24 @@ const PARTS: Record<string, (ask: Ask, server: LiveServer) => Promise<void>> = {
     assertEquals((await ask(["select 1", "--server-name", "localhost"])).code, 0);
     assert(await fileExists(`${server.folder}/certs/client.pem`));
   },
+
+  async "--qlog DIR writes what happened to the packets, and says where it cannot"(ask, server) {
+    const folder = `${server.folder}/logs`;
+    assertEquals((await ask(["select 'a secret'", "--qlog", folder])).code, 0);
+    const [file, ...others] = [...Deno.readDirSync(folder)];
+    assertEquals(others, []);
+    assertMatch(file!.name, /^sqp-client-.*\.qlog$/);
+    const text = await Deno.readTextFile(`${folder}/${file!.name}`);
+    const [head, ...events] = text.trimEnd().split("\n").map((line) => JSON.parse(line));
+    assertEquals(head.trace.vantage_point, { type: "client" });
+    const sent = events.filter(({ name }) => name === "transport:packet_sent");
+    const types = sent.flatMap(({ data }) => data.frames).map(({ frame_type }) => frame_type);
+    for (const type of ["handshake_request", "query", "termination"]) assert(types.includes(type));
+    assert(!text.includes("secret"));
+    const refused = await ask(["select 1", "--qlog", `${folder}/${file!.name}`]);
+    assertEquals(refused.code, 1);
+    assertOneLine(refused.stderr, /^query: .*\.qlog: /);
+  },
 };
 
 function assertOneLine(stderr: string, expected: RegExp): void {

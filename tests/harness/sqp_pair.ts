@@ -14,6 +14,7 @@ import {
 } from "../../src/server/endpoint.ts";
 import type { ServerLimits } from "../../src/server/limits.ts";
 import { SESSION_SETTINGS, type SessionSettings } from "../../src/session/limits.ts";
+import type { ClientStack, ServerStack } from "../../src/session/stack.ts";
 import type { EventLog } from "../../src/transport/event_log.ts";
 import type { Principal } from "../../src/session/permissions.ts";
 import type { ErrorName } from "../../src/wire/error_codes.ts";
@@ -38,6 +39,9 @@ import { TransportInvariants } from "./transport_invariants.ts";
 const MOVES_OF_A_MOMENT_MAX = 200_000;
 const IDLE_STEPS_MAX = 100;
 const STEPS_MAX = 5_000_000;
+
+/** Clients of a server whose every datagram is looked at; of more, every moment is. */
+const WATCHED_MAX = 8;
 
 const trust = new TrustStore({ trustAnchors: [CA_CREDENTIAL.certificate] });
 
@@ -104,6 +108,9 @@ interface Place {
   readonly toServer: Link;
   readonly toClient: Link;
 }
+
+/** A core whose transport is looked at. */
+type Stack = Pick<ClientStack | ServerStack, "transport" | "session">;
 
 interface Action {
   readonly at: Milliseconds;
@@ -269,6 +276,7 @@ export class SqpPair {
         moves += party.drainEvents(this.now);
         for (let bytes; (bytes = party.pollTransmit(this.now)) !== undefined; moves++) {
           this.onDatagram("client", bytes, party.address);
+          if (party instanceof TestClient) this.#checkSent(party.stack);
           toServer.send(bytes, this.now);
         }
       }
@@ -283,16 +291,23 @@ export class SqpPair {
       ...this.clients.map(({ stack }) => stack),
       ...[...this.endpoint.clients()].map(({ stack }) => stack),
     ];
-    for (const { transport, session } of stacks) {
-      // One that was closed has forgotten what was in flight.
-      if (transport === undefined || session?.isClosed !== false) continue;
-      let invariants = this.#invariants.get(transport);
-      if (invariants === undefined) {
-        invariants = new TransportInvariants(transport, DEFAULT_TRANSPORT_LIMITS);
-        this.#invariants.set(transport, invariants);
-      }
-      invariants.check();
+    for (const stack of stacks) this.#invariantsOf(stack)?.check();
+  }
+
+  #invariantsOf({ transport, session }: Stack): TransportInvariants | undefined {
+    // One that was closed has forgotten what was in flight.
+    if (transport === undefined || session?.isClosed !== false) return undefined;
+    let invariants = this.#invariants.get(transport);
+    if (invariants === undefined) {
+      invariants = new TransportInvariants(transport, DEFAULT_TRANSPORT_LIMITS);
+      this.#invariants.set(transport, invariants);
     }
+    return invariants;
+  }
+
+  /** A datagram has left: was it allowed to? */
+  #checkSent(stack: Stack | undefined): void {
+    if (stack !== undefined) this.#invariantsOf(stack)?.checkEach();
   }
 
   #drainServer(): number {
@@ -307,6 +322,9 @@ export class SqpPair {
       const stranger = this.unvalidated.get(address);
       if (stranger !== undefined) stranger.sentBytes += bytes.length;
       this.onDatagram("server", bytes, address);
+      if (this.endpoint.clientCount <= WATCHED_MAX) {
+        this.#checkSent(this.serverSide({ address })?.stack);
+      }
       this.#places.get(address)?.toClient.send(bytes, this.now);
     }
     return moves;

@@ -30,6 +30,8 @@ export class TransportInvariants {
     const { packetsSent, packetsAcked, packetsLost, packetsInFlight } = stats;
     assertEquals(packetsSent, packetsAcked + packetsLost + packetsInFlight, "sent packets");
     assert(stats.packetsLate <= packetsLost && stats.bytesInFlight >= 0);
+    // What a stream sends past its credit, its receiver takes for a fault.
+    assert(stats.sessionBytesSent <= stats.sessionCreditBytes, "more sent than credit");
     assert(stats.sessionBytesConsumed <= stats.sessionBytesReceived);
     const { sessionCreditBytesMax, sendMessageBytesMax, streamsMax } = this.#limits;
     const heldMax = Math.max(sessionCreditBytesMax, this.#limits.sessionCreditBytes) +

@@ -61,7 +61,7 @@ testWith(
   () => {
     const folder = Deno.makeTempDirSync();
     try {
-      const open = eventLogFiles(`${folder}/logs`, { info() {}, warn() {}, error() {} });
+      const open = eventLogFiles(`${folder}/logs`, "client", { error() {} });
       for (const session of [1, 2]) {
         const log = open();
         for (let i = 0; i < 2_000; i++) log.add({ time: i, name: "a:b", data: { session } });
@@ -72,7 +72,8 @@ testWith(
       assertEquals(files.map((name) => name.slice(-7)), ["-1.qlog", "-2.qlog"]);
       const lines = Deno.readTextFileSync(`${folder}/logs/${files[1]}`).trimEnd().split("\n");
       assertEquals(lines.length, 2_001);
-      assertEquals(JSON.parse(lines[0]!).qlog_format, "NDJSON");
+      const head = JSON.parse(lines[0]!);
+      assertEquals([head.qlog_format, head.trace.vantage_point.type], ["NDJSON", "client"]);
       assertEquals(JSON.parse(lines[2_000]!), { time: 1_999, name: "a:b", data: { session: 2 } });
     } finally {
       Deno.removeSync(folder, { recursive: true });

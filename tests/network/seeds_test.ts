@@ -17,7 +17,8 @@ import {
 } from "../harness/link.ts";
 import { Random } from "../harness/random.ts";
 import { forEachSeed, seedCount } from "../harness/simulation.ts";
-import { SqpPair } from "../harness/sqp_pair.ts";
+import type { Asked } from "../harness/sqp_client.ts";
+import { type SqpClientOptions, SqpPair } from "../harness/sqp_pair.ts";
 import { checkRows, rowsOf } from "./scenario.ts";
 
 /** A network of a random rate, delay and queue, with some of the troubles that there are. */
@@ -43,12 +44,31 @@ function madeUp(random: Random): LinkNode[] {
   return nodes;
 }
 
+/** Little credit, so that it runs out, or what there is by default. */
+function credit(random: Random): Pick<SqpClientOptions, "limits"> {
+  return random.chance(0.5) ? { limits: { streamCredit: 65_536, sessionCredit: 98_304 } } : {};
+}
+
+/** A result that is read page by page, more slowly than it comes. */
+function askSlowly(pair: SqpPair): Asked {
+  const asked = pair.client.ask(rowsOf(400_000), { pages: 1 });
+  const read = () => {
+    asked.pull(1);
+    pair.client.stack.settle(pair.now);
+    if (!asked.isOver) pair.after(60, read);
+  };
+  pair.after(1_000, read);
+  return asked;
+}
+
 Deno.test("over a network that a seed makes up, streams and answers arrive whole, and all ends", () => {
   forEachSeed(seedCount(), (seed) => {
     const random = new Random(seed);
     const [toServer, toClient] = [madeUp(random), madeUp(random)];
-    const pair = new SqpPair({ seed, toServer: () => toServer, toClient: () => toClient });
+    const links = { toServer: () => toServer, toClient: () => toClient };
+    const pair = new SqpPair({ seed, ...links, clients: [credit(random)] });
     const streams = [rowsOf(150_000), rowsOf(60_000)].map((sql) => pair.client.ask(sql));
+    streams.push(askSlowly(pair));
     const points = Array.from({ length: 40 }, (_, i) => pair.client.ask("echo", { params: [i] }));
     pair.answerAll();
     streams.forEach(checkRows);

@@ -1,12 +1,9 @@
 // From a Query's payload to what is sent, over an engine in this thread.
 
 import { assert, assertEquals } from "@std/assert";
-import {
-  type Responder,
-  runQuery,
-  STREAM_BUFFER_BYTES,
-  type StreamWriter,
-} from "../../src/query/commands.ts";
+import type { Responder, StreamWriter } from "../../src/query/answer.ts";
+import { QUERY_LIMITS } from "../../src/query/limits.ts";
+import { QuerySession } from "../../src/query/query_session.ts";
 import type { Permission } from "../../src/query/engine.ts";
 import type { SqpError } from "../../src/wire/errors.ts";
 import { PageStream } from "../../src/wire/page_stream.ts";
@@ -97,9 +94,10 @@ async function withEngine(
   body: (engine: InProcessEngine, run: (payload: Uint8Array) => Client) => void,
 ) {
   const engine = new InProcessEngine();
+  const session = new QuerySession(engine, CALLER);
   body(engine, (payload) => {
     const client = new Client();
-    runQuery(engine, CALLER, payload, client);
+    session.run(payload, client);
     while (engine.runPending());
     return client;
   });
@@ -161,8 +159,8 @@ Deno.test("a write that returns many rows tells its changes in the trailer", asy
 Deno.test("no more of a result waits than the buffer's limit, and the engine computes no more", async () => {
   await withEngine((engine, run) => {
     const client = run(query(series(1_000_000, "i, 'some text of a row'")));
-    assert(client.buffered() <= STREAM_BUFFER_BYTES);
-    assert(client.buffered() > STREAM_BUFFER_BYTES / 2);
+    assert(client.buffered() <= QUERY_LIMITS.streamBufferBytes);
+    assert(client.buffered() > QUERY_LIMITS.streamBufferBytes / 2);
     const before = client.buffered();
     for (let i = 0; i < 5; i++) engine.runPending();
     assertEquals(client.buffered(), before);
@@ -170,7 +168,7 @@ Deno.test("no more of a result waits than the buffer's limit, and the engine com
       client.drain(2);
       while (engine.runPending());
     }
-    assert(client.bufferedMax <= STREAM_BUFFER_BYTES);
+    assert(client.bufferedMax <= QUERY_LIMITS.streamBufferBytes);
     assert(client.rows.length > 20_000);
   });
 });
@@ -196,7 +194,6 @@ Deno.test("what cannot be read, is not known or not kept is refused by name", as
       name(query("SELECT 1", [], { params: new Uint8Array([0x91]) })),
       "malformed_payload",
     );
-    assertEquals(name(query("SELECT 1", [], { idempotencyKey: "k" })), "bad_request");
     assertEquals(engine.status().running, 0);
   });
 });
@@ -204,7 +201,7 @@ Deno.test("what cannot be read, is not known or not kept is refused by name", as
 Deno.test("a cancelled stream is aborted, and its statement closed", async () => {
   await withEngine((engine) => {
     const client = new Client();
-    const running = runQuery(engine, CALLER, query(series(1_000_000)), client);
+    const running = new QuerySession(engine, CALLER).run(query(series(1_000_000)), client);
     while (engine.runPending());
     running.cancel();
     while (engine.runPending());

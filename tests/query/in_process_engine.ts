@@ -2,7 +2,9 @@
 
 import { SqpError } from "../../src/wire/errors.ts";
 import type {
+  Caller,
   Engine,
+  EngineSession,
   EngineStatus,
   ExecuteCommand,
   Execution,
@@ -11,9 +13,11 @@ import type {
 import { permissionMask } from "../../src/query/sqlite/permissions.ts";
 import type { RunningStatement } from "../../src/query/sqlite/running_statement.ts";
 import { sqliteSettings } from "../../src/query/sqlite/settings.ts";
+import { ExecuteOnlySession } from "../harness/execute_only_session.ts";
 import { StatementRunner } from "../../src/query/sqlite/statement_runner.ts";
 
 interface Work {
+  readonly caller: Caller;
   readonly command: ExecuteCommand;
   readonly sink: ResultSink;
   credit: number;
@@ -32,8 +36,12 @@ export class InProcessEngine implements Engine {
   /** Statements that were run, by text: a simulation counts with it that each write ran once. */
   readonly executed = new Map<string, number>();
 
-  execute(command: ExecuteCommand, sink: ResultSink): Execution {
-    const work: Work = { command, sink, credit: 1, cancelled: false };
+  open(caller: Caller): EngineSession {
+    return new ExecuteOnlySession((command, sink) => this.#execute(caller, command, sink));
+  }
+
+  #execute(caller: Caller, command: ExecuteCommand, sink: ResultSink): Execution {
+    const work: Work = { caller, command, sink, credit: 1, cancelled: false };
     this.#work.add(work);
     return {
       pull: (pages) => void (work.credit += pages),
@@ -71,12 +79,13 @@ export class InProcessEngine implements Engine {
     }
   }
 
-  #start({ command, sink }: Work): RunningStatement {
-    const { sql, params, permissions } = command;
-    const running = this.#runner.start({ sql, params, permissions: permissionMask(permissions) });
+  #start({ caller, command, sink }: Work): RunningStatement {
+    const { sql, params } = command;
+    const permissions = permissionMask(caller.permissions);
+    const running = this.#runner.start({ sql, params, permissions });
     if (running.kind === "handOff") throw new SqpError("internal");
     this.executed.set(sql, (this.executed.get(sql) ?? 0) + 1);
-    sink.onHead(running.columns);
+    sink.onHead(running.columns!);
     return running;
   }
 

@@ -2,11 +2,8 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { join } from "node:path";
-import {
-  openSqliteEngine,
-  type SqliteDatabase,
-  type SqliteEngineOptions,
-} from "../../src/query/sqlite/sqlite_engine.ts";
+import { openSqliteEngine } from "../../src/query/sqlite/sqlite_engine.ts";
+import type { SqliteDatabase, SqliteEngineOptions } from "../../src/query/sqlite/options.ts";
 import type { Execution } from "../../src/query/engine.ts";
 import { SqpError } from "../../src/wire/errors.ts";
 import {

@@ -8,13 +8,14 @@ import { sqliteCode } from "../../src/query/sqlite/sqlite_errors.ts";
 import { Timestamp } from "../../src/wire/value.ts";
 import { errorOf, MemoryDatabase } from "./query_harness.ts";
 
-Deno.test("a result tells its columns with their declared types", () => {
+Deno.test("a result tells its columns with their declared types and where they come from", () => {
   using db = new MemoryDatabase();
   db.run("CREATE TABLE t (id INTEGER PRIMARY KEY, name VARCHAR(20), x)");
+  const origin = (column: string) => ({ schema: "main", table: "t", column });
   assertEquals(db.run("SELECT id, name AS n, x, 1 + 1 FROM t").columns, [
-    { name: "id", declaredType: "INTEGER" },
-    { name: "n", declaredType: "VARCHAR(20)" },
-    { name: "x", declaredType: null },
+    { name: "id", declaredType: "INTEGER", origin: origin("id") },
+    { name: "n", declaredType: "VARCHAR(20)", origin: origin("name") },
+    { name: "x", declaredType: null, origin: origin("x") },
     { name: "1 + 1", declaredType: null },
   ]);
 });
@@ -232,14 +233,17 @@ Deno.test("rows of a write come after its commit; too many of them undo it", () 
     `INSERT INTO t (a) SELECT printf('%1000d', value) FROM generate(${count}) RETURNING id, a`
       .replace(/generate\((\d+)\)/, (_, n) => `json_each('[${Array(Number(n)).fill(1)}]')`);
   assertEquals(db.run(many(80)).rows.length, 80);
-  assertEquals(db.errorName(many(200)), "row_too_large");
+  assertEquals(db.errorName(many(200)), "result_too_large");
   assertEquals(db.run("SELECT count(*) FROM t").rows, [[80]]);
 });
 
 Deno.test("a row larger than the limit is an error, and the connection goes on", () => {
   using db = new MemoryDatabase();
   assertEquals(db.errorName("SELECT zeroblob(1048577)"), "row_too_large");
-  assertEquals(db.errorName("SELECT 1 AS i UNION ALL SELECT zeroblob(1048577)"), "row_too_large");
+  assertEquals(
+    db.errorName("SELECT 1 AS i UNION ALL SELECT zeroblob(1048577)"),
+    "row_too_large",
+  );
   assertEquals(db.run("SELECT length(zeroblob(1048577))").rows, [[1048577]]);
 });
 

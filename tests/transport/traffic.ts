@@ -38,6 +38,7 @@ export class Answering {
 
   #onEvent(event: TransportEvent): void {
     const { transport } = this.#end;
+    if (event.kind === "fault" || event.kind === "dead") throw new Error(`event ${event.kind}`);
     if (event.kind === "stream-writable") this.#feed(event.streamId);
     if (event.kind === "message" && event.type === MessageType.HANDSHAKE_REQUEST) {
       transport.setSession(SESSION_ID, DEFAULT_TRANSPORT_LIMITS);

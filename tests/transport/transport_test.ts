@@ -260,3 +260,22 @@ Deno.test("what a server announces holds for streams that were open before", () 
   script.write(streamData(1, 1, streamCreditBytes, bytes(1)));
   wantFault(end.transport, TransportFaultCode.CREDIT_EXCEEDED);
 });
+
+Deno.test("9002 6.2.4: both probes of a client that is not let in yet carry its HandshakeRequest, alone", () => {
+  const end = new End("client");
+  const script = new Script(end.transport, 0n);
+  end.transport.sendMessage(MessageType.HANDSHAKE_REQUEST, 0, bytes(10));
+  end.transport.sendMessage(QUERY, 1, bytes(20));
+  script.want("HANDSHAKE_REQUEST 0: 10");
+  script.want("QUERY 1: 20");
+  script.advance(1_024);
+  script.want("HANDSHAKE_REQUEST 0: 10");
+  script.want("HANDSHAKE_REQUEST 0: 10");
+  script.want("QUERY 1: 20");
+  script.wantIdle();
+  script.write(ack(0));
+  script.advance(3_100);
+  script.want("QUERY 1: 20");
+  script.want("QUERY 1: 20");
+  script.wantIdle();
+});

@@ -17,13 +17,9 @@ import {
 import { decodeHeartbeat, encodeHeartbeat } from "../../src/wire/heartbeat_payload.ts";
 import { LIMITS } from "../../src/wire/limits.ts";
 import { decodeMove, encodeMove, MoveReason, MoveTransport } from "../../src/wire/move_payload.ts";
-import {
-  decodeQuery,
-  encodeQuery,
-  type ExecuteCommand,
-  NO_PARAMS,
-} from "../../src/wire/query_payload.ts";
+import { decodeQuery, encodeQuery, type ExecuteCommand } from "../../src/wire/query_payload.ts";
 import { decodeResponse, encodeResponse, type Response } from "../../src/wire/response_payload.ts";
+import { NO_PARAMS } from "../../src/wire/statement_source.ts";
 import {
   decodeTermination,
   encodeTermination,
@@ -168,9 +164,9 @@ Deno.test("keys that are not known are ignored", () => {
 });
 
 Deno.test("a tag of a later version is told apart from a malformed payload", () => {
-  assertEquals(decodeQuery(encodeControl({ cmd: "subscribe" })), {
+  assertEquals(decodeQuery(encodeControl({ cmd: "replicate" })), {
     cmd: "unknown",
-    name: "subscribe",
+    name: "replicate",
   });
   const request = decodeHandshakeRequest(
     encodeControl({

@@ -5,8 +5,18 @@ import { DecodeError } from "../../src/base/byte_reader.ts";
 import { fromHex, toHex } from "../../src/base/bytes.ts";
 import { AckState } from "../../src/transport/ack_state.ts";
 import { decodeAck, encodeAck, isAcked } from "../../src/wire/ack.ts";
+import { decodeBatchResponse, encodeBatchResponse } from "../../src/wire/batch_payload.ts";
+import { decodeControl } from "../../src/wire/control.ts";
 import { CREDIT_BYTES, decodeCredit, encodeCredit } from "../../src/wire/credit.ts";
 import { decodeError, encodeError } from "../../src/wire/error_payload.ts";
+import {
+  appendChange,
+  decodeFeedPage,
+  encodeChanges,
+  encodeMark,
+  type FeedMark,
+} from "../../src/wire/feed_page.ts";
+import { decodeFeedResponse, encodeFeedResponse } from "../../src/wire/feed_payload.ts";
 import {
   decodeFragment,
   encodeFragmentPrefix,
@@ -25,10 +35,17 @@ import {
   type HeartbeatKind,
 } from "../../src/wire/heartbeat_payload.ts";
 import { decodeMove, encodeMove, type MoveTransport } from "../../src/wire/move_payload.ts";
+import { PAGE_PREFIX_BYTES } from "../../src/wire/page_cutter.ts";
 import { PageStream } from "../../src/wire/page_stream.ts";
 import { decodeParams, encodeParams } from "../../src/wire/params.ts";
 import { decodeQuery, encodeQuery } from "../../src/wire/query_payload.ts";
-import { decodeResponse, encodeResponse } from "../../src/wire/response_payload.ts";
+import {
+  decodePrepared,
+  decodeResponse,
+  encodeDone,
+  encodePrepared,
+  encodeResponse,
+} from "../../src/wire/response_payload.ts";
 import {
   decodeRowPage,
   encodeTrailer,
@@ -45,6 +62,7 @@ import {
   encodeStreamEnd,
   STREAM_END_PREFIX_BYTES,
 } from "../../src/wire/stream_end.ts";
+import { decodeStatus, encodeStatus } from "../../src/wire/status_payload.ts";
 import { decodeTermination, encodeTermination } from "../../src/wire/termination_payload.ts";
 import { type Row, type SqlParams, type SqlValue, Timestamp } from "../../src/wire/value.ts";
 import { ValueReader } from "../../src/wire/value_reader.ts";
@@ -184,6 +202,12 @@ function valueFromJson(json: ValueJson): SqlValue {
 /** A row's values: whole numbers in the examples of rows are integers. */
 function rowToJson(row: Row): Json {
   return row.map((value) => valueToJson(typeof value === "number" ? BigInt(value) : value));
+}
+
+/** A page of changes as JSON. */
+interface ChangesJson {
+  readonly table: number;
+  readonly changes: readonly (readonly (readonly ValueJson[] | null)[])[];
 }
 
 function streamData(fin: boolean): ExampleCodec {
@@ -342,10 +366,35 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
     ({ transport, reason }) => encodeMove({ transport: transport as MoveTransport, reason }),
   ),
   "query": control(decodeQuery, (command) => {
-    if (command.cmd !== "execute") throw new DecodeError("an unknown command");
+    if (command.cmd === "unknown") throw new DecodeError("an unknown command");
     return encodeQuery(command);
   }),
   "response": control(decodeResponse, encodeResponse),
+  "response-prepare": control(decodePrepared, encodePrepared),
+  "response-batch": control(decodeBatchResponse, encodeBatchResponse),
+  "response-status": control(decodeStatus, encodeStatus),
+  "response-subscribe": control(decodeFeedResponse, encodeFeedResponse),
+  "feed-mark": control((bytes) => {
+    const mark = decodeFeedPage(bytes, []);
+    if (mark === undefined || mark.kind === "changes") throw new DecodeError("no known mark");
+    return mark;
+  }, (mark: FeedMark) => encodeMark(mark).subarray(PAGE_PREFIX_BYTES)),
+  "feed-changes-2": codec<ChangesJson>((bytes) => {
+    const page = decodeFeedPage(bytes, [2, 2]);
+    if (page?.kind !== "changes") throw new DecodeError("no page of changes");
+    const changes = page.changes.map(({ before, after }) =>
+      [before, after].map((row) => row === null ? null : rowToJson(row))
+    );
+    return { table: page.table, changes };
+  }, ({ table, changes }) => {
+    const writer = new ValueWriter();
+    for (const change of changes) {
+      const [before, after] = change.map((row) => row?.map(valueFromJson) ?? null);
+      appendChange(writer, before!, after!);
+    }
+    return encodeChanges(table, changes.length, writer.view()).subarray(PAGE_PREFIX_BYTES);
+  }),
+  "response-done": control(decodeControl, encodeDone),
   "error": control(decodeError, encodeError),
   "handshake-request": control(decodeHandshakeRequest, encodeHandshakeRequest),
   "handshake-response": control(decodeHandshakeResponse, encodeHandshakeResponse),

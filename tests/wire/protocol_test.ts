@@ -49,7 +49,13 @@ documentTest(
     const codecsOf = (kind: string) =>
       new Set(examples.filter((example) => example.kind === kind).map(({ codec }) => codec));
     assertEquals([...codecsOf("example")].sort(), Object.keys(CODECS).sort());
-    const total = ["packet-number", "fragments", "stream-data-fin", "handshake-response"];
+    const total = [
+      "packet-number",
+      "fragments",
+      "stream-data-fin",
+      "handshake-response",
+      "response-done",
+    ];
     assertEquals([...codecsOf("refused"), ...total].sort(), Object.keys(CODECS).sort());
     assertEquals(new Set(examples.map(({ name }) => name)).size, examples.length);
     assertEquals(text.match(/^```(example|refused)/gm)?.length, examples.length);

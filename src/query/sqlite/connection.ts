@@ -5,13 +5,16 @@ import type { Column } from "../../wire/response_payload.ts";
 import { Authorizer, type StatementEffects } from "./authorizer.ts";
 import { BindingPlan } from "./bindings.ts";
 import { type Instruction, proveBytecode } from "./bytecode.ts";
+import { ChangeCapture, type WatchOutcome } from "./change_capture.ts";
 import {
   lastErrorText,
+  type NodeColumn,
   type NodeDatabase,
   type NodeStatement,
   openDatabase,
+  type SqliteValue,
 } from "./node_sqlite.ts";
-import { type PermissionMask, READ } from "./permissions.ts";
+import { OWN, type PermissionMask, READ } from "./permissions.ts";
 import type { SqliteSettings } from "./settings.ts";
 import { isBlank } from "./sql_scanner.ts";
 import { type ErrorPhase, fromSqlite, fromStepText } from "./sqlite_errors.ts";
@@ -50,6 +53,12 @@ export interface ConnectionCounts {
   readonly lastInsertRowid: bigint;
 }
 
+/** The engine's own savepoint, or one of a client, by its number. */
+export type SavepointName = "sqp" | `sqp_${number}`;
+
+/** Statements of the engine's own that are kept prepared. */
+const CONTROLS_MAX = 64;
+
 const HAND_OFF: HandedOff = { kind: "handOff" };
 
 /**
@@ -64,17 +73,25 @@ export class SqliteConnection {
   /** In the order of their last use. */
   readonly #cache = new Map<string, PreparedStatement | HandedOff>();
   #counts: NodeStatement | undefined;
-  /** The statements that begin and end transactions, of which there are a handful. */
+  /** Streams of rows that are open: as long as there is one, every read sees the state of the first. */
+  openStreams = 0;
+  /** The statements that begin and end transactions, and others of the engine's own. */
   readonly #controls = new Map<string, NodeStatement>();
+  readonly #capture: ChangeCapture | undefined;
+  /** The tables that the unit under way named to be dropped. */
+  #drops: string[] = [];
 
   /** Opens the database. Throws {@linkcode SqpError}. */
   constructor(settings: SqliteSettings, role: ConnectionRole, permissions: PermissionMask) {
     this.#settings = settings;
     this.#role = role;
     // Permissions beyond reading are no use on a connection that only reads; they decide whether the writer is asked.
-    const effective = role === "reader" ? permissions & READ : permissions;
+    const effective = role === "reader" ? permissions & (READ | OWN) : permissions;
     this.#authorizer = new Authorizer(effective, role === "reader");
     this.#database = open(settings, role);
+    if (role !== "reader") {
+      this.#capture = new ChangeCapture(this.#database, settings.limits, () => Date.now());
+    }
     this.#database.setAuthorizer(this.#authorizer.authorize);
   }
 
@@ -135,7 +152,7 @@ export class SqliteConnection {
     }
     // SQLite compiles the first statement and leaves the rest; its text says where it ended.
     if (!isBlank(sql, statement.sourceSQL.length)) throw new SqpError("multiple_statements");
-    const columns = statement.columns().map(({ name, type }) => ({ name, declaredType: type }));
+    const columns = statement.columns().map(columnOf);
     const proof = proveBytecode(this.#explain(sql));
     return {
       kind: "statement",
@@ -196,24 +213,86 @@ export class SqliteConnection {
     });
   }
 
-  /** Begins a write transaction. Throws {@linkcode SqpError}. */
+  /**
+   * Begins a write transaction, and the unit of it that change feeds see as one. Throws {@linkcode SqpError}.
+   */
   begin(): void {
     this.#control("BEGIN IMMEDIATE");
+    this.#orRollback(() => this.#captured((capture) => capture.begin()));
+  }
+
+  /**
+   * Ends a unit and begins the next one of the same transaction. Throws {@linkcode SqpError}; then the transaction is
+   * rolled back.
+   */
+  endUnit(): void {
+    this.#orRollback(() => {
+      this.#finishUnit();
+      this.#captured((capture) => capture.begin());
+    });
+  }
+
+  /** Begins a transaction that only reads and sees one state of the database. Throws {@linkcode SqpError}. */
+  beginRead(): void {
+    this.#control("BEGIN");
+    // A transaction sees the state of its first read.
+    this.#control("SELECT count(*) FROM sqlite_schema");
   }
 
   /** Commits. Throws {@linkcode SqpError}; then the transaction is rolled back. */
   commit(): void {
-    try {
+    this.#orRollback(() => {
+      this.#finishUnit();
       this.#control("COMMIT");
+    });
+  }
+
+  /** Rolls back, where SQLite has not done so by itself. */
+  rollback(): void {
+    this.#captured((capture) => capture.abandon());
+    this.#drops = [];
+    if (this.inTransaction) this.#control("ROLLBACK");
+  }
+
+  #orRollback(body: () => void): void {
+    try {
+      body();
     } catch (error) {
       this.rollback();
       throw error;
     }
   }
 
-  /** Rolls back, where SQLite has not done so by itself. */
-  rollback(): void {
-    if (this.inTransaction) this.#control("ROLLBACK");
+  /** Notes what a statement does that changesets do not show. Call it for each that is run in a transaction. */
+  noteDrops({ drops }: StatementEffects): void {
+    this.#drops.push(...drops);
+  }
+
+  #finishUnit(): void {
+    const drops = this.#drops;
+    this.#drops = [];
+    this.#captured((capture) => capture.finish(drops));
+  }
+
+  /** Keeps the changes of tables from now on: see {@linkcode ChangeCapture.watch}. Throws {@linkcode SqpError}. */
+  watch(tables: readonly string[]): WatchOutcome {
+    let outcome: WatchOutcome | undefined;
+    this.begin();
+    this.#orRollback(() => outcome = this.#captured((capture) => capture.watch(tables)));
+    this.commit();
+    return outcome!;
+  }
+
+  #captured<T>(body: (capture: ChangeCapture) => T): T | undefined {
+    const capture = this.#capture;
+    if (capture === undefined) return undefined;
+    return this.#authorizer.trusted(() => {
+      try {
+        return body(capture);
+      } catch (error) {
+        throw fromSqlite(error, "step");
+      }
+    });
   }
 
   /** Whether a transaction is open. */
@@ -221,46 +300,69 @@ export class SqliteConnection {
     return this.#database.isTransaction;
   }
 
-  /** Marks where {@linkcode SqliteConnection.rollbackToSavepoint} leads. Throws {@linkcode SqpError}. */
-  savepoint(): void {
-    this.#control("SAVEPOINT sqp");
+  /** Marks where {@linkcode SqliteConnection.rollbackTo} leads. Throws {@linkcode SqpError}. */
+  savepoint(name: SavepointName = "sqp"): void {
+    this.#control(`SAVEPOINT ${name}`);
   }
 
   /** Forgets the savepoint and keeps what came after it. Throws {@linkcode SqpError}. */
-  release(): void {
-    this.#control("RELEASE sqp");
+  release(name: SavepointName = "sqp"): void {
+    this.#control(`RELEASE ${name}`);
+  }
+
+  /** Undoes what came after the savepoint, which stays. Throws {@linkcode SqpError}. */
+  rollbackTo(name: SavepointName): void {
+    this.#control(`ROLLBACK TO ${name}`);
   }
 
   /**
-   * Undoes what came after the savepoint, where SQLite has not undone the whole transaction. Throws {@linkcode
-   * SqpError}.
+   * Undoes what came after the engine's own savepoint and forgets it, where SQLite has not undone the whole
+   * transaction. Throws {@linkcode SqpError}.
    */
   rollbackToSavepoint(): void {
     if (!this.inTransaction) return;
-    this.#control("ROLLBACK TO sqp");
+    this.rollbackTo("sqp");
     this.release();
   }
 
-  #control(sql: string): void {
-    this.#authorizer.trusted(() => {
+  /** Runs a statement of the engine's own with parameters. Throws {@linkcode SqpError}. */
+  own(sql: string, ...values: SqliteValue[]): SqliteValue[] | undefined {
+    return this.#control(sql, ...values);
+  }
+
+  #control(sql: string, ...values: SqliteValue[]): SqliteValue[] | undefined {
+    return this.#authorizer.trusted(() => {
       try {
         // Not `exec`, whose errors have no code.
         let statement = this.#controls.get(sql);
         if (statement === undefined) {
           statement = this.#database.prepare(sql);
-          this.#controls.set(sql, statement);
+          this.#keepControl(sql, statement);
         }
-        statement.run();
+        return statement.get(...values);
       } catch (error) {
         throw fromSqlite(error, "step");
       }
     });
   }
 
+  /** The numbers of savepoints are the clients' choice, so there may be many texts. */
+  #keepControl(sql: string, statement: NodeStatement): void {
+    if (this.#controls.size >= CONTROLS_MAX) this.#controls.clear();
+    this.#controls.set(sql, statement);
+  }
+
   close(): void {
     this.#cache.clear();
     this.#database.close();
   }
+}
+
+function columnOf(column: NodeColumn): Column {
+  const { name, type, database, table, column: origin } = column;
+  const described = { name, declaredType: type };
+  if (database === null || table === null || origin === null) return described;
+  return { ...described, origin: { schema: database, table, column: origin } };
 }
 
 function open(settings: SqliteSettings, role: ConnectionRole): NodeDatabase {

@@ -32,6 +32,10 @@ export type AuthorizerCallback = (
 export interface NodeColumn {
   readonly name: string;
   readonly type: string | null;
+  /** Where it comes from: `null` for an expression. */
+  readonly database: string | null;
+  readonly table: string | null;
+  readonly column: string | null;
 }
 
 /** A prepared statement whose rows are arrays. */
@@ -45,6 +49,13 @@ export interface NodeStatement {
   readonly expandedSQL: string;
 }
 
+/** Records what becomes of rows from its creation on, against the database as it is when it is asked. */
+export interface NodeSession {
+  /** What has changed, in the format of SQLite's session extension; empty for nothing. */
+  changeset(): Uint8Array;
+  close(): void;
+}
+
 /** A connection. */
 export interface NodeDatabase {
   prepare(sql: string): NodeStatement;
@@ -52,6 +63,8 @@ export interface NodeDatabase {
   close(): void;
   setAuthorizer(callback: AuthorizerCallback | null): void;
   function(name: string, callback: () => unknown): void;
+  /** Records one table, which need not exist yet. */
+  createSession(options: { readonly table: string }): NodeSession;
   readonly isTransaction: boolean;
 }
 

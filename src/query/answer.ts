@@ -1,15 +1,11 @@
-// From the payload of a Query to the engine, and from the engine's result to what is sent.
+// From what an engine says of a command to what is sent.
 
-import { DecodeError } from "../base/byte_reader.ts";
 import { SqpError } from "../wire/errors.ts";
 import { LIMITS } from "../wire/limits.ts";
-import { type Command, decodeQuery } from "../wire/query_payload.ts";
 import { type Column, encodeResponse } from "../wire/response_payload.ts";
-import { encodeTrailer, PAGE_PREFIX_BYTES } from "../wire/row_page.ts";
-import type { Engine, Execution, Permission, ResultEnd, ResultSink } from "./engine.ts";
-
-/** Bytes of one result that may wait between the engine and the transport. */
-export const STREAM_BUFFER_BYTES = 256 * 1024;
+import { PAGE_PREFIX_BYTES } from "../wire/page_cutter.ts";
+import { encodeTrailer } from "../wire/row_page.ts";
+import type { Execution, Reply, ResultEnd, ResultSink } from "./engine.ts";
 
 /** The payload of a page without rows. */
 const EMPTY_PAGE = new Uint8Array([0x90]);
@@ -40,73 +36,36 @@ export interface Responder {
   error(error: SqpError): void;
 }
 
-/** Who asks. */
-export interface Caller {
-  /** The name that the session gave. */
-  readonly principal: string;
-  /** What it may do. */
-  readonly permissions: ReadonlySet<Permission>;
-}
-
-/** A request under way. */
-export interface RunningRequest {
-  /** Ends it, because the client asked for that or is gone. It is still answered. */
-  cancel(): void;
-}
-
-const NOTHING_RUNS: RunningRequest = { cancel() {} };
-
-/** Runs the command of a Query's payload. Every failure goes to the responder; nothing is thrown. */
-export function runQuery(
-  engine: Engine,
-  caller: Caller,
-  payload: Uint8Array,
+/** Answers with the Response that `encode` makes of what came of a command. */
+export function replyTo<Outcome>(
   responder: Responder,
-): RunningRequest {
-  let command: Command;
-  try {
-    command = decodeQuery(payload);
-  } catch (error) {
-    responder.error(asDecodeFault(error));
-    return NOTHING_RUNS;
-  }
-  if (command.cmd === "unknown") {
-    const message = `The command "${command.name}" is not known.`;
-    responder.error(new SqpError("unknown_command", { message }));
-    return NOTHING_RUNS;
-  }
-  if (command.idempotencyKey !== undefined) {
-    // Better refused than taken for a promise that is not kept.
-    const message = "Idempotency keys are not supported.";
-    responder.error(new SqpError("bad_request", { message }));
-    return NOTHING_RUNS;
-  }
-  const { sql, params, deadlineMs, urgency } = command;
-  if (urgency !== undefined) responder.setUrgency(urgency);
-  const answer = new Answer(responder);
-  const execution = engine.execute({
-    sql,
-    params,
-    permissions: caller.permissions,
-    principal: caller.principal,
-    ...(deadlineMs !== undefined && { deadlineMs }),
-  }, answer);
-  answer.start(execution);
-  return { cancel: () => execution.cancel() };
+  encode: (outcome: Outcome) => Uint8Array,
+): Reply<Outcome> {
+  return {
+    onEnd(outcome) {
+      const payload = encode(outcome);
+      if (payload.length <= LIMITS.messageBytesMax) responder.respond(payload);
+      else responder.error(new SqpError("message_too_large"));
+    },
+    onError: (error) => responder.error(error),
+  };
 }
 
-function asDecodeFault(error: unknown): SqpError {
-  if (error instanceof SqpError) return error;
-  if (!(error instanceof DecodeError)) throw error;
-  return new SqpError("malformed_payload", { message: error.message, cause: error });
+/** How a result is sent. */
+export interface AnswerOptions {
+  /** Columns say where they come from. */
+  readonly origins: boolean;
+  /** Bytes that may wait between the engine and the transport. */
+  readonly streamBufferBytes: number;
 }
 
 /**
  * Sends one result: in one Response where it is small, else on a stream, of which the engine computes no more than
  * can wait.
  */
-class Answer implements ResultSink {
+export class Answer implements ResultSink {
   readonly #responder: Responder;
+  readonly #options: AnswerOptions;
   #execution: Execution | undefined;
   #columns: readonly Column[] = [];
   #onlyPage: Uint8Array | undefined;
@@ -115,16 +74,18 @@ class Answer implements ResultSink {
   #outstandingPages = 1;
   #ended = false;
 
-  constructor(responder: Responder) {
+  constructor(responder: Responder, options: AnswerOptions) {
     this.#responder = responder;
+    this.#options = options;
   }
 
+  /** What the pages are asked of. */
   start(execution: Execution): void {
     this.#execution = execution;
   }
 
   onHead(columns: readonly Column[]): void {
-    this.#columns = columns;
+    this.#columns = this.#options.origins ? columns : columns.map(withoutOrigin);
   }
 
   onPage(page: Uint8Array, last: boolean): void {
@@ -185,12 +146,17 @@ class Answer implements ResultSink {
   /** Asks for as many pages as there is room for, if each were as large as a page may be. */
   #pull(): void {
     if (this.#ended) return;
-    const freeBytes = STREAM_BUFFER_BYTES - this.#stream!.bufferedBytes();
+    const freeBytes = this.#options.streamBufferBytes - this.#stream!.bufferedBytes();
     const pages = Math.floor(freeBytes / LIMITS.pageBytesMax) - this.#outstandingPages;
     if (pages <= 0) return;
     this.#outstandingPages += pages;
     this.#execution!.pull(pages);
   }
+}
+
+function withoutOrigin(column: Column): Column {
+  const { name, declaredType } = column;
+  return column.origin === undefined ? column : { name, declaredType };
 }
 
 /** Integers that a `number` holds exactly travel as such. */
