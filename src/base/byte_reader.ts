@@ -1,6 +1,6 @@
 // A cursor over received bytes that cannot run past their end.
 
-import { asciiText, isAscii, utf8Text } from "./bytes.ts";
+import { isAscii, latin1Text, utf8Text } from "./bytes.ts";
 
 /** Bytes of the longest text that is read faster byte by byte than by the runtime's decoder. */
 const SHORT_TEXT_BYTES_MAX = 32;
@@ -102,7 +102,7 @@ export class ByteReader {
   /** Reads `lengthBytes` bytes of UTF-8. */
   text(lengthBytes: number): string {
     const bytes = this.bytes(lengthBytes);
-    if (lengthBytes <= SHORT_TEXT_BYTES_MAX && isAscii(bytes)) return asciiText(bytes);
+    if (lengthBytes <= SHORT_TEXT_BYTES_MAX && isAscii(bytes)) return latin1Text(bytes);
     try {
       return utf8Text(bytes);
     } catch {

@@ -79,8 +79,8 @@ export function isAscii(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** The text of bytes of ASCII. */
-export function asciiText(bytes: Uint8Array): string {
+/** The text that has one character for each byte, with the byte's value as its code. */
+export function latin1Text(bytes: Uint8Array): string {
   let text = "";
   for (let i = 0; i < bytes.length; i++) text += String.fromCharCode(bytes[i]!);
   return text;

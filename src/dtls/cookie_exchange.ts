@@ -4,7 +4,7 @@
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
-import { concatBytes, utf8Bytes } from "../base/bytes.ts";
+import { concatBytes, latin1Text, utf8Bytes } from "../base/bytes.ts";
 import { suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
 import type { CryptoProvider } from "./crypto/provider.ts";
@@ -98,7 +98,8 @@ export class CookieExchange {
         ? takeVouchingPsk(early, negotiation, this.#options)
         : undefined;
       if (vouching !== undefined) {
-        return { kind: "accepted", accepted: { hello, ...message, address, vouching } };
+        const accepted = { hello, ...message, negotiation, address, vouching };
+        return { kind: "accepted", accepted };
       }
       const body = this.#retry(hello, message.body, negotiation, address, now);
       return {
@@ -125,7 +126,7 @@ export class CookieExchange {
     if (!this.#use(cookie, now)) return { kind: "used" };
     const body = helloRetryRequest(content.suite, content.group, cookie);
     const retry = { clientHelloHash: content.clientHelloHash, helloRetryRequest: body };
-    return { kind: "accepted", accepted: { hello, ...message, address, retry } };
+    return { kind: "accepted", accepted: { hello, ...message, negotiation, address, retry } };
   }
 
   /** Of DTLS 1.2 a cookie holds the time; its MAC covers what the ClientHello must not change as well. */
@@ -231,7 +232,7 @@ export class CookieExchange {
 
   /** Notes that a cookie is used. Returns whether it was not before. */
   #use(cookie: Uint8Array, now: Milliseconds): boolean {
-    const id = String.fromCharCode(...cookie.subarray(-COOKIE_MAC_BYTES));
+    const id = latin1Text(cookie.subarray(-COOKIE_MAC_BYTES));
     if (this.#used.has(id)) return false;
     for (const [oldId, usedAt] of this.#used) {
       // Insertion is in the order of time, so the first that is still alive ends the search.

@@ -64,7 +64,7 @@ export function* serverHandshake13(
   accepted: AcceptedHello,
 ): Handshake {
   const { hello } = accepted;
-  const negotiation = negotiateHello(hello, options);
+  const negotiation = accepted.negotiation ?? negotiateHello(hello, options);
   const { suite, share } = negotiation;
   if (share === undefined) {
     // RFC 8446 section 4.1.2: after a HelloRetryRequest the client sends the share that it named; pitfall "no

@@ -50,8 +50,8 @@ export class OpensslCiphers {
     if (name === "chacha20-poly1305") {
       return new OpensslChaChaMask(this.#libcrypto, this.#context("chacha20", key));
     }
+    // Padding would come at the end, which there is none of: each block is encrypted at once.
     const context = this.#context(name === "aes-128-gcm" ? "aes-128-ecb" : "aes-256-ecb", key);
-    this.#libcrypto.EVP_CIPHER_CTX_set_padding(context.pointer, 0);
     return new OpensslAesMask(this.#libcrypto, context);
   }
 

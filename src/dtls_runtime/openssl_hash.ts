@@ -124,12 +124,10 @@ class Hmac {
   compute(key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
     const { blockBytes, hashBytes, wordBytes, initialState, scratch: state, update } =
       this.#function;
-    const [inner, outer, innerPad, outerPad] = [
-      this.#inner,
-      this.#outer,
-      this.#innerPad,
-      this.#outerPad,
-    ];
+    const inner = this.#inner;
+    const outer = this.#outer;
+    const innerPad = this.#innerPad;
+    const outerPad = this.#outerPad;
     this.#setKey(key);
     for (let i = 0; i < innerPad.length; i++) {
       const word = innerPad[i]!;
