@@ -9,6 +9,9 @@ const SPARE_ROOM_BYTES = 4_096;
 /** Rooms that are kept for the next writers: as many as write at once, one inside the other. */
 const SPARE_ROOMS_MAX = 8;
 
+/** Bytes that are copied one by one. */
+const LOOP_BYTES_MAX = 40;
+
 /** Rooms of writers that have finished, all zeros: to allocate one takes longer than to fill it. */
 const spareRooms: Uint8Array[] = [];
 
@@ -158,7 +161,9 @@ export class ByteWriter {
   /** The same for this program's own use: see {@linkcode shortBytes}. */
   finishShort(): Uint8Array {
     const written = shortBytes(this.#length);
-    written.set(this.view());
+    // A view of a few bytes, to copy them from, takes longer than this.
+    if (written.length > LOOP_BYTES_MAX) written.set(this.view());
+    else for (let i = 0; i < written.length; i++) written[i] = this.#bytes[i]!;
     this.discard();
     return written;
   }

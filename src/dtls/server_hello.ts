@@ -10,7 +10,11 @@ export interface AcceptedHello {
   readonly hello: ClientHello;
   /** Its bytes, without the header. */
   readonly body: Uint8Array;
-  /** What it has in common with the server in DTLS 1.3, where that was negotiated to accept it. */
+  /**
+   * What it has in common with the server in DTLS 1.3, where that was negotiated to accept it.
+   *
+   * @internal
+   */
   readonly negotiation?: HelloNegotiation;
   /** Its number among the client's handshake messages. */
   readonly messageSeq: number;
