@@ -111,11 +111,14 @@ export class RangeSet {
     this.#edges.splice(first, after - first, ...edges);
   }
 
+  /** The range at an index below {@linkcode RangeSet.rangeCount}, in rising order. */
+  rangeAt(index: number): Range {
+    return { start: this.#edges[2 * index]!, end: this.#edges[2 * index + 1]! };
+  }
+
   /** The ranges in rising order. */
   *ranges(): Generator<Range> {
-    for (let i = 0; i < this.#edges.length; i += 2) {
-      yield { start: this.#edges[i]!, end: this.#edges[i + 1]! };
-    }
+    for (let i = 0; i < this.rangeCount; i++) yield this.rangeAt(i);
   }
 
   /** The first range that is missing from `[start, end)`, or `undefined` where all of it is there. */

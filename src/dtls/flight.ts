@@ -134,10 +134,12 @@ export class Flight {
     const { epoch, contentType } = this.#messages[first]!;
     const pieces: Piece[] = [];
     let left = roomBytes;
-    for (const message of this.#messages.slice(first)) {
+    for (let at = first; at < this.#messages.length; at++) {
+      const message = this.#messages[at]!;
       if (message.epoch !== epoch || message.contentType !== contentType) break;
       const headerBytes = isHandshake(message) ? HANDSHAKE_HEADER_BYTES : 0;
-      for (const { start, end } of message.pending.ranges()) {
+      for (let i = 0; i < message.pending.rangeCount; i++) {
+        const { start, end } = message.pending.rangeAt(i);
         const wanted = message.body.length === 0 ? 0 : end - start;
         const lengthBytes = Math.min(wanted, left - headerBytes);
         if (lengthBytes < Math.min(wanted, FRAGMENT_BYTES_MIN)) return pieces;
@@ -150,7 +152,7 @@ export class Flight {
   }
 
   #write(sink: RecordSink, pieces: readonly Piece[]): void {
-    const [{ message: { epoch, contentType } }] = pieces as [Piece];
+    const { epoch, contentType } = pieces[0]!.message;
     const content = new ByteWriter();
     for (const piece of pieces) writePiece(content, piece);
     const number = sink.write(epoch, contentType, content.view());

@@ -114,7 +114,8 @@ function fits(partial: PartialMessage, fragment: HandshakeFragment, epoch: numbe
     partial.type !== fragment.type || partial.body.length !== fragment.messageBytes ||
     partial.epoch !== epoch
   ) return false;
-  for (const range of partial.received.ranges()) {
+  for (let i = 0; i < partial.received.rangeCount; i++) {
+    const range = partial.received.rangeAt(i);
     for (
       let at = Math.max(range.start, offset);
       at < Math.min(range.end, offset + body.length);
@@ -227,9 +228,9 @@ export class HandshakeAssembler {
   /** Bytes that the messages past the next one take. */
   #bytesAhead(): number {
     let bytes = 0;
-    for (const [messageSeq, { body }] of this.#partial) {
+    this.#partial.forEach(({ body }, messageSeq) => {
       if (messageSeq > this.#nextReceiveSeq) bytes += body.length;
-    }
+    });
     return bytes;
   }
 

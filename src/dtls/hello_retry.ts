@@ -38,8 +38,12 @@ export function helloDigest(provider: CryptoProvider, hello: ClientHello): Uint8
   const writer = new ByteWriter(512);
   writer.u16(hello.legacyVersion).bytes(hello.random).opaque(1, hello.legacySessionId);
   for (const suite of hello.cipherSuites) writer.u16(suite);
-  const fixed = [...hello.extensions].filter(([type]) => !CHANGEABLE_EXTENSIONS.includes(type));
-  for (const [type, data] of fixed.sort(([a], [b]) => a - b)) writer.u16(type).opaque(2, data);
+  const fixed = [...hello.extensions.keys()].filter((type) =>
+    !CHANGEABLE_EXTENSIONS.includes(type)
+  );
+  for (const type of fixed.sort((a, b) => a - b)) {
+    writer.u16(type).opaque(2, hello.extensions.get(type)!);
+  }
   const hash = provider.hash("sha256");
   hash.update(writer.view());
   writer.discard();

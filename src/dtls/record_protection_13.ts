@@ -46,13 +46,13 @@ export class CiphertextSealer implements RecordSealer {
   /** `connectionId` is the peer's, empty where it wants none. */
   constructor(
     epoch: number,
-    suite: SuiteParameters,
+    { sealedRecordsMax }: Pick<SuiteParameters, "sealedRecordsMax">,
     keys: CiphertextKeys,
     connectionId: Uint8Array,
   ) {
     this.epoch = epoch;
     this.#keys = keys;
-    this.sealedRecordsMax = suite.sealedRecordsMax;
+    this.sealedRecordsMax = sealedRecordsMax;
     this.connectionId = connectionId;
   }
 
