@@ -1,7 +1,7 @@
 // What runaway statements do to others: the latency of point queries from many sessions, first alone, then while some
 // sessions run statements without end and another streams a result of millions of rows. Over UDP on this machine.
 
-import type { Client } from "../../src/client/mod.ts";
+import { type Client, SqpError } from "../../src/client/mod.ts";
 import { Random } from "../harness/random.ts";
 import { figure, type Measured, summary, type Table } from "./measure.ts";
 import { ServerProcess, SQLITE_SERVER } from "./server_process.ts";
@@ -74,19 +74,30 @@ function runaway(client: Client, sql: string): () => Promise<void> {
   };
 }
 
-/** Reads a stream as fast as it comes until told to stop. Returns how it is stopped, which tells the rows a second. */
-function stream(client: Client): () => Promise<number> {
+/** What came of the stream. */
+interface Streamed {
+  readonly rowsPerSecond: number;
+  /** The error that ended it, if any did. */
+  readonly error: string;
+}
+
+/** Reads a stream as fast as it comes until told to stop. Returns how it is stopped. */
+function stream(client: Client): () => Promise<Streamed> {
   const start = performance.now();
   let isStopped = false;
-  let rowCount = 0;
   const run = async () => {
-    while (!isStopped) {
+    let rowCount = 0;
+    let error = "";
+    try {
       for await (const _row of client.stream(STREAM_QUERY, [], { urgency: 7 })) {
         rowCount++;
         if (isStopped) break;
       }
+    } catch (thrown) {
+      if (!(thrown instanceof SqpError)) throw thrown;
+      error = `${thrown.codeName} after ${rowCount} rows: ${thrown.message}`;
     }
-    return rowCount * 1_000 / (performance.now() - start);
+    return { rowsPerSecond: rowCount * 1_000 / (performance.now() - start), error };
   };
   const running = run();
   return () => {
@@ -115,7 +126,7 @@ export async function benchRunaway(): Promise<Table> {
     const stopStream = stream(others.at(-1)!);
     await pause(SETTLE_MS);
     const besideAll = await pointQueries(clients);
-    const rowsPerSecond = await stopStream();
+    const { rowsPerSecond, error } = await stopStream();
     await Promise.all(stopRunaways.map((stop) => stop()));
     const row = (name: string, { perSecond, medianMs, p99Ms }: Measured, others: string) => {
       // Whoever looks at a clock of 1 ms sees no less.
@@ -131,7 +142,7 @@ export async function benchRunaway(): Promise<Table> {
       rows: [
         row("alone", quiet, ""),
         row("beside statements without end", besideRunaways, ""),
-        row("beside these and the stream", besideAll, figure(rowsPerSecond)),
+        row("beside these and the stream", besideAll, `${figure(rowsPerSecond)} ${error}`),
       ],
     };
   } finally {
