@@ -77,7 +77,7 @@ liveTest(
           }; ` +
           `rows read: ${counts.join(", ")}`,
       );
-      assert(counts.every((count) => count > ROWS_AT_ONCE), "every client gets rows");
+      assert(counts.every((count) => count > 0), "every client gets rows");
       assert(counts.every((count) => count < ROWS), "none has read all");
       assert(mostBytes <= boundBytes, `${mib(mostBytes)} are more than ${mib(boundBytes)}`);
     } finally {
