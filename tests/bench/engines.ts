@@ -13,13 +13,15 @@ import { postgresServer, ServerProcess, SQLITE_SERVER } from "./server_process.t
 const ROUND_MS = 3_000;
 const POINTS = 10_000;
 const STREAM_ROWS = 100_000;
-/** Rows of one statement that writes many. */
-const ROWS_AT_ONCE = 100;
+/** Statements of a batch. */
+const BATCH_STEPS = 100;
 
 /** Somebody who can be asked. Parameters are written `$1`. */
 interface Asked extends AsyncDisposable {
   readonly name: string;
   query(sql: string, params: readonly (string | number)[]): Promise<readonly unknown[]>;
+  /** Inserts rows by a statement each, in one transaction. */
+  batch(): Promise<unknown>;
   /** Counts the rows of a query without holding them. */
   count(sql: string): Promise<number>;
   /** A query of the numbers from 1 to `count`, called `n`. */
@@ -27,8 +29,7 @@ interface Asked extends AsyncDisposable {
 }
 
 const INSERT = "insert into points (name, value) values ($1, $2)";
-const INSERT_MANY = "insert into points (name, value) values " +
-  Array.from({ length: ROWS_AT_ONCE }, (_, i) => `($${2 * i + 1}, $${2 * i + 2})`).join(", ");
+const ROW = ["somebody", 2.5];
 
 const sqliteSeries = (count: number, columns: string) =>
   `with recursive counter (n) as (select 1 union all select n + 1 from counter where n < ${count})
@@ -44,6 +45,10 @@ async function overSqp(server: ServerProcess, engine: "SQLite" | "PostgreSQL"): 
   return {
     name: `SQP, ${engine}`,
     query: async (sql, params) => (await client.execute(text(sql), [...params])).rows,
+    batch: () => {
+      const step = { sql: text(INSERT), params: ROW };
+      return client.batch(Array.from({ length: BATCH_STEPS }, () => step));
+    },
     async count(sql) {
       let rows = 0;
       for await (const _ of client.stream(sql)) rows++;
@@ -78,6 +83,14 @@ function directly(server: PostgresServer, ca: string): Asked {
   return {
     name: "npm postgres over TLS",
     query: (text, params) => sql.unsafe(text, [...params], { prepare: true }).execute(),
+    batch: () =>
+      sql.begin((one) => {
+        const inserts = Array.from(
+          { length: BATCH_STEPS },
+          () => one.unsafe(INSERT, ROW, { prepare: true }),
+        );
+        return Promise.all(inserts);
+      }),
     async count(text) {
       let rows = 0;
       for await (const batch of sql.unsafe(text).cursor(1_000)) rows += batch.length;
@@ -105,7 +118,6 @@ async function measure(asked: Asked): Promise<string[]> {
     const sql = "select id, name, value from points where id = $1";
     if ((await asked.query(sql, [id])).length !== 1) throw new Error("a query found no row");
   };
-  const many = Array.from({ length: ROWS_AT_ONCE }, (_, i) => [`row ${i}`, i + 0.5]).flat();
   const cells: string[] = [];
   const rate = async (run: () => Promise<unknown>, inFlight: number, times = 1) => {
     const { perSecond } = await measureLatency(run, inFlight, ROUND_MS);
@@ -113,9 +125,9 @@ async function measure(asked: Asked): Promise<string[]> {
   };
   await rate(point, 1);
   await rate(point, 64);
-  await rate(() => asked.query(INSERT, ["somebody", 2.5]), 1);
-  await rate(() => asked.query(INSERT, ["somebody", 2.5]), 64);
-  await rate(() => asked.query(INSERT_MANY, many), 1, ROWS_AT_ONCE);
+  await rate(() => asked.query(INSERT, ROW), 1);
+  await rate(() => asked.query(INSERT, ROW), 64);
+  await rate(() => asked.batch(), 1, BATCH_STEPS);
   const stream = asked.series(STREAM_ROWS, "n, 'a remark of ordinary length for a row', n * 1.5");
   await asked.count(stream);
   const startMs = performance.now();
@@ -150,7 +162,7 @@ export async function benchEngines(): Promise<Table> {
     "point queries, 64 in flight",
     "writes, 1 in flight",
     "writes, 64 in flight",
-    `rows written ${ROWS_AT_ONCE} at once`,
+    `writes, batches of ${BATCH_STEPS}`,
     "rows streamed",
   ];
   const columns: string[][] = [];
