@@ -10,6 +10,7 @@ import {
   type ProviderName,
   type Server,
   startServer,
+  withoutPassword,
 } from "../server/mod.ts";
 import type { AuthenticationPolicy } from "../server/mod.ts";
 import { defineCommand, parseTimeSpan, runCommand, UsageError, using } from "./usage.ts";
@@ -28,7 +29,8 @@ const serve = defineCommand({
     database: {
       value: "FILE",
       default: DEFAULT_DATABASE,
-      help: 'the SQLite database, made if missing; ":memory:" for one that is gone at the end',
+      help:
+        'the SQLite database, made if missing; ":memory:": one that is gone at the end; or postgres://USER@HOST/NAME',
     },
     certs: {
       value: "DIR",
@@ -93,7 +95,7 @@ const serve = defineCommand({
   }
   log.info("listening", {
     address: server.address,
-    database: options.database,
+    database: withoutPassword(options.database),
     auth: options.auth,
   });
   output.out(firstQuestion(server.address, options.certs, options.auth));

@@ -7,6 +7,7 @@ import { encodeSession } from "../dtls/session.ts";
 import { monotonicNow, UdpDriver } from "../net/driver.ts";
 import { addressText, type DatagramSocket } from "../net/socket.ts";
 import { openUdpSocket, resolveHost } from "../net/udp.ts";
+import type { ClientSession } from "../session/client_session.ts";
 import type { ClientSessionEvent } from "../session/client_session_event.ts";
 import { SESSION_SETTINGS } from "../session/limits.ts";
 import { ClientStack } from "../session/stack.ts";
@@ -16,6 +17,7 @@ import { encodeParams } from "../wire/params.ts";
 import { encodeQuery } from "../wire/query_payload.ts";
 import type { Column } from "../wire/response_payload.ts";
 import type { Row, SqlParams } from "../wire/value.ts";
+import { Feed, subscribeCommand, type SubscribeOptions } from "./feed.ts";
 import {
   clientDtlsOptions,
   type ConnectOptions,
@@ -99,7 +101,7 @@ class ClientCore implements AddressedCore {
 export class Client implements AsyncDisposable {
   readonly #stack: ClientStack;
   readonly #driver: UdpDriver;
-  readonly #requests = new Map<number, Request>();
+  readonly #requests = new Map<number, Request | Feed>();
   readonly #ready = Promise.withResolvers<HandshakeResponse>();
   readonly #ended = Promise.withResolvers<SqpError>();
   #server: ServerInfo | undefined;
@@ -206,6 +208,62 @@ export class Client implements AsyncDisposable {
     return rows;
   }
 
+  /**
+   * Tells what changes in tables, transaction by transaction, until the loop over it is left.
+   *
+   * ```ts ignore
+   * for await (const event of client.subscribe({ tables: ["orders"], snapshot: true })) {
+   *   if (event.kind === "transaction") console.log(event.changes, event.cursor);
+   * }
+   * ```
+   */
+  subscribe(options: SubscribeOptions): Feed {
+    const feed = new Feed(options);
+    try {
+      const session = this.#openSession(options);
+      const requestId = session.query(encodeQuery(subscribeCommand(options)));
+      const unwatch = watch(options, (error) => {
+        session.cancel(requestId);
+        feed.onFailed(error);
+      });
+      const release = () => {
+        this.#requests.delete(requestId);
+        unwatch();
+        this.#driver.wake();
+      };
+      feed.attach({
+        read: (streamId) => {
+          const bytes = session.readStream(streamId);
+          if (bytes !== undefined) this.#driver.wake();
+          return bytes;
+        },
+        finish() {
+          session.finish(requestId);
+          release();
+        },
+        cancel() {
+          session.cancel(requestId);
+          release();
+        },
+        release,
+      });
+      this.#requests.set(requestId, feed);
+      this.#driver.wake();
+    } catch (error) {
+      if (!(error instanceof SqpError)) throw error;
+      feed.onFailed(error);
+    }
+    return feed;
+  }
+
+  /** The session, for a request that is to be made. Throws {@linkcode SqpError}. */
+  #openSession({ signal }: RequestOptions): ClientSession {
+    if (signal?.aborted) throw new SqpError("cancelled", { cause: signal.reason });
+    const session = this.#stack.session;
+    if (session === undefined || this.#closing !== undefined) throw new SqpError("closed");
+    return session;
+  }
+
   /** Sends a Query. What cannot be sent fails through the observer, as everything else does. */
   #start(
     sql: string,
@@ -213,11 +271,9 @@ export class Client implements AsyncDisposable {
     options: RequestOptions,
     observer: RequestObserver,
   ): Request | undefined {
-    const { signal, timeoutMs, urgency } = options;
+    const { timeoutMs, urgency } = options;
     try {
-      if (signal?.aborted) throw new SqpError("cancelled", { cause: signal.reason });
-      const session = this.#stack.session;
-      if (session === undefined || this.#closing !== undefined) throw new SqpError("closed");
+      const session = this.#openSession(options);
       const payload = encodeQuery({
         cmd: "execute",
         sql,

@@ -3,7 +3,8 @@
 import { SqpError } from "../wire/errors.ts";
 import { LIMITS } from "../wire/limits.ts";
 import { type Column, encodeResponse } from "../wire/response_payload.ts";
-import { encodeTrailer, PAGE_PREFIX_BYTES } from "../wire/row_page.ts";
+import { PAGE_PREFIX_BYTES } from "../wire/page_cutter.ts";
+import { encodeTrailer } from "../wire/row_page.ts";
 import type { Execution, Reply, ResultEnd, ResultSink } from "./engine.ts";
 
 /** The payload of a page without rows. */

@@ -3,6 +3,7 @@
 
 import type { BatchStep } from "../wire/batch_payload.ts";
 import type { SqpError } from "../wire/errors.ts";
+import type { FeedTable, FeedTableRequest } from "../wire/feed_payload.ts";
 import type { IsolationLevel } from "../wire/query_payload.ts";
 import type { Column, StatementDescription } from "../wire/response_payload.ts";
 
@@ -147,8 +148,38 @@ export interface EngineTransaction extends StatementScope {
   abort(error: SqpError): void;
 }
 
+/** Tables whose changes are wanted. */
+export interface SubscribeCommand {
+  readonly tables: readonly FeedTableRequest[];
+  /** The rows as they are come first. Never with `cursor`. */
+  readonly snapshot: boolean;
+  /** Where an earlier feed of these tables ended. */
+  readonly cursor?: string;
+}
+
+/** What a feed tells when it is registered. */
+export interface FeedStart {
+  readonly tables: readonly FeedTable[];
+  /** Where it begins; `undefined` where a snapshot's end tells. */
+  readonly cursor?: string;
+}
+
+/** Takes a change feed. `onStart` comes first, unless `onError` comes instead; one of the last two comes last. */
+export interface FeedSink {
+  /** Every change from now on is told. */
+  onStart(start: FeedStart): void;
+  /** Pages of a feed as they stand in its stream, one or more. The first come unasked, more are pulled. */
+  onPage(pages: Uint8Array): void;
+  /** The feed cannot go on; its last page has told why. */
+  onEnd(): void;
+  /** The feed was cancelled, or has failed. */
+  onError(error: SqpError): void;
+}
+
 /** What one client has in the engine. */
 export interface EngineSession extends StatementScope {
+  /** Tells changes as they are committed, whole transactions in the order of their commits, until it is cancelled. */
+  subscribe(command: SubscribeCommand, sink: FeedSink): Execution;
   /** Begins a transaction; `reply` hears when it has begun. */
   begin(command: BeginCommand, reply: Reply<void>): EngineTransaction;
   /** The client is gone: its transactions are rolled back. What runs outside of them was cancelled before. */

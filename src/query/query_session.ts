@@ -12,6 +12,7 @@ import {
   type PrepareCommand,
   type RollbackCommand,
   type SavepointCommand,
+  type SubscribeCommand,
   type TransactionStep,
 } from "../wire/query_payload.ts";
 import { encodeDone, encodePrepared, type StatementDescription } from "../wire/response_payload.ts";
@@ -27,6 +28,7 @@ import type {
   RunningCommand,
   StatementScope,
 } from "./engine.ts";
+import { FeedAnswer } from "./feed_answer.ts";
 import { QUERY_LIMITS, type QueryLimits } from "./limits.ts";
 import { PreparedStatements } from "./prepared_statements.ts";
 import { SessionTransactions } from "./session_transactions.ts";
@@ -95,6 +97,8 @@ export class QuerySession {
       case "savepoint":
       case "release":
         return this.#savepoint(command, responder);
+      case "subscribe":
+        return this.#subscribe(command, responder);
       case "status":
         responder.respond(this.#status());
         return NOTHING_RUNS;
@@ -239,6 +243,22 @@ export class QuerySession {
   }
 
   // The rest
+
+  #subscribe(command: SubscribeCommand, responder: Responder): RunningCommand {
+    if (!this.#caller.permissions.has("subscribe")) {
+      const message = 'The principal lacks the permission "subscribe".';
+      throw new SqpError("permission_denied", { message });
+    }
+    const { tables, snapshot, cursor } = command;
+    const answer = new FeedAnswer(responder, this.#limits.streamBufferBytes);
+    const feed = this.#session.subscribe({
+      tables,
+      snapshot: snapshot === true,
+      ...(cursor !== undefined && { cursor }),
+    }, answer);
+    answer.start(feed);
+    return feed;
+  }
 
   #status(): Uint8Array {
     const { engine, queued, running, processes, counters } = this.#engine.status();

@@ -3,7 +3,7 @@
 import type { ProviderName } from "../dtls/crypto/composed.ts";
 import { AddressError } from "../net/socket.ts";
 import type { Engine } from "../query/engine.ts";
-import { openSqliteEngine } from "../query/mod.ts";
+import { isPostgresUrl, openSqliteEngine, withoutPassword } from "../query/mod.ts";
 import { type Permission, PERMISSIONS } from "../session/permissions.ts";
 import { SqpError } from "../wire/errors.ts";
 import type { AuthenticationPolicy } from "./authenticator.ts";
@@ -26,7 +26,7 @@ export interface ServerSettings {
   readonly hostname: string;
   /** 0: one of the system's choice. */
   readonly port: number;
-  /** A file, or `:memory:` for a database that is gone with the server. */
+  /** A file, `:memory:` for a database that is gone with the server, or the URL of a PostgreSQL database. */
   readonly database: string;
   /** The folder of certificates; what is missing in it is made. */
   readonly certificates: string;
@@ -105,13 +105,17 @@ export async function startServer(settings: ServerSettings): Promise<StartedServ
   }
 }
 
-/** Opens the database. Throws `SqpError` whose text names the file. */
+/** Opens the database. Throws `SqpError` whose text names it. */
 async function openDatabase(database: string): Promise<Engine> {
+  const name = withoutPassword(database);
   try {
-    return await openSqliteEngine({ database });
+    if (!isPostgresUrl(database)) return await openSqliteEngine({ database });
+    // Whoever serves a file needs no driver.
+    const { openPostgresEngine } = await import("../query/postgres/postgres_engine.ts");
+    return await openPostgresEngine({ url: database });
   } catch (error) {
-    if (!(error instanceof SqpError) || error.message.includes(database)) throw error;
-    const message = `${database}: ${error.message}`;
+    if (!(error instanceof SqpError) || error.message.includes(name)) throw error;
+    const message = `${name}: ${error.message}`;
     throw new SqpError({ ...error.toPayload(), message }, { cause: error });
   }
 }

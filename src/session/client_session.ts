@@ -39,12 +39,25 @@ interface QueuedRequest {
 interface OpenRequest {
   /** The stream that belongs to it, 0 while there is none. */
   streamId: number;
-  /** Whether its Response was told. */
-  isAnswered: boolean;
+  /** Its Response, as long as it may announce a stream of which nothing has come. */
+  response: Uint8Array | undefined;
   /** Whether all of its stream was told. */
   isStreamOver: boolean;
   /** The layer above has given it up: what comes is dropped. */
   isCancelled: boolean;
+}
+
+/** Whether the server has ended it. */
+function isOver({ streamId, response, isStreamOver }: OpenRequest): boolean {
+  if (streamId !== 0) return isStreamOver;
+  if (response === undefined) return false;
+  try {
+    return !announcesStream(response);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    // What cannot be read is waited for no longer.
+    return true;
+  }
 }
 
 type State = "handshaking" | "open" | "draining" | "closing" | "closed";
@@ -159,7 +172,7 @@ export class ClientSession {
       }
       this.#open.set(requestId, {
         streamId: 0,
-        isAnswered: false,
+        response: undefined,
         isStreamOver: false,
         isCancelled: false,
       });
@@ -185,8 +198,7 @@ export class ClientSession {
       }
       return;
     }
-    const isOver = request.isStreamOver || (request.isAnswered && request.streamId === 0);
-    if (isOver) return this.#finish(requestId);
+    if (isOver(request)) return this.#finish(requestId);
     if (request.isCancelled) return;
     request.isCancelled = true;
     this.#transport.sendMessage(MessageType.CANCEL, requestId, new Uint8Array(0));
@@ -305,7 +317,10 @@ export class ClientSession {
     streamId: number,
   ): void {
     const request = this.#open.get(requestId);
-    if (request !== undefined && request.streamId === 0) request.streamId = streamId;
+    if (request !== undefined && request.streamId === 0) {
+      request.streamId = streamId;
+      request.response = undefined;
+    }
     // An answer has one stream.
     if (request?.streamId !== streamId) return this.#transport.stopStream(streamId);
     if (kind === "stream-opened") return;
@@ -318,7 +333,7 @@ export class ClientSession {
   #onResponse(requestId: number, payload: Uint8Array): void {
     const request = this.#open.get(requestId);
     if (request === undefined) return;
-    request.isAnswered = true;
+    if (request.streamId === 0) request.response = payload;
     if (!request.isCancelled) this.#events.push({ kind: "response", requestId, payload });
     else if (!announcesStream(payload)) this.#finish(requestId);
   }

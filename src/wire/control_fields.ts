@@ -198,6 +198,16 @@ export class List {
     return value;
   }
 
+  /** A byte string; `undefined` where it is left out. */
+  optionalBytesAt(index: number): Uint8Array | undefined {
+    const value = this.#values[index];
+    if (value === undefined) return undefined;
+    if (!(value instanceof Uint8Array)) {
+      throw new DecodeError(`an element of ${this.#name} is no bytes`);
+    }
+    return value;
+  }
+
   /** A text, or `null` for nil. */
   textOrNullAt(index: number, bounds: LengthBounds = {}): string | null {
     return this.#values[index] === null ? null : this.textAt(index, bounds);

@@ -82,6 +82,7 @@ export const WIRE_ERRORS = {
     "no",
     "An earlier command of the transaction failed; it can only be rolled back.",
   ),
+  feed_not_supported: row(3018, "no", "The changes of a table cannot be told."),
   constraint: row(3020, "no", "A constraint was violated."),
   constraint_unique: row(3021, "no", "A unique or primary key constraint was violated."),
   constraint_not_null: row(3022, "no", "A NOT NULL constraint was violated."),

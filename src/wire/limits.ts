@@ -69,6 +69,10 @@ export const LIMITS = {
   batchStepsMax: 1_024,
   /** fixed: conditions of a step of a batch. */
   stepConditionsMax: 16,
+  /** fixed: bytes of a cursor of a change feed. */
+  cursorBytesMax: 256,
+  /** fixed: tables of one subscription. */
+  feedTablesMax: 64,
   /** fixed: nested arrays and maps of a control payload. */
   controlDepthMax: 16,
   /** fixed: values of a control payload, keys not counted. */

@@ -5,6 +5,7 @@ import { type BatchStep, encodeSteps, readSteps } from "./batch_payload.ts";
 import { type ControlMap, decodeControl, encodeControl, wholeMs } from "./control.ts";
 import type { Fields } from "./control_fields.ts";
 import { SqpError } from "./errors.ts";
+import { encodeFeedTables, type FeedTableRequest, readFeedTables } from "./feed_payload.ts";
 import { LIMITS } from "./limits.ts";
 import { encodeSource, readSource, type StatementSource } from "./statement_source.ts";
 import { utf8LengthBytes } from "./text_length.ts";
@@ -96,6 +97,16 @@ export interface SavepointCommand extends CommandOptions {
   readonly savepoint: number;
 }
 
+/** Asks to be told of changes to tables, from now on or from a cursor on. */
+export interface SubscribeCommand extends CommandOptions {
+  readonly cmd: "subscribe";
+  readonly tables: readonly FeedTableRequest[];
+  /** The rows as they are come first. */
+  readonly snapshot?: boolean;
+  /** Where an earlier feed of these tables ended. */
+  readonly cursor?: string;
+}
+
 /** Asks what the server is doing. */
 export interface StatusCommand extends CommandOptions {
   readonly cmd: "status";
@@ -111,6 +122,7 @@ export type KnownCommand =
   | CommitCommand
   | RollbackCommand
   | SavepointCommand
+  | SubscribeCommand
   | StatusCommand;
 
 /** A command of a later version, to be answered with `unknown_command`. */
@@ -177,6 +189,12 @@ function encodeOwn(command: KnownCommand): ControlMap {
     case "savepoint":
     case "release":
       return { ...encodeAt(command.at), savepoint: command.savepoint };
+    case "subscribe":
+      return {
+        tables: encodeFeedTables(command.tables),
+        snapshot: command.snapshot,
+        cursor: command.cursor,
+      };
     case "status":
       return {};
   }
@@ -256,11 +274,22 @@ const DECODERS: { readonly [Cmd in KnownCommand["cmd"]]: (fields: Fields) => Kno
   }),
   savepoint: (fields) => readSavepoint("savepoint", fields),
   release: (fields) => readSavepoint("release", fields),
+  subscribe: (fields) => readSubscribe(fields),
   status: () => ({ cmd: "status" }),
 };
 
 function readSavepoint(cmd: SavepointCommand["cmd"], fields: Fields): SavepointCommand {
   return { cmd, at: readAt(fields), savepoint: readNumber(fields, "savepoint") };
+}
+
+function readSubscribe(fields: Fields): SubscribeCommand {
+  const tables = readFeedTables(fields.list("tables", LIMITS.feedTablesMax));
+  if (tables.length === 0) throw new DecodeError("a subscription without a table");
+  const snapshot = fields.optionalBool("snapshot") === true;
+  const cursor = fields.optionalText("cursor", { minBytes: 1, maxBytes: LIMITS.cursorBytesMax });
+  if (cursor === undefined) return { cmd: "subscribe", tables, ...(snapshot && { snapshot }) };
+  if (snapshot) throw new DecodeError("a subscription has a snapshot or a cursor, not both");
+  return { cmd: "subscribe", tables, cursor };
 }
 
 function readNumber(fields: Fields, key: string): number {

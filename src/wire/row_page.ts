@@ -4,12 +4,10 @@ import { DecodeError } from "../base/byte_reader.ts";
 import { decodeControl, encodeControl } from "./control.ts";
 import { SqpError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
+import { PAGE_PREFIX_BYTES, pageOf } from "./page_cutter.ts";
 import type { Row, SqlValue } from "./value.ts";
 import { ValueReader } from "./value_reader.ts";
 import { NumberKind, ValueWriter } from "./value_writer.ts";
-
-/** Bytes of the length before a page's payload. */
-export const PAGE_PREFIX_BYTES = 4;
 
 /** Bytes before the first row in a page under construction: the prefix and the longest head of an array. */
 const ROOM_BYTES = PAGE_PREFIX_BYTES + 5;
@@ -169,11 +167,7 @@ export interface Trailer {
 /** Encodes the last page of a stream with its length before it. */
 export function encodeTrailer(trailer: Trailer): Uint8Array {
   const { changes, rowid, rows } = trailer;
-  const payload = encodeControl({ changes, rowid, rows });
-  const page = new Uint8Array(PAGE_PREFIX_BYTES + payload.length);
-  new DataView(page.buffer).setUint32(0, payload.length);
-  page.set(payload, PAGE_PREFIX_BYTES);
-  return page;
+  return pageOf(encodeControl({ changes, rowid, rows }));
 }
 
 /** Whether a page's payload is the trailer and not rows. */

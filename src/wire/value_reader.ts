@@ -41,6 +41,18 @@ export class ValueReader {
     this.#integersAsBigInt = options.integersAsBigInt ?? false;
   }
 
+  /** Bytes read so far. */
+  get offset(): number {
+    return this.#at;
+  }
+
+  /** Reads a nil where the next value is one; returns whether it was. */
+  takeNil(): boolean {
+    if (this.#bytes[this.#at] !== 0xc0) return false;
+    this.#at++;
+    return true;
+  }
+
   /** Throws where bytes are left. */
   expectEnd(): void {
     if (this.#at !== this.#bytes.length) throw new DecodeError("bytes follow the value");

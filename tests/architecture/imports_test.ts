@@ -21,7 +21,10 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     folders: ["base", "wire", "transport", "dtls"],
     packages: ["node:crypto", "node:buffer"],
   },
-  query: { folders: ["base", "wire"], packages: ["node:sqlite", "node:path"] },
+  query: {
+    folders: ["base", "wire"],
+    packages: ["node:sqlite", "node:path", "postgres", "node:net", "node:tls"],
+  },
   net: { folders: ["base"], packages: ["node:dgram", "node:dns/promises"] },
   dtls_runtime: { folders: ["base", "dtls", "net"], packages: ["node:tls"] },
   server: {
@@ -39,6 +42,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
 const ONE_FILE_PACKAGES: Readonly<Record<string, string>> = {
   "@peculiar/x509": "src/server/certificate_issuer.ts",
   "reflect-metadata": "src/server/certificate_issuer.ts",
+  "postgres": "src/query/postgres/connection.ts",
 };
 
 /** The layer of a path of src; `undefined` for a path outside of it. */

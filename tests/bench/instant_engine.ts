@@ -45,6 +45,11 @@ export class InstantEngine implements Engine {
     return EXECUTION;
   }
 
+  /** There are no changes to tell of. */
+  subscribe(): Execution {
+    return EXECUTION;
+  }
+
   /** Answers all statements that wait. */
   runPending(): void {
     const waiting = this.#waiting;

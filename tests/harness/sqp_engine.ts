@@ -61,6 +61,7 @@ interface Running {
  *     blob BYTES            one Response with a text of so many bytes
  *     fail NAME             an error
  *     hang                  no answer, until it is cancelled
+ *     silence               a stream on which nothing comes, until it is cancelled
  */
 export class TestEngine {
   /** How often each write was executed. */
@@ -132,6 +133,8 @@ export class TestEngine {
         return this.#fail(running, new SqpError(words[0] as ErrorName));
       case "hang":
         return;
+      case "silence":
+        return this.#openStream(running);
       default:
         return this.#fail(running, new SqpError("syntax"));
     }
@@ -165,7 +168,6 @@ export class TestEngine {
   /** Feeds a stream as far as back-pressure lets it; `stream-writable` brings it back here. */
   #stream(running: Running, count: number, bytes: number, abort: ErrorName | undefined): void {
     const { requestId } = running;
-    const columns = COLUMNS.slice(0, 2);
     const writer = new RowPageWriter({ numbers: NumberKind.AUTO });
     let next = 0;
     const go = (session: ServerSession) => {
@@ -179,12 +181,17 @@ export class TestEngine {
         this.streamBufferedMax = Math.max(this.streamBufferedMax, waiting);
       }
     };
-    this.#use(running, (session) => {
-      const head = (streamId: number) => encodeResponse({ kind: "stream", columns, streamId });
-      if (session.openStream(requestId, head) === 0) this.#over(running);
-    });
+    this.#openStream(running);
     running.feed = () => this.#use(running, go);
     running.feed();
+  }
+
+  #openStream(running: Running): void {
+    const columns = COLUMNS.slice(0, 2);
+    this.#use(running, (session) => {
+      const head = (streamId: number) => encodeResponse({ kind: "stream", columns, streamId });
+      if (session.openStream(running.requestId, head) === 0) this.#over(running);
+    });
   }
 
   #endStream(running: Running, rows: number, abort: ErrorName | undefined): void {

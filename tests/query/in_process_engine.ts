@@ -8,7 +8,9 @@ import type {
   EngineStatus,
   ExecuteCommand,
   Execution,
+  FeedSink,
   ResultSink,
+  SubscribeCommand,
 } from "../../src/query/engine.ts";
 import { permissionMask } from "../../src/query/sqlite/permissions.ts";
 import type { RunningStatement } from "../../src/query/sqlite/running_statement.ts";
@@ -47,6 +49,12 @@ export class InProcessEngine implements Engine {
       pull: (pages) => void (work.credit += pages),
       cancel: () => void (work.cancelled = true),
     };
+  }
+
+  /** Feeds have processes and timers, which a simulation has not. */
+  subscribe(_command: SubscribeCommand, sink: FeedSink): Execution {
+    queueMicrotask(() => sink.onError(new SqpError("unknown_command")));
+    return { pull() {}, cancel() {} };
   }
 
   /** Runs what can run. Returns whether anything did. */

@@ -123,6 +123,7 @@ export interface AskOptions {
   readonly params?: SqlParams;
   readonly permissions?: readonly Permission[];
   readonly deadlineMs?: number;
+  readonly principal?: string;
   /** Takes the execution as soon as it exists. */
   readonly onStart?: (execution: Execution) => void;
   /** Called for each page instead of asking for the next one at once. */
@@ -142,7 +143,10 @@ export function ask(engine: Engine, sql: string, options: AskOptions = {}): Prom
   let columns: readonly Column[] = [];
   const rows: Row[] = [];
   let pages = 0;
-  const caller = { principal: "tester", permissions: new Set(options.permissions ?? ALL) };
+  const caller = {
+    principal: options.principal ?? "tester",
+    permissions: new Set(options.permissions ?? ALL),
+  };
   const session = engine.open(caller);
   const execution = session.execute(command, {
     onHead: (head) => columns = head,

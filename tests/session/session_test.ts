@@ -176,6 +176,18 @@ Deno.test("Cancel ends a request that runs; the client hears nothing of it any m
   pair.finish();
 });
 
+Deno.test("Cancel ends a request whose stream was announced and has not begun", () => {
+  const pair = connected({ sessionLimits: { openRequests: 1 } });
+  const asked = pair.client.ask("silence");
+  pair.advance(100);
+  assertEquals(pair.engine.runningCount, 1);
+  pair.client.cancel(asked);
+  const next = pair.client.ask("echo");
+  pair.runUntil(() => next.isOver);
+  assertEquals([pair.engine.runningCount, asked.outcome, next.outcome], [0, "open", "done"]);
+  pair.finish();
+});
+
 Deno.test("a Cancel that overtakes its Query is remembered and cancels it when it comes", () => {
   const { pair, peer } = entered();
   peer.exchange(message(MessageType.CANCEL, 1, NOTHING));

@@ -164,9 +164,9 @@ Deno.test("keys that are not known are ignored", () => {
 });
 
 Deno.test("a tag of a later version is told apart from a malformed payload", () => {
-  assertEquals(decodeQuery(encodeControl({ cmd: "subscribe" })), {
+  assertEquals(decodeQuery(encodeControl({ cmd: "replicate" })), {
     cmd: "unknown",
-    name: "subscribe",
+    name: "replicate",
   });
   const request = decodeHandshakeRequest(
     encodeControl({

@@ -10,6 +10,14 @@ import { decodeControl } from "../../src/wire/control.ts";
 import { CREDIT_BYTES, decodeCredit, encodeCredit } from "../../src/wire/credit.ts";
 import { decodeError, encodeError } from "../../src/wire/error_payload.ts";
 import {
+  appendChange,
+  decodeFeedPage,
+  encodeChanges,
+  encodeMark,
+  type FeedMark,
+} from "../../src/wire/feed_page.ts";
+import { decodeFeedResponse, encodeFeedResponse } from "../../src/wire/feed_payload.ts";
+import {
   decodeFragment,
   encodeFragmentPrefix,
   FRAGMENT_PREFIX_BYTES,
@@ -27,6 +35,7 @@ import {
   type HeartbeatKind,
 } from "../../src/wire/heartbeat_payload.ts";
 import { decodeMove, encodeMove, type MoveTransport } from "../../src/wire/move_payload.ts";
+import { PAGE_PREFIX_BYTES } from "../../src/wire/page_cutter.ts";
 import { PageStream } from "../../src/wire/page_stream.ts";
 import { decodeParams, encodeParams } from "../../src/wire/params.ts";
 import { decodeQuery, encodeQuery } from "../../src/wire/query_payload.ts";
@@ -195,6 +204,12 @@ function rowToJson(row: Row): Json {
   return row.map((value) => valueToJson(typeof value === "number" ? BigInt(value) : value));
 }
 
+/** A page of changes as JSON. */
+interface ChangesJson {
+  readonly table: number;
+  readonly changes: readonly (readonly (readonly ValueJson[] | null)[])[];
+}
+
 function streamData(fin: boolean): ExampleCodec {
   return codec<{ stream_id: number; offset: number; bytes: HexBytes }>((bytes) => {
     const data = decodeStreamData(bytes, fin);
@@ -358,6 +373,27 @@ export const CODECS: Readonly<Record<string, ExampleCodec>> = {
   "response-prepare": control(decodePrepared, encodePrepared),
   "response-batch": control(decodeBatchResponse, encodeBatchResponse),
   "response-status": control(decodeStatus, encodeStatus),
+  "response-subscribe": control(decodeFeedResponse, encodeFeedResponse),
+  "feed-mark": control((bytes) => {
+    const mark = decodeFeedPage(bytes, []);
+    if (mark === undefined || mark.kind === "changes") throw new DecodeError("no known mark");
+    return mark;
+  }, (mark: FeedMark) => encodeMark(mark).subarray(PAGE_PREFIX_BYTES)),
+  "feed-changes-2": codec<ChangesJson>((bytes) => {
+    const page = decodeFeedPage(bytes, [2, 2]);
+    if (page?.kind !== "changes") throw new DecodeError("no page of changes");
+    const changes = page.changes.map(({ before, after }) =>
+      [before, after].map((row) => row === null ? null : rowToJson(row))
+    );
+    return { table: page.table, changes };
+  }, ({ table, changes }) => {
+    const writer = new ValueWriter();
+    for (const change of changes) {
+      const [before, after] = change.map((row) => row?.map(valueFromJson) ?? null);
+      appendChange(writer, before!, after!);
+    }
+    return encodeChanges(table, changes.length, writer.view()).subarray(PAGE_PREFIX_BYTES);
+  }),
   "response-done": control(decodeControl, encodeDone),
   "error": control(decodeError, encodeError),
   "handshake-request": control(decodeHandshakeRequest, encodeHandshakeRequest),

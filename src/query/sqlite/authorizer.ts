@@ -3,12 +3,14 @@
 
 import { SqpError } from "../../wire/errors.ts";
 import {
+  ACTION_DROP_TABLE,
   ACTION_INSERT,
   ACTION_UPDATE,
   describeAction,
   needOf,
   NEEDS_NOTHING,
   NEVER,
+  OWN,
   type PermissionMask,
   permissionNames,
   SCHEMA,
@@ -26,6 +28,8 @@ export interface StatementEffects {
    * business.
    */
   changesSchema: boolean;
+  /** The tables that it names to be dropped. */
+  drops: string[];
   /** It inserts rows itself, apart from what triggers do. */
   inserts: boolean;
   /** It updates rows itself; together with `inserts`, an upsert. */
@@ -92,7 +96,7 @@ export class Authorizer {
     if (this.#trusted) return SQLITE_OK;
     const need = needOf(action, argument1, argument2, database);
     if (this.#preparing && need.writes) {
-      this.#record(action, need.anyOf, trigger);
+      this.#record(action, need.anyOf, argument1, trigger);
       if (this.#readOnly) return SQLITE_DENY;
     }
     if (need.anyOf === NEEDS_NOTHING) return SQLITE_OK;
@@ -103,8 +107,14 @@ export class Authorizer {
     return SQLITE_DENY;
   };
 
-  #record(action: number, anyOf: PermissionMask, trigger: string | null): void {
+  #record(
+    action: number,
+    anyOf: PermissionMask,
+    name: string | null,
+    trigger: string | null,
+  ): void {
     const effects = this.#effects;
+    if (action === ACTION_DROP_TABLE) effects.drops.push(name!);
     effects.writes = true;
     if (anyOf === SCHEMA) effects.changesSchema = true;
     if (trigger !== null) return;
@@ -114,11 +124,11 @@ export class Authorizer {
 }
 
 function noEffects(): StatementEffects {
-  return { writes: false, changesSchema: false, inserts: false, updates: false };
+  return { writes: false, changesSchema: false, drops: [], inserts: false, updates: false };
 }
 
 function refusalOf(anyOf: PermissionMask, what: string): SqpError {
-  if (anyOf === NEVER) {
+  if (anyOf === NEVER || anyOf === OWN) {
     return new SqpError("statement_not_allowed", { message: `Not allowed here: ${what}.` });
   }
   const names = permissionNames(anyOf).map((name) => `"${name}"`).join(" or ");

@@ -18,7 +18,7 @@ const YEAR_MAX = 9999;
  * for what SQLite would store
  * as something else: NaN (it becomes NULL), text with U+0000 (its functions end there), years outside 0 to 9999.
  */
-function toSqliteValue(value: SqlValue, label: string): SqliteValue {
+export function toSqliteValue(value: SqlValue, label: string): SqliteValue {
   switch (typeof value) {
     case "boolean":
       return value ? 1n : 0n;

@@ -5,6 +5,7 @@ import type { Column } from "../../wire/response_payload.ts";
 import { Authorizer, type StatementEffects } from "./authorizer.ts";
 import { BindingPlan } from "./bindings.ts";
 import { type Instruction, proveBytecode } from "./bytecode.ts";
+import { ChangeCapture, type WatchOutcome } from "./change_capture.ts";
 import {
   lastErrorText,
   type NodeColumn,
@@ -12,7 +13,7 @@ import {
   type NodeStatement,
   openDatabase,
 } from "./node_sqlite.ts";
-import { type PermissionMask, READ } from "./permissions.ts";
+import { OWN, type PermissionMask, READ } from "./permissions.ts";
 import type { SqliteSettings } from "./settings.ts";
 import { isBlank } from "./sql_scanner.ts";
 import { type ErrorPhase, fromSqlite, fromStepText } from "./sqlite_errors.ts";
@@ -67,15 +68,21 @@ export class SqliteConnection {
   #counts: NodeStatement | undefined;
   /** The statements that begin and end transactions, of which there are a handful. */
   readonly #controls = new Map<string, NodeStatement>();
+  readonly #capture: ChangeCapture | undefined;
+  /** The tables that the unit under way named to be dropped. */
+  #drops: string[] = [];
 
   /** Opens the database. Throws {@linkcode SqpError}. */
   constructor(settings: SqliteSettings, role: ConnectionRole, permissions: PermissionMask) {
     this.#settings = settings;
     this.#role = role;
     // Permissions beyond reading are no use on a connection that only reads; they decide whether the writer is asked.
-    const effective = role === "reader" ? permissions & READ : permissions;
+    const effective = role === "reader" ? permissions & (READ | OWN) : permissions;
     this.#authorizer = new Authorizer(effective, role === "reader");
     this.#database = open(settings, role);
+    if (role !== "reader") {
+      this.#capture = new ChangeCapture(this.#database, settings.limits, () => Date.now());
+    }
     this.#database.setAuthorizer(this.#authorizer.authorize);
   }
 
@@ -197,24 +204,79 @@ export class SqliteConnection {
     });
   }
 
-  /** Begins a write transaction. Throws {@linkcode SqpError}. */
+  /**
+   * Begins a write transaction, and the unit of it that change feeds see as one. Throws {@linkcode SqpError}.
+   */
   begin(): void {
     this.#control("BEGIN IMMEDIATE");
+    this.#orRollback(() => this.#captured((capture) => capture.begin()));
+  }
+
+  /**
+   * Ends a unit and begins the next one of the same transaction. Throws {@linkcode SqpError}; then the transaction is
+   * rolled back.
+   */
+  endUnit(): void {
+    this.#orRollback(() => {
+      this.#finishUnit();
+      this.#captured((capture) => capture.begin());
+    });
   }
 
   /** Commits. Throws {@linkcode SqpError}; then the transaction is rolled back. */
   commit(): void {
-    try {
+    this.#orRollback(() => {
+      this.#finishUnit();
       this.#control("COMMIT");
+    });
+  }
+
+  /** Rolls back, where SQLite has not done so by itself. */
+  rollback(): void {
+    this.#captured((capture) => capture.abandon());
+    this.#drops = [];
+    if (this.inTransaction) this.#control("ROLLBACK");
+  }
+
+  #orRollback(body: () => void): void {
+    try {
+      body();
     } catch (error) {
       this.rollback();
       throw error;
     }
   }
 
-  /** Rolls back, where SQLite has not done so by itself. */
-  rollback(): void {
-    if (this.inTransaction) this.#control("ROLLBACK");
+  /** Notes what a statement does that changesets do not show. Call it for each that is run in a transaction. */
+  noteDrops({ drops }: StatementEffects): void {
+    this.#drops.push(...drops);
+  }
+
+  #finishUnit(): void {
+    const drops = this.#drops;
+    this.#drops = [];
+    this.#captured((capture) => capture.finish(drops));
+  }
+
+  /** Keeps the changes of tables from now on: see {@linkcode ChangeCapture.watch}. Throws {@linkcode SqpError}. */
+  watch(tables: readonly string[]): WatchOutcome {
+    let outcome: WatchOutcome | undefined;
+    this.begin();
+    this.#orRollback(() => outcome = this.#captured((capture) => capture.watch(tables)));
+    this.commit();
+    return outcome!;
+  }
+
+  #captured<T>(body: (capture: ChangeCapture) => T): T | undefined {
+    const capture = this.#capture;
+    if (capture === undefined) return undefined;
+    return this.#authorizer.trusted(() => {
+      try {
+        return body(capture);
+      } catch (error) {
+        throw fromSqlite(error, "step");
+      }
+    });
   }
 
   /** Whether a transaction is open. */

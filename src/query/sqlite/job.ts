@@ -1,8 +1,8 @@
 // One command on its way through the SQLite engine.
 
 import { SqpError } from "../../wire/errors.ts";
-import type { Caller, ExecuteCommand, ResultSink } from "../engine.ts";
-import { type PermissionMask, permissionMask } from "./permissions.ts";
+import type { ExecuteCommand, ResultSink } from "../engine.ts";
+import type { PermissionMask } from "./permissions.ts";
 import type { ProcessRole } from "./ipc.ts";
 
 /** What a job asks of the process that has it. */
@@ -53,10 +53,15 @@ export class Job {
   /** When the last page came or the last pull was made, whichever was later. */
   activeAtMs: number;
 
-  constructor(caller: Caller, command: ExecuteCommand, sink: ResultSink, nowMs: number) {
+  constructor(
+    permissions: PermissionMask,
+    command: ExecuteCommand,
+    sink: ResultSink,
+    nowMs: number,
+  ) {
     this.sql = command.sql;
     this.params = command.params;
-    this.permissions = permissionMask(caller.permissions);
+    this.permissions = permissions;
     this.sink = sink;
     this.activeAtMs = nowMs;
     this.deadlineAtMs = nowMs + (command.deadlineMs ?? Infinity);

@@ -49,6 +49,13 @@ export interface NodeStatement {
   readonly expandedSQL: string;
 }
 
+/** Records what becomes of rows from its creation on, against the database as it is when it is asked. */
+export interface NodeSession {
+  /** What has changed, in the format of SQLite's session extension; empty for nothing. */
+  changeset(): Uint8Array;
+  close(): void;
+}
+
 /** A connection. */
 export interface NodeDatabase {
   prepare(sql: string): NodeStatement;
@@ -56,6 +63,8 @@ export interface NodeDatabase {
   close(): void;
   setAuthorizer(callback: AuthorizerCallback | null): void;
   function(name: string, callback: () => unknown): void;
+  /** Records one table, which need not exist yet. */
+  createSession(options: { readonly table: string }): NodeSession;
   readonly isTransaction: boolean;
 }
 

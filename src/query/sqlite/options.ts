@@ -1,6 +1,7 @@
 // How a SQLite database is opened, and what its owner sees of it.
 
 import type { Engine } from "../engine.ts";
+import type { FeedLimits } from "./feed_limits.ts";
 import type { PoolLimits } from "./pool_limits.ts";
 import type { SqliteLimits, Synchronous } from "./settings.ts";
 
@@ -25,4 +26,6 @@ export interface SqliteEngineOptions {
   readonly limits?: Partial<SqliteLimits>;
   /** Limits of the processes that differ from {@linkcode POOL_LIMITS}. */
   readonly pool?: Partial<PoolLimits>;
+  /** Limits of change feeds that differ from {@linkcode FEED_LIMITS}. */
+  readonly feeds?: Partial<FeedLimits>;
 }

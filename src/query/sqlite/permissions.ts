@@ -8,6 +8,8 @@ export type PermissionMask = number;
 export const READ = 1;
 export const WRITE = 2;
 export const SCHEMA = 4;
+/** Of the engine's own connections alone: to read its own tables. */
+export const OWN = 8;
 
 /** The bits of a set of permissions. */
 export function permissionMask(permissions: ReadonlySet<Permission>): PermissionMask {
@@ -42,6 +44,9 @@ const READING: Need = { anyOf: READ, writes: false };
 const READING_SCHEMA: Need = { anyOf: READ | SCHEMA, writes: false };
 const WRITING: Need = { anyOf: WRITE, writes: true };
 const CHANGING_SCHEMA: Need = { anyOf: SCHEMA, writes: true };
+/** What SQLite's sessions ask for while a statement writes. */
+const DESCRIBING: Need = { anyOf: READ | WRITE | SCHEMA, writes: false };
+const READING_OWN: Need = { anyOf: OWN, writes: false };
 const REFUSED: Need = { anyOf: NEVER, writes: false };
 
 /**
@@ -91,8 +96,12 @@ export const ACTION_INSERT = 18;
 const ACTION_PRAGMA = 19;
 const ACTION_READ = 20;
 export const ACTION_UPDATE = 23;
+export const ACTION_DROP_TABLE = 11;
 const ACTION_ALTER_TABLE = 26;
+const ACTION_REINDEX = 27;
+const ACTION_ANALYZE = 28;
 const ACTION_FUNCTION = 31;
+const ACTION_RECURSIVE = 33;
 
 const BY_ACTION = new Map(ACTIONS.map(([action, name, need]) => [action, { name, need }]));
 
@@ -110,7 +119,6 @@ const PRAGMAS_READING = new Set([
   "quick_check",
   "table_info",
   "table_list",
-  "table_xinfo",
 ]);
 
 /** Pragmas that only read as long as they have no argument. */
@@ -136,6 +144,27 @@ const PRAGMAS_READING_BARE = new Set([
 /** Pragmas that store a number in the database's header, for migrations. */
 const PRAGMAS_STORING = new Set(["application_id", "user_version"]);
 
+/** The names of the engine's own tables begin so; only the engine itself may use them. */
+export const OWN_NAME = /^sqp_/i;
+
+/** Actions whose arguments name no object that they change or read, or that may concern the engine's own as well. */
+const ACTIONS_OF_ALL = new Set([
+  ACTION_PRAGMA,
+  ACTION_REINDEX,
+  ACTION_ANALYZE,
+  ACTION_FUNCTION,
+  ACTION_RECURSIVE,
+]);
+
+/** Whether an action concerns one of the engine's own tables, or would make an object that looks like one. */
+function concernsOwn(action: number, argument1: string | null, argument2: string | null): boolean {
+  if (ACTIONS_OF_ALL.has(action)) return false;
+  if (OWN_NAME.test(argument1 ?? "")) return true;
+  // The second argument of these two is a column.
+  const isColumn = action === ACTION_READ || action === ACTION_UPDATE;
+  return !isColumn && OWN_NAME.test(argument2 ?? "");
+}
+
 /** SQLite's own tables: its schema, sequences and statistics. */
 function isSchemaTable(table: string | null): boolean {
   return table !== null && /^sqlite_/i.test(table);
@@ -148,6 +177,9 @@ export function needOf(
   argument2: string | null,
   database: string | null,
 ): Need {
+  if (concernsOwn(action, argument1, argument2)) {
+    return action === ACTION_READ ? READING_OWN : REFUSED;
+  }
   const need = needByArguments(action, argument1, argument2);
   // `CREATE TABLE temp.x` is no CREATE TEMP TABLE to SQLite. ALTER TABLE has the database in its first argument.
   const temporary = database === "temp" || (action === ACTION_ALTER_TABLE && argument1 === "temp");
@@ -178,6 +210,7 @@ function needByArguments(
 function pragmaNeed(pragma: string, argument: string | null): Need {
   // Full-text tables ask for this one while they answer a query.
   if (pragma === "data_version" && argument === null) return NOTHING;
+  if (pragma === "table_xinfo") return DESCRIBING;
   if (PRAGMAS_READING.has(pragma)) return READING;
   if (argument === null) return PRAGMAS_READING_BARE.has(pragma) ? READING : REFUSED;
   return PRAGMAS_STORING.has(pragma) ? CHANGING_SCHEMA : REFUSED;

@@ -53,6 +53,8 @@ export interface StreamOptions {
   readonly firstPageBytesMax: number;
   readonly pageMsMax: number;
   readonly clockMs: () => number;
+  /** Bytes of the largest row, where it is not that of a result for a client. */
+  readonly rowBytesMax?: number;
 }
 
 /** A read that is stepped as pages are asked for. Between pages its snapshot of the database stays open. */
@@ -60,7 +62,7 @@ export class StreamedRead implements RunningStatement {
   readonly kind = "running";
   readonly columns: readonly Column[];
   readonly short = false;
-  readonly #writer = new RowPageWriter();
+  readonly #writer: RowPageWriter;
   readonly #connection: SqliteConnection;
   readonly #prepared: PreparedStatement;
   readonly #bindings: Bindings;
@@ -80,6 +82,8 @@ export class StreamedRead implements RunningStatement {
     this.#prepared = prepared;
     this.#bindings = bindings;
     this.#options = options;
+    const { rowBytesMax } = options;
+    this.#writer = new RowPageWriter(rowBytesMax === undefined ? {} : { rowBytesMax });
     this.#pageBytesMax = options.firstPageBytesMax;
     prepared.busy = true;
   }

@@ -28,6 +28,12 @@ const SQLITE_LIMITS = {
   firstPageBytesMax: 16 * 1024,
   /** Time after which rows are sent although their page is not full. */
   pageMsMax: 50,
+  /** How long changes are kept for feeds that come back: seven days. */
+  changesMsMax: 7 * 24 * 60 * 60 * 1000,
+  /** Bytes of the changes that are kept; the oldest go first. */
+  changesBytesMax: 256 * 1024 * 1024,
+  /** What one transaction may change of one table for feeds to be told; of more they are told that it was. */
+  changesetBytesMax: 32 * 1024 * 1024,
 } as const;
 
 /** Limits that a test or a configuration may replace. */

@@ -9,29 +9,23 @@ import type {
   EngineStatus,
   ExecuteCommand,
   Execution,
+  FeedSink,
   ResultSink,
+  SubscribeCommand,
 } from "../engine.ts";
+import type { CounterName } from "./counter_names.ts";
 import { type DatabaseLocation, locateDatabase } from "./database_location.ts";
 import type { OpenMessage, ProcessRole } from "./ipc.ts";
+import { FEED_LIMITS } from "./feed_limits.ts";
+import { SqliteFeeds } from "./sqlite_feeds.ts";
 import { endError, type EndReason, Job, type JobProcess } from "./job.ts";
 import type { SqliteDatabase, SqliteEngineOptions } from "./options.ts";
-import { SCHEMA, WRITE } from "./permissions.ts";
+import { OWN, permissionMask, READ, SCHEMA, WRITE } from "./permissions.ts";
 import { POOL_LIMITS, type PoolLimits } from "./pool_limits.ts";
 import { RouteTable } from "./route_table.ts";
 import { type SqliteSettings, sqliteSettings } from "./settings.ts";
 import { SqliteSession } from "./sqlite_session.ts";
 import { EngineSlot, type SlotListener } from "./slot.ts";
-
-/** What is counted. */
-type CounterName =
-  | "executed"
-  | "handedOff"
-  | "killed"
-  | "crashed"
-  | "moved"
-  | "overloaded"
-  | "deadlines"
-  | "cancelled";
 
 /**
  * Opens a SQLite database and starts its processes. Throws {@linkcode SqpError}: `not_a_database`, `database_io`,
@@ -64,6 +58,7 @@ class SqliteEngine implements SqliteDatabase {
     writer: { crashes: 0 },
   };
   readonly #listener: SlotListener;
+  readonly #feeds: SqliteFeeds;
   /** Jobs in both queues that have not been answered. */
   #queuedCount = 0;
   #nextAttemptId = 1;
@@ -78,11 +73,15 @@ class SqliteEngine implements SqliteDatabase {
     this.#location = location;
     this.#limits = { ...POOL_LIMITS, ...options.pool };
     this.#settings = sqliteSettings(location.path, options);
+    this.#feeds = new SqliteFeeds(this, { ...FEED_LIMITS, ...options.feeds });
     this.#listener = {
       onReady: (slot) => this.#onReady(slot),
       onFatal: (slot, error) => this.#onFatal(slot, error),
       onHandOff: (job) => this.#onHandOff(job),
-      onJobEnd: (job) => this.#jobs.delete(job),
+      onJobEnd: (job) => {
+        this.#jobs.delete(job);
+        if (job.route === "writer") this.#feeds.wake();
+      },
       onRoom: (slot) => {
         this.#restarts[slot.role].crashes = 0;
         this.#dispatchSoon();
@@ -103,9 +102,23 @@ class SqliteEngine implements SqliteDatabase {
   }
 
   execute(caller: Caller, command: ExecuteCommand, sink: ResultSink): Execution {
-    const nowMs = performance.now();
-    const job = new Job(caller, command, sink, nowMs);
+    const mask = permissionMask(caller.permissions);
+    const job = new Job(mask, command, sink, performance.now());
     job.route = this.#routes.get(job.sql);
+    return this.#submit(job);
+  }
+
+  subscribe(command: SubscribeCommand, sink: FeedSink): Execution {
+    return this.#feeds.open(command, sink);
+  }
+
+  runOwn(role: ProcessRole, command: ExecuteCommand, sink: ResultSink): Execution {
+    const job = new Job(READ | OWN, command, sink, performance.now());
+    job.route = role;
+    return this.#submit(job);
+  }
+
+  #submit(job: Job): Execution {
     const refusal = this.#refusal();
     if (refusal !== undefined) {
       queueMicrotask(() => job.fail(refusal));
@@ -430,7 +443,7 @@ class SqliteEngine implements SqliteDatabase {
       queued: this.#queuedCount,
       running: this.#jobs.size - this.#queuedCount,
       processes,
-      counters: this.#counters.snapshot(),
+      counters: { ...this.#counters.snapshot(), ...this.#feeds.counts },
     };
   }
 
@@ -448,6 +461,7 @@ class SqliteEngine implements SqliteDatabase {
 
   async #close(): Promise<void> {
     clearTimeout(this.#ticker);
+    this.#feeds.close();
     for (const { timer } of Object.values(this.#restarts)) clearTimeout(timer);
     for (const job of this.#jobs) {
       // A write that its process has may be committed: it is heard until the process ends.

@@ -10,16 +10,19 @@ import type {
   EngineTransaction,
   ExecuteCommand,
   Execution,
+  FeedSink,
   PrepareCommand,
   Reply,
   ResultSink,
   RunningCommand,
+  SubscribeCommand,
 } from "../engine.ts";
 import type { StatementDescription } from "../../wire/response_payload.ts";
 
 /** Runs statements for a caller. */
 export interface SessionHost {
   execute(caller: Caller, command: ExecuteCommand, sink: ResultSink): Execution;
+  subscribe(command: SubscribeCommand, sink: FeedSink): Execution;
 }
 
 const NOTHING_RUNS: RunningCommand = { cancel() {} };
@@ -66,6 +69,13 @@ export class SqliteSession implements EngineSession {
       rollback: refuse,
       abort() {},
     };
+  }
+
+  subscribe(command: SubscribeCommand, sink: FeedSink): Execution {
+    if (this.#caller.permissions.has("read")) return this.#host.subscribe(command, sink);
+    const message = 'The principal lacks the permission "read".';
+    queueMicrotask(() => sink.onError(new SqpError("permission_denied", { message })));
+    return { ...NOTHING_RUNS, pull() {} };
   }
 
   close(): void {}

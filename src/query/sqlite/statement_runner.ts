@@ -6,9 +6,11 @@ import { DecodeError } from "../../base/byte_reader.ts";
 import { SqpError } from "../../wire/errors.ts";
 import { type DecodedParams, decodeParams } from "../../wire/params.ts";
 import { type ConnectionRole, type HandedOff, SqliteConnection } from "./connection.ts";
-import type { PermissionMask } from "./permissions.ts";
+import { OWN, type PermissionMask } from "./permissions.ts";
 import { ShortRead, StreamedRead } from "./read_statements.ts";
+import { LOG_ROW_BYTES_MAX } from "./log_rows.ts";
 import type { SqliteSettings } from "./settings.ts";
+import { WatchStatement } from "./watch_statement.ts";
 import { WriteStatement } from "./write_statement.ts";
 
 /** What is to be run. */
@@ -56,8 +58,12 @@ export class StatementRunner {
    * Prepares and binds a statement without running it. A reader hands off what would write. Throws {@linkcode
    * SqpError}.
    */
-  start(request: StatementRequest): ShortRead | StreamedRead | WriteStatement | HandedOff {
+  start(
+    request: StatementRequest,
+  ): ShortRead | StreamedRead | WriteStatement | WatchStatement | HandedOff {
     const connection = this.#connection(request.permissions);
+    const isOwn = (request.permissions & OWN) !== 0;
+    if (isOwn && this.#role === "writer") return new WatchStatement(connection, request.sql);
     const prepared = connection.prepare(request.sql);
     if (prepared.kind === "handOff") return prepared;
     const bindings = prepared.plan.bind(decode(request.params));
@@ -70,6 +76,7 @@ export class StatementRunner {
       firstPageBytesMax: limits.firstPageBytesMax,
       pageMsMax: limits.pageMsMax,
       clockMs: this.#clockMs,
+      ...(isOwn && { rowBytesMax: LOG_ROW_BYTES_MAX }),
     });
   }
 

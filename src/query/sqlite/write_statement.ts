@@ -57,6 +57,7 @@ export class WriteStatement implements RunningStatement {
   execute(): void {
     this.#pages = [];
     const before = this.connection.counts();
+    this.connection.noteDrops(this.#prepared.effects);
     try {
       const rowCount = this.columns.length === 0 ? this.#runPlain() : this.#runReturning();
       this.#outcome = this.#endAfter(before, rowCount);
@@ -196,7 +197,9 @@ function runTogether(writes: readonly WriteStatement[], hooks: WriteGroupHooks):
     hooks.onRunning(writes[count]!);
     writes[count++]!.execute();
     // Some errors, and INSERT OR ROLLBACK, undo the whole transaction.
-  } while (connection.inTransaction && count < writes.length && !hooks.isLong());
+  } while (
+    connection.inTransaction && count < writes.length && !hooks.isLong() && endUnit(connection)
+  );
   const ran = writes.slice(0, count);
   const error = commitGroup(ran, hooks);
   if (error !== undefined && count > 1) {
@@ -207,6 +210,17 @@ function runTogether(writes: readonly WriteStatement[], hooks: WriteGroupHooks):
   if (error !== undefined && !(ran[0]!.outcome instanceof SqpError)) ran[0]!.fail(error);
   hooks.onDone(ran);
   return count;
+}
+
+/** Ends what change feeds see as one transaction. Returns whether that could be; else nothing is left of the group. */
+function endUnit(connection: SqliteConnection): boolean {
+  try {
+    connection.endUnit();
+    return true;
+  } catch {
+    // What it was shows when each write runs alone.
+    return false;
+  }
 }
 
 /** The error that kept the writes from being committed; then nothing of them is in the database. */

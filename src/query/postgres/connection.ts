@@ -1,0 +1,395 @@
+// One connection to a PostgreSQL server: a driver of its own for each, so that it is known what runs where.
+
+import type { Socket } from "node:net";
+import postgres from "postgres";
+import { SqpError } from "../../wire/errors.ts";
+import { BackendWatch } from "./backend_watch.ts";
+import type { Login } from "./login.ts";
+import type { PostgresParameter } from "./parameters.ts";
+import { findPassword } from "./password_file.ts";
+import { fromFatalCode, fromPostgres, sqlState } from "./postgres_errors.ts";
+import type { PostgresLimits } from "./settings.ts";
+import { type BackendKey, openSocket, readSettingsFile, requestCancel } from "./socket.ts";
+
+/** A column as the server describes it. */
+export interface BackendColumn {
+  readonly name: string;
+  /** The number of its type. */
+  readonly type: number;
+  /** The number of its table and of its column there; 0 for what is computed. */
+  readonly table: number;
+  readonly number: number;
+}
+
+/** The texts of a row's values, valid until the next turn of the event loop. */
+export type BackendRow = readonly (Uint8Array | null)[];
+
+/** A statement to run. */
+export interface BackendStatement {
+  readonly sql: string;
+  readonly parameters: readonly PostgresParameter[];
+  /** The server keeps it prepared on this connection. */
+  readonly prepare: boolean;
+  /** Rows that a cursor is asked for first; without it all rows come at once. */
+  readonly cursorRows?: number;
+}
+
+/** Takes the rows of a statement. No method throws. */
+export interface RowReceiver {
+  onRow(row: BackendRow, columns: readonly BackendColumn[]): void;
+  /** A cursor has given what it was asked for: how many rows are wanted next. */
+  onBatch(): Promise<number>;
+}
+
+/** How a statement ended. */
+export interface BackendEnd {
+  /** The words of its command tag, such as `INSERT`; `undefined` for a text without a statement. */
+  readonly command: string | undefined;
+  /** The number in its command tag, `null` where it has none. */
+  readonly count: number | null;
+  readonly columns: readonly BackendColumn[];
+}
+
+/** What a statement is, without running it. */
+export interface BackendDescription {
+  /** The numbers of its parameters' types. */
+  readonly parameterTypes: readonly number[];
+  readonly columns: readonly BackendColumn[];
+}
+
+/** What a transaction block is doing, as the server says after every statement. */
+export type TransactionStatus = "idle" | "open" | "failed";
+
+/** The driver's query, as far as it is used; some of it stands in no type of its own. */
+interface DriverQuery extends Promise<DriverResult> {
+  /** The next number of rows is read from here after every batch. */
+  cursorRows: number;
+  readonly statement?: {
+    readonly columns?: readonly BackendColumn[];
+    readonly types: readonly number[];
+  };
+  /** The statement is described and not run. */
+  onlyDescribe?: boolean;
+  cursor(rows: number, onBatch: () => Promise<void>): unknown;
+  forEach(onRow: (row: BackendRow) => void): unknown;
+}
+
+/** A result of the driver, or the stream that COPY makes of it. */
+interface DriverResult {
+  readonly command?: string | null;
+  readonly count: number | null;
+  readonly columns?: readonly BackendColumn[];
+  on?(event: "error", listener: () => void): void;
+}
+
+const identity = (text: string) => text;
+
+/** Parameters come as texts: the driver is kept from writing any of them in a way of its own. */
+const TYPES = {
+  boolean: { to: 16, from: [16], serialize: identity, parse: identity },
+  bytea: { to: 17, from: [17], serialize: identity, parse: identity },
+  json: { to: 114, from: [114, 3802], serialize: identity, parse: identity },
+  date: { to: 1184, from: [1082, 1114, 1184], serialize: identity, parse: identity },
+};
+
+/** What every session is set to, so that values are written as they are read here. */
+const SESSION = {
+  application_name: "sqp",
+  TimeZone: "UTC",
+  DateStyle: "ISO, MDY",
+  IntervalStyle: "iso_8601",
+  extra_float_digits: "1",
+  client_min_messages: "error",
+  // Transactions have shorter limits of their own; this one is for a server that has lost them.
+  idle_in_transaction_session_timeout: "180000",
+};
+
+/** A Sync message: it ends what a text without a statement began. */
+const SYNC = new Uint8Array([0x53, 0, 0, 0, 4]);
+/** A Terminate message. */
+const TERMINATE = new Uint8Array([0x58, 0, 0, 0, 4]);
+/** An Execute of a portal that nobody opened: its error rolls back what a paused cursor has done. */
+const ROLL_BACK_CURSOR = new TextEncoder().encode("E\0\0\0\x12cancelled\0\0\0\0\0");
+
+const STATE_QUERY = "SELECT current_setting('server_encoding'), current_setting('is_superuser')";
+
+async function passwordOf(login: Login): Promise<string> {
+  if (login.password !== "" || login.passwordFile === undefined) return login.password;
+  return findPassword(await readSettingsFile(login.passwordFile), login) ?? "";
+}
+
+function unfit(message: string): SqpError {
+  return new SqpError("bad_configuration", { message });
+}
+
+/** A connection. Its caller runs one statement at a time. */
+export class PostgresConnection {
+  /** Whose session it holds: settings and temporary tables are that principal's, until a reset. */
+  principal: string | undefined;
+  /** Something was left in its session that nobody else may meet. */
+  isSoiled = false;
+  /** The schema's state at which its statements were prepared, as the pool counts. */
+  schemaVersion = 0;
+  /** When it was last given back. */
+  idleSinceMs = 0;
+  readonly #login: Login;
+  readonly #limits: PostgresLimits;
+  readonly #driver: ReturnType<typeof postgres>;
+  readonly #prepared = new Set<string>();
+  #socket: Socket | undefined;
+  #key: BackendKey | undefined;
+  /** The code with which the server ended the connection. */
+  #fatalCode: string | undefined;
+  #status: TransactionStatus = "idle";
+  #running: DriverQuery | undefined;
+  /** The running statement's cursor waits for its reader. */
+  #suspended = false;
+  #aborting = false;
+  #cancelRequest: Promise<void> | undefined;
+  /** `undefined` where it is not known. */
+  #statementTimeoutMs: number | undefined = 0;
+  /** Called once, when the connection is gone. */
+  onClosed: () => void = () => {};
+
+  private constructor(login: Login, limits: PostgresLimits) {
+    this.#login = login;
+    this.#limits = limits;
+    const { host, port, user, database } = login;
+    this.#driver = postgres(
+      {
+        ...{ host, port, user, database, pass: () => passwordOf(login) },
+        // Every setting is given, so that the driver looks for none in the environment.
+        ...{ max: 1, ssl: false, sslnegotiation: null, connect_timeout: limits.connectMs / 1000 },
+        ...{ max_pipeline: 100, backoff: 0, keep_alive: 60, prepare: true, debug: false },
+        ...{ publications: "", target_session_attrs: null, fetch_types: false, idle_timeout: 0 },
+        ...{
+          max_lifetime: 0,
+          no_subscribe: true,
+          onnotice() {},
+          types: TYPES,
+          connection: SESSION,
+        },
+        socket: () => this.#openSocket(),
+      } as unknown as Parameters<typeof postgres>[0],
+    );
+  }
+
+  /** Connects and logs in. Throws {@linkcode SqpError}. */
+  static async open(login: Login, limits: PostgresLimits): Promise<PostgresConnection> {
+    const connection = new PostgresConnection(login, limits);
+    try {
+      const [row] = await connection.values(STATE_QUERY);
+      const [encoding, isSuperuser] = row!;
+      if (encoding !== "UTF8") throw unfit(`The database's encoding is ${encoding}, not UTF8.`);
+      // Nothing binds a superuser: it reads the server's files and runs programs there.
+      if (isSuperuser === "on") throw unfit(`The database's user "${login.user}" is a superuser.`);
+      return connection;
+    } catch (error) {
+      connection.destroy();
+      await connection.close();
+      throw fromPostgres(error);
+    }
+  }
+
+  async #openSocket(): Promise<Socket> {
+    // The driver would connect again, to a session that nobody knows the state of.
+    if (this.#socket !== undefined) throw new SqpError("engine_not_run");
+    const socket = await openSocket(this.#login, this.#limits.connectMs);
+    this.#socket = socket;
+    const watch = new BackendWatch(this.#limits.messageBytesMax, {
+      onKey: (processId, secret) => this.#key = { processId, secret },
+      onReady: (status) =>
+        this.#status = status === "I" ? "idle" : status === "T" ? "open" : "failed",
+      onFatal: (code) => this.#fatalCode = code,
+      onEmptyQuery: () => void socket.write(SYNC),
+      onTooLarge: (lengthBytes) => {
+        const message = `A row of ${lengthBytes} bytes is larger than the limit.`;
+        socket.destroy(new SqpError("row_too_large", { message }));
+      },
+    });
+    // Registered before the driver's own, and so called first.
+    socket.on("data", (bytes: Uint8Array) => watch.push(bytes));
+    socket.once("close", () => queueMicrotask(() => this.onClosed()));
+    return socket;
+  }
+
+  /** Whether statements can be run. */
+  get isOpen(): boolean {
+    return this.#socket !== undefined && !this.#socket.destroyed;
+  }
+
+  /** The state of its transaction block after the last statement. */
+  get transactionStatus(): TransactionStatus {
+    return this.#status;
+  }
+
+  /** Whether it has as many prepared statements as it may. */
+  get isWornOut(): boolean {
+    return this.#prepared.size >= this.#limits.preparedMax;
+  }
+
+  /** Runs a statement. Throws {@linkcode SqpError}. */
+  async run(statement: BackendStatement, receiver: RowReceiver): Promise<BackendEnd> {
+    const { sql, parameters, prepare, cursorRows } = statement;
+    const args = parameters.map(({ text, oid }) => this.#driver.typed(text as string, oid));
+    // Without `simple: false` the driver takes the protocol in which a text may hold several statements.
+    const query = this.#driver.unsafe(sql, args, { prepare, simple: false } as { prepare: boolean })
+      .raw() as unknown as DriverQuery;
+    if (cursorRows !== undefined) query.cursor(cursorRows, () => this.#onBatch(query, receiver));
+    query.forEach((row) => receiver.onRow(row, query.statement!.columns!));
+    this.#running = query;
+    this.#aborting = false;
+    if (prepare) this.#prepared.add(sql);
+    try {
+      const result = await query;
+      if (result.on !== undefined) this.#refuseCopy(result);
+      const columns = query.statement?.columns ?? [];
+      return { command: result.command ?? undefined, count: result.count, columns };
+    } catch (error) {
+      throw this.#errorOf(error);
+    } finally {
+      await this.#onEnd();
+    }
+  }
+
+  #onBatch(query: DriverQuery, receiver: RowReceiver): Promise<void> {
+    // The driver says so at the end of a result as well, when there is nothing to ask for.
+    if (this.#running !== query) return Promise.resolve();
+    this.#suspended = true;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    if (this.#aborting) this.#rollBackCursor();
+    else {
+      receiver.onBatch().then((rows) => {
+        if (this.#aborting) return;
+        this.#suspended = false;
+        query.cursorRows = rows;
+        resolve();
+      });
+    }
+    return promise;
+  }
+
+  #rollBackCursor(): void {
+    this.#socket!.write(ROLL_BACK_CURSOR);
+  }
+
+  /** COPY would make a stream of the connection. */
+  #refuseCopy(stream: DriverResult): never {
+    stream.on!("error", () => {});
+    this.destroy();
+    throw new SqpError("statement_not_allowed", { message: "COPY is not supported." });
+  }
+
+  #errorOf(error: unknown): SqpError {
+    if (error instanceof SqpError || sqlState(error) !== undefined) return fromPostgres(error);
+    if (this.#fatalCode !== undefined) return fromFatalCode(this.#fatalCode, error);
+    const message = "The connection to the database was lost.";
+    return new SqpError("outcome_unknown", { message, cause: error });
+  }
+
+  /** Ends the running statement, which throws `query_canceled` then, unless it ends by itself before. */
+  abort(): void {
+    if (this.#running === undefined || this.#aborting || !this.isOpen) return;
+    this.#aborting = true;
+    this.resume();
+    if (this.#suspended) return this.#rollBackCursor();
+    this.#cancelRequest = requestCancel(this.#login, this.#key!, this.#limits.connectMs).then(
+      () => {},
+      () => this.destroy(),
+    );
+  }
+
+  /** Takes no more rows for now. Some may still come. */
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  /** Takes rows again. */
+  resume(): void {
+    this.#socket?.resume();
+  }
+
+  /**
+   * Sets after which time the server ends a statement by itself, 0 for its own setting. It is sent with the next
+   * statement.
+   */
+  setStatementTimeout(timeoutMs: number): void {
+    if (timeoutMs === this.#statementTimeoutMs) return;
+    this.#statementTimeoutMs = timeoutMs;
+    const sql = timeoutMs === 0
+      ? "RESET statement_timeout"
+      : `SET statement_timeout = ${timeoutMs}`;
+    // Whatever keeps it from running ends the statement behind it as well.
+    this.values(sql).catch(() => {});
+  }
+
+  /** A transaction was rolled back, and with it the settings that were made in it. */
+  forgetSettings(): void {
+    this.#statementTimeoutMs = undefined;
+  }
+
+  /** Describes a statement without running it. Throws {@linkcode SqpError}. */
+  async describe(sql: string): Promise<BackendDescription> {
+    const options = { prepare: false, simple: false } as { prepare: boolean };
+    const query = this.#driver.unsafe(sql, [], options).raw() as unknown as DriverQuery;
+    // The driver's own way to ask for this leaves a prepared statement behind.
+    query.onlyDescribe = true;
+    this.#running = query;
+    this.#aborting = false;
+    try {
+      await query;
+      const { types, columns = [] } = query.statement!;
+      return { parameterTypes: types, columns };
+    } catch (error) {
+      throw this.#errorOf(error);
+    } finally {
+      await this.#onEnd();
+    }
+  }
+
+  /** A request to cancel that is still on its way must not meet the next statement. */
+  async #onEnd(): Promise<void> {
+    this.#running = undefined;
+    this.#suspended = false;
+    await this.#cancelRequest;
+    this.#cancelRequest = undefined;
+  }
+
+  /** Makes the session a new one for another principal. Throws {@linkcode SqpError}. */
+  async reset(): Promise<void> {
+    this.#prepared.clear();
+    this.isSoiled = false;
+    this.#statementTimeoutMs = 0;
+    await this.values("DISCARD ALL");
+    this.principal = undefined;
+  }
+
+  /** Runs a statement of the engine's own, and gives the texts of its rows. Throws {@linkcode SqpError}. */
+  async values(sql: string, parameters: readonly string[] = []): Promise<(string | null)[][]> {
+    const options = { prepare: false, simple: false } as { prepare: boolean };
+    try {
+      const query = this.#driver.unsafe(sql, [...parameters], options).raw();
+      const rows = await query as unknown as (Uint8Array | null)[][];
+      const utf8 = new TextDecoder();
+      return rows.map((row) => row.map((bytes) => bytes && utf8.decode(bytes)));
+    } catch (error) {
+      throw this.#errorOf(error);
+    }
+  }
+
+  /** Ends the connection at once; the server rolls back what it was doing. */
+  destroy(): void {
+    this.#socket?.destroy();
+  }
+
+  /** Ends the connection in order, and resolves when it is gone. */
+  async close(): Promise<void> {
+    const socket = this.#socket;
+    if (socket === undefined || socket.closed) return;
+    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    const timer = setTimeout(() => socket.destroy(), this.#limits.closeMs);
+    socket.end(TERMINATE);
+    await closed;
+    clearTimeout(timer);
+  }
+}

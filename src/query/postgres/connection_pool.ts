@@ -1,0 +1,192 @@
+// The connections of one login, lent out one command at a time. A session is never lent to two principals: what the
+// first left behind in it is discarded before.
+
+import { Queue } from "../../base/queue.ts";
+import { SqpError } from "../../wire/errors.ts";
+import { PostgresConnection } from "./connection.ts";
+import type { Login } from "./login.ts";
+import { fromPostgres } from "./postgres_errors.ts";
+import type { PostgresLimits } from "./settings.ts";
+
+/** Who waits for a connection. Exactly one of the two is called, once, unless it is withdrawn. */
+export interface ConnectionRequest {
+  readonly principal: string;
+  onConnection(connection: PostgresConnection): void;
+  onError(error: SqpError): void;
+  /** Nobody waits any more. */
+  withdrawn?: boolean;
+}
+
+/** Lends out connections. */
+export class ConnectionPool {
+  readonly #login: Login;
+  readonly #limits: PostgresLimits;
+  readonly #schemaVersion: () => number;
+  readonly #connections = new Set<PostgresConnection>();
+  /** Those that are not lent out, the one that was given back last at the end. */
+  readonly #idle: PostgresConnection[] = [];
+  readonly #waiting = new Queue<ConnectionRequest>();
+  #opening = 0;
+  /** Attempts in a row that came to nothing, what the last one ended with, and when the next may be made. */
+  #failures = 0;
+  #lastFailure: SqpError | undefined;
+  #nextAttemptAtMs = 0;
+  #closing = false;
+
+  /** `schemaVersion` counts the changes of the schema that are known of. */
+  constructor(login: Login, limits: PostgresLimits, schemaVersion: () => number) {
+    this.#login = login;
+    this.#limits = limits;
+    this.#schemaVersion = schemaVersion;
+  }
+
+  /** Connections that are up. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** Asks for a connection in a session of the principal's own. */
+  request(request: ConnectionRequest): void {
+    this.#waiting.push(request);
+    queueMicrotask(() => this.#serve());
+  }
+
+  /** Takes a connection back. One that cannot be lent again is closed. */
+  release(connection: PostgresConnection, nowMs: number): void {
+    const isUsable = connection.isOpen && connection.transactionStatus === "idle" &&
+      !connection.isWornOut && !this.#closing;
+    if (!isUsable) connection.destroy();
+    else {
+      connection.idleSinceMs = nowMs;
+      if (connection.isSoiled || connection.schemaVersion !== this.#schemaVersion()) {
+        return this.#renew(connection);
+      }
+      this.#idle.push(connection);
+    }
+    this.#serve();
+  }
+
+  #serve(): void {
+    for (let next; (next = this.#waiting.peek()) !== undefined;) {
+      if (next.withdrawn !== true && !this.#serveOne(next)) return;
+      this.#waiting.shift();
+    }
+  }
+
+  /** Whether the request was taken care of. */
+  #serveOne(request: ConnectionRequest): boolean {
+    if (this.#closing) {
+      request.onError(new SqpError("shutting_down"));
+      return true;
+    }
+    const own = this.#takeIdle(({ principal }) => principal === request.principal) ??
+      this.#takeIdle(({ principal }) => principal === undefined);
+    if (own !== undefined) {
+      this.#lend(own, request);
+      return true;
+    }
+    if (this.#connections.size + this.#opening < this.#limits.connectionsMax) {
+      if (this.#opening < this.#waiting.length) this.#open();
+      return this.#failsAtOnce(request);
+    }
+    const other = this.#idle.shift();
+    if (other !== undefined) this.#renew(other);
+    return false;
+  }
+
+  /** Makes a new session of a connection, for whoever comes next. */
+  #renew(connection: PostgresConnection): void {
+    connection.schemaVersion = this.#schemaVersion();
+    connection.reset().then(
+      () => this.#idle.push(connection),
+      () => connection.destroy(),
+    ).finally(() => this.#serve());
+  }
+
+  #takeIdle(suits: (connection: PostgresConnection) => boolean): PostgresConnection | undefined {
+    const at = this.#idle.findLastIndex(suits);
+    return at < 0 ? undefined : this.#idle.splice(at, 1)[0];
+  }
+
+  #lend(connection: PostgresConnection, request: ConnectionRequest): void {
+    if (connection.schemaVersion !== this.#schemaVersion()) {
+      // Its statements were prepared for another schema.
+      this.#renew(connection);
+      this.request(request);
+      return;
+    }
+    connection.principal = request.principal;
+    request.onConnection(connection);
+  }
+
+  /** With no connection at all and none to be had for now, nobody is kept waiting. */
+  #failsAtOnce(request: ConnectionRequest): boolean {
+    const isHopeless = this.#lastFailure !== undefined && this.#connections.size === 0 &&
+      this.#opening === 0;
+    if (isHopeless) request.onError(this.#lastFailure!);
+    return isHopeless;
+  }
+
+  #open(): void {
+    if (performance.now() < this.#nextAttemptAtMs) return;
+    this.#opening++;
+    PostgresConnection.open(this.#login, this.#limits).then(
+      (connection) => this.#onOpen(connection),
+      (error) => this.#onFailure(fromPostgres(error)),
+    ).finally(() => this.#serve());
+  }
+
+  #onOpen(connection: PostgresConnection): void {
+    this.#opening--;
+    this.#failures = 0;
+    this.#lastFailure = undefined;
+    if (this.#closing || !connection.isOpen) return connection.destroy();
+    connection.schemaVersion = this.#schemaVersion();
+    this.#connections.add(connection);
+    connection.onClosed = () => this.#onClosed(connection);
+    this.#idle.push(connection);
+  }
+
+  #onFailure(error: SqpError): void {
+    this.#opening--;
+    const { retryMs, retryMsMax } = this.#limits;
+    const pauseMs = Math.min(retryMsMax, retryMs * 2 ** this.#failures++);
+    this.#nextAttemptAtMs = performance.now() + pauseMs;
+    this.#lastFailure = this.#openError(error, pauseMs);
+  }
+
+  #openError(error: SqpError, pauseMs: number): SqpError {
+    if (error.codeName === "bad_configuration") return error;
+    const { engine } = error;
+    if (typeof engine?.code === "string" && engine.code.startsWith("28")) {
+      const message = `The database has no login "${this.#login.user}" for these permissions: ` +
+        `${error.message}.`;
+      return new SqpError("permission_denied", { message, engine, cause: error });
+    }
+    return new SqpError("engine_not_run", {
+      message: `The database cannot be reached: ${error.message}`,
+      ...{ retry: "later", afterMs: Math.ceil(pauseMs), cause: error },
+      ...(engine !== undefined && { engine }),
+    });
+  }
+
+  #onClosed(connection: PostgresConnection): void {
+    this.#connections.delete(connection);
+    this.#takeIdle((one) => one === connection);
+    this.#serve();
+  }
+
+  /** Closes connections that nobody has asked for in a long time. */
+  closeIdle(nowMs: number): void {
+    while (this.#idle.length > 0 && nowMs - this.#idle[0]!.idleSinceMs > this.#limits.idleMs) {
+      this.#idle.shift()!.destroy();
+    }
+  }
+
+  /** Ends all connections. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#serve();
+    await Promise.all([...this.#connections].map((connection) => connection.close()));
+  }
+}

@@ -1,0 +1,177 @@
+// The PostgreSQL engine: a login and its connections for each set of permissions, and the work that runs on them.
+
+import { Counters } from "../../base/counters.ts";
+import { SqpError } from "../../wire/errors.ts";
+import type { Caller, Engine, EngineSession, EngineStatus, Permission } from "../engine.ts";
+import { Catalog } from "./catalog.ts";
+import { ConnectionPool } from "./connection_pool.ts";
+import { type Login, parseLogin, roleName } from "./login.ts";
+import { PostgresSession } from "./postgres_session.ts";
+import type { CounterName, Role } from "./role.ts";
+import { POSTGRES_LIMITS, type PostgresLimits } from "./settings.ts";
+import { StatementRunner } from "./statement_runner.ts";
+import type { Work } from "./work.ts";
+
+/** How a PostgreSQL database is reached. */
+export interface PostgresEngineOptions {
+  /** `postgres://user:password@host:port/database?sslmode=...`; the user is the login of all permissions. */
+  readonly url: string;
+  /** Limits that differ from the defaults. */
+  readonly limits?: Partial<PostgresLimits>;
+}
+
+/**
+ * Opens a PostgreSQL database. Throws {@linkcode SqpError}: `bad_configuration`, `permission_denied`, and
+ * `engine_not_run` where it cannot be reached.
+ */
+export async function openPostgresEngine(options: PostgresEngineOptions): Promise<Engine> {
+  const login = parseLogin(options.url);
+  const engine = new PostgresEngine(login, { ...POSTGRES_LIMITS, ...options.limits });
+  try {
+    await engine.check();
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+  return engine;
+}
+
+class PostgresEngine implements Engine {
+  readonly #login: Login;
+  readonly #limits: PostgresLimits;
+  readonly #counters = new Counters<CounterName>();
+  /** Roles by their names. */
+  readonly #roles = new Map<string, Role>();
+  readonly #catalogPool: ConnectionPool;
+  readonly #catalog: Catalog;
+  readonly #work = new Set<Work>();
+  /** Changes of the schema that were seen. */
+  #schemaVersion = 0;
+  #ticker: ReturnType<typeof setTimeout> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(login: Login, limits: PostgresLimits) {
+    this.#login = login;
+    this.#limits = limits;
+    this.#catalogPool = new ConnectionPool(login, { ...limits, connectionsMax: 1 }, () => 0);
+    this.#catalog = new Catalog(this.#catalogPool);
+  }
+
+  /** Connects once with the login of all permissions. Throws {@linkcode SqpError}. */
+  check(): Promise<void> {
+    return this.#catalog.check();
+  }
+
+  open({ principal, permissions }: Caller): EngineSession {
+    return new PostgresSession({
+      admit: () => this.#admit(permissions),
+      watch: (work) => {
+        this.#work.add(work);
+        if (this.#work.size === 1) this.#tickWhileNeeded();
+      },
+      unwatch: (work) => this.#work.delete(work),
+      end: (work, error) => this.#end(work, error),
+      count: (name) => this.#counters.add(name),
+    }, principal);
+  }
+
+  /** The role of a set of permissions. Throws {@linkcode SqpError}. */
+  #admit(permissions: ReadonlySet<Permission>): Role {
+    if (this.#closing !== undefined) throw new SqpError("shutting_down");
+    const user = roleName(this.#login.user, permissions);
+    if (user === undefined) throw new SqpError("permission_denied");
+    const { queueMax } = this.#limits;
+    if (this.#queuedCount() >= queueMax) {
+      this.#counters.add("overloaded");
+      throw new SqpError("overloaded", { message: `${queueMax} commands wait already.` });
+    }
+    let role = this.#roles.get(user);
+    if (role === undefined) {
+      role = this.#makeRole(user, !permissions.has("write") && !permissions.has("schema"));
+      this.#roles.set(user, role);
+    }
+    return role;
+  }
+
+  #makeRole(user: string, readOnly: boolean): Role {
+    const onSchemaChange = () => {
+      this.#schemaVersion++;
+      this.#catalog.forget();
+    };
+    const login = { ...this.#login, user };
+    return {
+      pool: new ConnectionPool(login, this.#limits, () => this.#schemaVersion),
+      runner: new StatementRunner(this.#limits, onSchemaChange),
+      catalog: this.#catalog,
+      limits: this.#limits,
+      readOnly,
+    };
+  }
+
+  #queuedCount(): number {
+    let queued = 0;
+    for (const work of this.#work) if (work.isWaiting) queued++;
+    return queued;
+  }
+
+  // Time: deadlines, readers that do not read, servers that do not answer.
+
+  #tickWhileNeeded(): void {
+    clearTimeout(this.#ticker);
+    if (this.#closing !== undefined) return;
+    this.#ticker = setTimeout(() => {
+      const nowMs = performance.now();
+      for (const work of this.#work) {
+        work.checkTimes(nowMs, this.#limits, (error) => this.#end(work, error));
+      }
+      if (this.#closeIdle(nowMs) > 0 || this.#work.size > 0) this.#tickWhileNeeded();
+    }, this.#work.size > 0 ? this.#limits.tickMs : this.#limits.idleMs);
+  }
+
+  /** How many connections are left. */
+  #closeIdle(nowMs: number): number {
+    let left = 0;
+    for (const pool of this.#pools()) {
+      pool.closeIdle(nowMs);
+      left += pool.size;
+    }
+    return left;
+  }
+
+  #pools(): ConnectionPool[] {
+    return [this.#catalogPool, ...[...this.#roles.values()].map(({ pool }) => pool)];
+  }
+
+  #end(work: Work, error: SqpError): void {
+    if (work.end(error)) {
+      this.#counters.add(error.codeName === "cancelled" ? "cancelled" : "deadlines");
+    }
+  }
+
+  status(): EngineStatus {
+    const queued = this.#queuedCount();
+    return {
+      engine: "postgres",
+      queued,
+      running: this.#work.size - queued,
+      processes: this.#pools().reduce((sum, { size }) => sum + size, 0),
+      counters: this.#counters.snapshot(),
+    };
+  }
+
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    clearTimeout(this.#ticker);
+    for (const work of this.#work) this.#end(work, new SqpError("shutting_down"));
+    const { killAfterMs, tickMs } = this.#limits;
+    const giveUpAtMs = performance.now() + killAfterMs;
+    while (this.#work.size > 0 && performance.now() < giveUpAtMs) {
+      await new Promise((resolve) => setTimeout(resolve, tickMs));
+    }
+    for (const work of this.#work) work.insist();
+    await Promise.all(this.#pools().map((pool) => pool.close()));
+  }
+}

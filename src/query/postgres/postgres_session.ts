@@ -1,0 +1,154 @@
+// What one client has in the PostgreSQL engine.
+
+import { SqpError } from "../../wire/errors.ts";
+import type { StatementDescription } from "../../wire/response_payload.ts";
+import type {
+  BatchCommand,
+  BatchOutcome,
+  BeginCommand,
+  EngineSession,
+  EngineTransaction,
+  ExecuteCommand,
+  Execution,
+  FeedSink,
+  PrepareCommand,
+  Reply,
+  ResultSink,
+  RunningCommand,
+  SubscribeCommand,
+} from "../engine.ts";
+import { bindSteps, runSteps } from "./batch.ts";
+import type { PostgresConnection } from "./connection.ts";
+import { postgresParameters } from "./parameters.ts";
+import { fromPostgres } from "./postgres_errors.ts";
+import { PostgresTransaction } from "./postgres_transaction.ts";
+import { type Role, type SessionHost, withConnection } from "./role.ts";
+import { admitted, describeStatement, executionOf, runningWork, startJob } from "./session_work.ts";
+import { SingleWork } from "./single_work.ts";
+import type { StatementJob } from "./statement_job.ts";
+import type { BoundStatement } from "./statement_runner.ts";
+import { commit, inTransaction } from "./transaction_block.ts";
+import type { Work } from "./work.ts";
+
+/** The session of one caller. */
+export class PostgresSession implements EngineSession {
+  readonly #host: SessionHost;
+  readonly #principal: string;
+  readonly #transactions = new Set<PostgresTransaction>();
+
+  constructor(host: SessionHost, principal: string) {
+    this.#host = host;
+    this.#principal = principal;
+  }
+
+  execute(command: ExecuteCommand, sink: ResultSink): Execution {
+    return admitted(this.#host, sink, (role) => {
+      if (command.idempotencyKey !== undefined) throw noKeys();
+      const { sql, params, deadlineMs } = command;
+      const statement = { sql, parameters: postgresParameters(params) };
+      this.#host.count("executed");
+      const job = startJob(this.#host, role, { sink, deadlineMs });
+      this.#run(job, statement, role);
+      return executionOf(this.#host, job);
+    });
+  }
+
+  async #run(job: StatementJob, statement: BoundStatement, role: Role): Promise<void> {
+    const { attemptsMax } = role.limits;
+    for (let attempts = 1;; attempts++) {
+      try {
+        return job.finish(
+          await withConnection(
+            role,
+            job,
+            this.#principal,
+            (connection) => role.runner.run(connection, statement, job, "alone"),
+          ),
+        );
+      } catch (thrown) {
+        const error = fromPostgres(thrown);
+        const isLost = error.codeName === "outcome_unknown";
+        if (isLost) this.#host.count("lost");
+        const repeats = isLost && job.isRepeatable && job.ending === undefined &&
+          attempts < attemptsMax;
+        if (!repeats) return job.fail(isLost && role.readOnly ? lostRead(error) : error);
+        this.#host.count("retried");
+      }
+    }
+  }
+
+  batch(command: BatchCommand, reply: Reply<BatchOutcome>): RunningCommand {
+    return admitted(this.#host, reply, (role) => {
+      if (command.idempotencyKey !== undefined) throw noKeys();
+      const steps = bindSteps(command.steps);
+      this.#host.count("batches");
+      return this.#single(
+        role,
+        reply,
+        command.deadlineMs,
+        (connection, work) =>
+          inTransaction(connection, {}, async () => {
+            const payload = await runSteps(connection, steps, { role, work });
+            await commit(connection);
+            return { payload };
+          }),
+      );
+    });
+  }
+
+  prepare({ sql, deadlineMs }: PrepareCommand, reply: Reply<StatementDescription>): RunningCommand {
+    return admitted(this.#host, reply, (role) => {
+      this.#host.count("prepared");
+      return this.#single(
+        role,
+        reply,
+        deadlineMs,
+        (connection) => describeStatement(connection, sql, role),
+      );
+    });
+  }
+
+  /** Runs something with one answer on a connection of its own. */
+  #single<Outcome>(
+    role: Role,
+    reply: Reply<Outcome>,
+    deadlineMs: number | undefined,
+    run: (connection: PostgresConnection, work: Work) => Promise<Outcome>,
+  ): RunningCommand {
+    const work = new SingleWork(reply, deadlineMs);
+    this.#host.watch(work);
+    work.answer(() =>
+      withConnection(role, work, this.#principal, (connection) => run(connection, work))
+    ).finally(() => this.#host.unwatch(work));
+    return runningWork(this.#host, work);
+  }
+
+  subscribe(_command: SubscribeCommand, sink: FeedSink): Execution {
+    return admitted(this.#host, sink, () => {
+      const message = "Changes of a PostgreSQL database cannot be subscribed to.";
+      throw new SqpError("feed_not_supported", { message });
+    });
+  }
+
+  begin(command: BeginCommand, reply: Reply<void>): EngineTransaction {
+    const transaction = new PostgresTransaction(this.#host, this.#principal, command, reply);
+    this.#transactions.add(transaction);
+    transaction.onOver = () => this.#transactions.delete(transaction);
+    return transaction;
+  }
+
+  close(): void {
+    for (const transaction of this.#transactions) {
+      transaction.abort(new SqpError("session_closed"));
+    }
+  }
+}
+
+function lostRead(error: SqpError): SqpError {
+  return new SqpError("engine_failure", { message: error.message, retry: "now", cause: error });
+}
+
+function noKeys(): SqpError {
+  // Better refused than taken for a promise that is not kept.
+  return new SqpError("bad_request", { message: "Idempotency keys are not supported." });
+}

@@ -1,0 +1,47 @@
+// The limits of the PostgreSQL engine with their defaults, in one table.
+
+/** Limits of the engine. Sizes are bytes and times milliseconds. */
+export const POSTGRES_LIMITS = {
+  /** Connections of one login, and with it of one set of permissions. */
+  connectionsMax: 16,
+  /** Commands that wait for a connection. More: `overloaded`. */
+  queueMax: 1_024,
+  /** How long opening a connection may take, its first answer included. */
+  connectMs: 5_000,
+  /** After a connection could not be opened, the pause before the next attempt; it doubles up to `retryMsMax`. */
+  retryMs: 100,
+  retryMsMax: 5_000,
+  /** How long a connection stays without work before it is closed. */
+  idleMs: 30_000,
+  /** A command without a deadline of its own: the longest time until its next page. */
+  pageMsMax: 30_000,
+  /** How long a result may wait for its reader. */
+  stallMsMax: 60_000,
+  /** How long the server may take to let go of a cancelled statement before its connection is closed. */
+  killAfterMs: 150,
+  /** How much later than a command's deadline the server's own `statement_timeout` ends it. */
+  statementTimeoutSlackMs: 500,
+  /** How long an idle connection may take to end when the engine is closed. */
+  closeMs: 1_000,
+  /** How often the times above are looked at. */
+  tickMs: 10,
+  /** The largest message that is taken from the server. A row in text is at most some times its encoded size. */
+  messageBytesMax: 8 * 1024 * 1024,
+  /** The first page of a result, so that a small result fits its Response. */
+  firstPageBytesMax: 16 * 1024,
+  /** Time after which rows are sent although their page is not full. */
+  sendMsMax: 50,
+  /** Rows that a cursor is asked for at once. */
+  batchRowsMax: 2_000,
+  /** Statements that one connection keeps prepared; beyond, it is replaced. */
+  preparedMax: 256,
+  /** Texts of which the engine remembers how their last run went. */
+  habitsMax: 4_096,
+  /** A statement whose runs ended within this time and in one page is asked without a cursor. */
+  shortMsMax: 20,
+  /** Times that a read is run again because its connection was lost. */
+  attemptsMax: 3,
+} as const;
+
+/** Limits that a configuration may replace. */
+export type PostgresLimits = { readonly [Name in keyof typeof POSTGRES_LIMITS]: number };

@@ -1,0 +1,62 @@
+// BEGIN, COMMIT and ROLLBACK on a connection, and what each leaves it as.
+
+import { SqpError } from "../../wire/errors.ts";
+import type { IsolationLevel } from "../../wire/query_payload.ts";
+import type { PostgresConnection } from "./connection.ts";
+
+/** How a transaction begins. */
+export interface BlockOptions {
+  readonly readOnly?: boolean;
+  readonly isolation?: IsolationLevel;
+}
+
+/** The statement that begins a transaction. */
+function beginText({ readOnly, isolation }: BlockOptions): string {
+  const level = isolation === undefined
+    ? ""
+    : ` ISOLATION LEVEL ${isolation.replaceAll("_", " ").toUpperCase()}`;
+  return `BEGIN${level}${readOnly === true ? " READ ONLY" : ""}`;
+}
+
+/** Begins a transaction. Throws {@linkcode SqpError}. */
+export async function begin(connection: PostgresConnection, options: BlockOptions): Promise<void> {
+  await connection.values(beginText(options));
+}
+
+/**
+ * Commits. Throws {@linkcode SqpError}: `transaction_failed` where it had failed before and is rolled back now,
+ * `outcome_unknown` where the connection was lost in between.
+ */
+export async function commit(connection: PostgresConnection): Promise<void> {
+  const { transactionStatus } = connection;
+  try {
+    await connection.values("COMMIT");
+  } catch (error) {
+    connection.forgetSettings();
+    throw error;
+  }
+  if (transactionStatus === "open") return;
+  connection.forgetSettings();
+  throw new SqpError("transaction_failed");
+}
+
+/** Rolls back what is open. Throws {@linkcode SqpError} where the connection is lost, which does the same. */
+export async function rollBack(connection: PostgresConnection): Promise<void> {
+  connection.forgetSettings();
+  if (connection.transactionStatus !== "idle") await connection.values("ROLLBACK");
+}
+
+/** Runs in a transaction, which `run` commits; it is rolled back where that throws. Throws what `run` throws. */
+export async function inTransaction<Outcome>(
+  connection: PostgresConnection,
+  options: BlockOptions,
+  run: () => Promise<Outcome>,
+): Promise<Outcome> {
+  try {
+    await begin(connection, options);
+    return await run();
+  } catch (error) {
+    if (connection.isOpen) await rollBack(connection).catch(() => connection.destroy());
+    throw error;
+  }
+}

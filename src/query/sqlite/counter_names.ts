@@ -1,0 +1,12 @@
+// What the SQLite engine counts.
+
+/** The names of its counters. */
+export type CounterName =
+  | "executed"
+  | "handedOff"
+  | "killed"
+  | "crashed"
+  | "moved"
+  | "overloaded"
+  | "deadlines"
+  | "cancelled";

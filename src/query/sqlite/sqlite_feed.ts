@@ -1,0 +1,311 @@
+// One change feed: registered, answered, an optional snapshot, then transactions as they are committed.
+
+import { concatBytes } from "../../base/bytes.ts";
+import { DecodeError } from "../../base/byte_reader.ts";
+import { SqpError } from "../../wire/errors.ts";
+import { encodeChanges, encodeMark } from "../../wire/feed_page.ts";
+import { PAGE_PREFIX_BYTES } from "../../wire/page_cutter.ts";
+import { decodeParams } from "../../wire/params.ts";
+import { decodeRowPage } from "../../wire/row_page.ts";
+import type { SqlValue } from "../../wire/value.ts";
+import type { Execution, FeedSink, SubscribeCommand } from "../engine.ts";
+import { filterChanges, type RowFilter } from "../feed_filter.ts";
+import { toSqliteValue } from "./bindings.ts";
+import type { WatchedShape } from "./change_capture.ts";
+import { decodeCursor, encodeCursor } from "./feed_cursor.ts";
+import type { FeedBackend, FeedHub } from "./feed_hub.ts";
+import { readSnapshotPage, snapshotStatement, type SnapshotTable } from "./feed_snapshot.ts";
+import type { LogRow } from "./log_rows.ts";
+import type { TableShape } from "./table_shape.ts";
+
+/** Bytes after which what there is for a feed is handed over. */
+const BATCH_BYTES = 32 * 1024;
+
+const CURSOR_FACTS = `SELECT (SELECT log_id FROM main.sqp_log),
+  (SELECT min(id) FROM main.sqp_changes), (SELECT max(id) FROM main.sqp_changes),
+  (SELECT at_ms FROM main.sqp_changes WHERE id = ? AND ends = 1)`;
+
+/** A table of this feed. */
+interface FedTable extends SnapshotTable {
+  readonly shape: WatchedShape;
+}
+
+/** The feed cannot go on, and why. */
+class Reset extends Error {
+  readonly reason: string;
+
+  constructor(reason: string, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+/** The feed was cancelled. */
+class Left extends Error {}
+
+const utf8 = new TextDecoder();
+
+/** A feed under way. Every failure goes to its sink. */
+export class SqliteFeed implements Execution {
+  readonly #hub: FeedHub;
+  readonly #backend: FeedBackend;
+  readonly #command: SubscribeCommand;
+  readonly #sink: FeedSink;
+  #tables: FedTable[] = [];
+  #logId = "";
+  /** The last row of the log that was looked at. */
+  #id = 0;
+  /** The last one that ended a transaction, and when it was written. */
+  #ended = { id: 0, atMs: 0 };
+  /** Something of the transaction after it was told. */
+  #isInside = false;
+  #hasFollowed = false;
+  /** Hand-overs that were asked for; the first comes unasked. */
+  #credit = 1;
+  #onCredit: (() => void) | undefined;
+  #hasLeft = false;
+  #onLeave: (() => void) | undefined;
+
+  constructor(hub: FeedHub, backend: FeedBackend, command: SubscribeCommand, sink: FeedSink) {
+    this.#hub = hub;
+    this.#backend = backend;
+    this.#command = command;
+    this.#sink = sink;
+    queueMicrotask(() => this.#run());
+  }
+
+  pull(pages: number): void {
+    this.#credit += pages;
+    this.#onCredit?.();
+  }
+
+  cancel(): void {
+    this.#hasLeft = true;
+    this.#onLeave?.();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      this.#hub.enter(this);
+      await this.#feed();
+    } catch (error) {
+      this.#end(error);
+    } finally {
+      this.#hub.leave(this);
+    }
+  }
+
+  #end(error: unknown): void {
+    if (error instanceof Left) this.#sink.onError(new SqpError("cancelled"));
+    else if (error instanceof SqpError) this.#sink.onError(error);
+    else if (error instanceof Reset) {
+      const { reason, message } = error;
+      this.#sink.onPage(encodeMark({ kind: "reset", reason, message }));
+      this.#sink.onEnd();
+    } else {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#sink.onError(new SqpError("internal", { message, cause: error }));
+    }
+  }
+
+  /** Waits, but no longer than the feed is wanted. */
+  #orLeave<T>(promise: Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#onLeave = () => reject(new Left());
+      if (this.#hasLeft) this.#onLeave();
+      promise.then(resolve, reject);
+    });
+  }
+
+  async #feed(): Promise<never> {
+    const { cursor, snapshot, tables } = this.#command;
+    const outcome = await this.#orLeave(this.#backend.watch(tables.map(({ table }) => table)));
+    if ("unsupported" in outcome) throw refusalOf(outcome.unsupported);
+    this.#tables = outcome.tables.map((shape, index) => ({
+      shape,
+      filter: filterOf(shape, tables[index]!.where),
+    }));
+    this.#logId = outcome.logId;
+    this.#hub.noteHead(outcome.headId);
+    this.#moveTo(outcome.headId, outcome.headAtMs);
+    const startsAt = cursor ?? (snapshot ? undefined : this.#cursor());
+    this.#sink.onStart({
+      tables: outcome.tables.map(({ name, columns, keys }) => ({ name, columns, keys })),
+      ...(startsAt !== undefined && { cursor: startsAt }),
+    });
+    if (cursor !== undefined) await this.#resume(cursor);
+    else if (snapshot) await this.#tellSnapshot();
+    for (;;) await this.#tellNext();
+  }
+
+  #cursor(): string {
+    return encodeCursor({ logId: this.#logId, ...this.#ended });
+  }
+
+  #moveTo(id: number, atMs: number): void {
+    this.#id = id;
+    this.#ended = { id, atMs };
+  }
+
+  /** Waits until there is room, and hands over. */
+  async #give(...parts: readonly Uint8Array[]): Promise<void> {
+    while (this.#credit === 0) {
+      await this.#orLeave(new Promise<void>((resolve) => this.#onCredit = resolve));
+    }
+    if (this.#hasLeft) throw new Left();
+    this.#credit--;
+    this.#sink.onPage(parts.length === 1 ? parts[0]! : concatBytes(...parts));
+  }
+
+  // From a cursor
+
+  async #resume(cursor: string): Promise<void> {
+    const position = decodeCursor(cursor);
+    if (position === undefined || position.logId !== this.#logId) throw unknownCursor();
+    const { id, atMs } = position;
+    const page = await this.#orLeave(this.#backend.read(CURSOR_FACTS, [id]).next());
+    const [, minId, maxId, writtenAtMs] = decodeRowPage(page!.subarray(PAGE_PREFIX_BYTES), 4)[0]!;
+    if (id > Number(maxId)) throw unknownCursor();
+    if (id < Number(minId)) throw tooOld();
+    if (writtenAtMs !== atMs) throw unknownCursor();
+    const late = this.#tables.find(({ shape }) => shape.sinceId > id);
+    if (late !== undefined) {
+      const message = `Changes of the table ${late.shape.name} were not kept then.`;
+      throw new Reset("cursor_too_old", message);
+    }
+    const changed = this.#tables.find(({ shape }) => shape.shapeSinceId > id);
+    if (changed !== undefined) throw schemaChanged(changed.shape.name);
+    this.#moveTo(id, atMs);
+  }
+
+  // The snapshot
+
+  async #tellSnapshot(): Promise<void> {
+    const { sql, params } = snapshotStatement(this.#tables);
+    const reader = this.#backend.read(sql, params);
+    try {
+      for (let page; (page = await this.#orLeave(reader.next())) !== undefined;) {
+        const { head, parts } = readSnapshotPage(page, this.#tables);
+        if (head !== undefined) {
+          if (head.otherTable !== undefined) throw schemaChanged(head.otherTable);
+          this.#moveTo(head.id, head.atMs);
+        }
+        if (parts.length > 0) await this.#give(...parts);
+      }
+    } finally {
+      reader.close();
+    }
+    await this.#give(encodeMark({ kind: "snapshot-end", cursor: this.#cursor() }));
+  }
+
+  // Transactions
+
+  async #tellNext(): Promise<void> {
+    const { rows, resolvedAtMs } = await this.#orLeave(this.#hub.after(this, this.#id));
+    if (resolvedAtMs !== undefined) {
+      const mark = { kind: "resolved", cursor: this.#cursor(), atMs: resolvedAtMs } as const;
+      return await this.#give(encodeMark(mark));
+    }
+    let parts: Uint8Array[] = [];
+    let bytes = 0;
+    for (const row of rows) {
+      // Rows before it were removed.
+      if (row.id !== this.#id + 1) throw this.#hasFollowed ? tooSlow() : tooOld();
+      const reset = this.#tell(row, parts);
+      if (reset !== undefined) {
+        if (parts.length > 0) await this.#give(...parts);
+        throw reset;
+      }
+      bytes += row.body.length;
+      if (bytes < BATCH_BYTES) continue;
+      if (parts.length > 0) await this.#give(...parts);
+      [parts, bytes] = [[], 0];
+      // Whatever else this thread has to do comes first.
+      await this.#orLeave(new Promise<void>((resolve) => setTimeout(resolve, 0)));
+    }
+    if (parts.length > 0) await this.#give(...parts);
+    this.#hasFollowed = true;
+  }
+
+  /** Adds what a row of the log is to this feed, or gives the reason for which the feed ends with it. */
+  #tell(row: LogRow, parts: Uint8Array[]): Reset | undefined {
+    for (const [index, { shape, filter }] of this.#tables.entries()) {
+      if (row.table !== shape.name) continue;
+      if (row.count === 0) return resetOf(utf8.decode(row.body), shape.name);
+      const { count, bytes } = filterChanges({ count: row.count, bytes: row.body }, filter);
+      if (count === 0) continue;
+      parts.push(encodeChanges(index, count, bytes));
+      this.#isInside = true;
+    }
+    this.#id = row.id;
+    if (!row.ends) return undefined;
+    this.#moveTo(row.id, row.atMs);
+    if (!this.#isInside) return undefined;
+    this.#isInside = false;
+    parts.push(encodeMark({ kind: "commit", cursor: this.#cursor(), atMs: row.atMs }));
+    return undefined;
+  }
+}
+
+// What is asked for
+
+function refusalOf(unsupported: readonly { missing: boolean; why: string }[]): SqpError {
+  const message = unsupported.map(({ why }) => why).join(" ");
+  const isMissing = unsupported.every(({ missing }) => missing);
+  return new SqpError(isMissing ? "unknown_table" : "feed_not_supported", { message });
+}
+
+/** The filter of a table. Throws {@linkcode SqpError}. */
+function filterOf(shape: TableShape, where: Uint8Array | undefined): RowFilter {
+  const filter = new Map<number, SqlValue>();
+  if (where === undefined) return filter;
+  for (const [name, value] of decodeWhere(where)) {
+    const column = shape.columns.findIndex((c) => c.name.toLowerCase() === name.toLowerCase());
+    if (column < 0) {
+      const message = `The table ${shape.name} has no column ${name} that feeds tell.`;
+      throw new SqpError("unknown_column", { message });
+    }
+    filter.set(column, toSqliteValue(value, `The column ${name}`));
+  }
+  return filter;
+}
+
+function decodeWhere(where: Uint8Array): ReadonlyMap<string, SqlValue> {
+  try {
+    const params = decodeParams(where);
+    if (params.kind === "named") return params.values;
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+  }
+  throw new SqpError("malformed_payload", {
+    message: "The filter of a table is no map of values.",
+  });
+}
+
+// Why a feed ends
+
+function unknownCursor(): Reset {
+  return new Reset("cursor_unknown", "The cursor is none of this database as it is now.");
+}
+
+function tooOld(): Reset {
+  return new Reset("cursor_too_old", "Changes after the cursor are no longer kept.");
+}
+
+function tooSlow(): Reset {
+  const message = "The feed was read so slowly that its next changes are no longer kept.";
+  return new Reset("too_slow", message);
+}
+
+function schemaChanged(table: string): Reset {
+  return new Reset("schema_changed", `The schema of the table ${table} was changed.`);
+}
+
+/** The reset that a row of the log says. */
+function resetOf(reason: string, table: string): Reset {
+  if (reason === "schema_changed") return schemaChanged(table);
+  const message = reason === "null_key"
+    ? `The key of the table ${table} came to hold NULL.`
+    : `A transaction changed more of the table ${table} than feeds are told.`;
+  return new Reset(reason, message);
+}
