@@ -7,9 +7,15 @@ import {
   type Row,
   type SqlValue,
 } from "../client/mod.ts";
-import { parseServerUrl } from "../client/options.ts";
 import { eventLogFiles } from "../server/event_log_files.ts";
+import {
+  checkConnection,
+  CONNECT_TIMEOUT_MS,
+  CONNECTION_OPTIONS,
+  connectionOptions,
+} from "./connection.ts";
 import { formatRows, type OutputFormat } from "./row_format.ts";
+import { parseValue } from "./typed_value.ts";
 import {
   defineCommand,
   type Output,
@@ -18,9 +24,6 @@ import {
   UsageError,
   using,
 } from "./usage.ts";
-
-/** A server that does not answer for so long is not there, or does not want to. */
-const CONNECT_TIMEOUT_MS = 10_000;
 
 const query = defineCommand({
   name: "query",
@@ -38,18 +41,7 @@ const query = defineCommand({
       default: "table",
       help: "table, json (one object a row) or csv",
     },
-    url: { value: "URL", default: "sqp://127.0.0.1:4433", help: "the server: sqp://host:port" },
-    cert: { value: "FILE", help: "the client's certificate (default: certs/client.pem)" },
-    key: { value: "FILE", help: "the private key of the certificate (default: certs/client.key)" },
-    ca: { value: "FILE", default: "certs/ca.pem", help: "the authority of the server" },
-    token: {
-      value: "TOKEN",
-      help: 'a token instead of a certificate; "-" reads it from standard input',
-    },
-    "server-name": {
-      value: "NAME",
-      help: "the name in the server's certificate, if not the URL's",
-    },
+    ...CONNECTION_OPTIONS,
     timeout: { value: "TIME", default: "30s", help: "how long to wait for the answer" },
     qlog: {
       value: "DIR",
@@ -58,16 +50,11 @@ const query = defineCommand({
   },
 }, async ({ options, operands }, output) => {
   const [sql] = operands;
-  checkUrl(options.url);
-  if ((options.cert === undefined) !== (options.key === undefined)) {
-    throw new UsageError("--cert and --key belong together");
-  }
+  checkConnection(options);
   const params = parseParams(options.param);
   const timeoutMs = parseTimeSpan("timeout", options.timeout);
   const connectOptions: ConnectOptions = {
-    ca: await readText(options.ca),
-    ...await readCredential(options),
-    ...(options["server-name"] !== undefined && { serverName: options["server-name"] }),
+    ...await connectionOptions(options),
     connectTimeoutMs: Math.min(timeoutMs, CONNECT_TIMEOUT_MS),
     ...(options.qlog !== undefined && { eventLog: await eventLogIn(options.qlog, output) }),
   };
@@ -80,41 +67,9 @@ const query = defineCommand({
   if (columns.length === 0) output.err(`${changes} row${changes === 1 ? "" : "s"} changed\n`);
 });
 
-function checkUrl(url: string): void {
-  try {
-    parseServerUrl(url);
-  } catch {
-    throw new UsageError(`--url is sqp://host:port, not "${url}"`);
-  }
-}
-
-type CredentialOptions = Readonly<Record<"cert" | "key" | "token", string | undefined>>;
-
-/** The files of a credential: those that were named, else what `serve` made, unless a token stands for them. */
-async function readCredential(
-  { cert, key, token }: CredentialOptions,
-): Promise<Pick<ConnectOptions, "cert" | "key" | "token">> {
-  const hasCertificate = cert !== undefined || token === undefined;
-  return {
-    ...(token !== undefined && { token: token === "-" ? await readStandardInput() : token }),
-    ...(hasCertificate && {
-      cert: await readText(cert ?? "certs/client.pem"),
-      key: await readText(key ?? "certs/client.key"),
-    }),
-  };
-}
-
 function eventLogIn(folder: string, output: Output): Promise<EventLog> {
   const error = (message: string) => output.err(`query: ${message}\n`);
   return using(folder, () => eventLogFiles(folder, "client", { error })());
-}
-
-function readText(path: string): Promise<string> {
-  return using(path, () => Deno.readTextFile(path));
-}
-
-async function readStandardInput(): Promise<string> {
-  return (await new Response(Deno.stdin.readable).text()).trim();
 }
 
 /** Parameters by position, or by name where they have one. Throws {@linkcode UsageError} for a mixture. */
@@ -125,17 +80,6 @@ function parseParams(texts: readonly string[]): Row | Record<string, SqlValue> {
     if (match === null) throw new UsageError(`--param ${texts[i]} has no name, and others have`);
     return [match[1]!, parseValue(match[2]!)];
   }));
-}
-
-/** A value as it is typed: what is not a number, a truth value or null is text; quotes make anything text. */
-function parseValue(text: string): SqlValue {
-  if (text === "null") return null;
-  if (text === "true" || text === "false") return text === "true";
-  if (/^'.*'$/s.test(text)) return text.slice(1, -1).replaceAll("''", "'");
-  if (/^x'(?:[0-9a-f]{2})*'$/i.test(text)) return Uint8Array.fromHex(text.slice(2, -1));
-  if (/^[+-]?\d+$/.test(text)) return BigInt(text);
-  if (/^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(text)) return Number(text);
-  return text;
 }
 
 if (import.meta.main) Deno.exit(await runCommand(query));

@@ -27,7 +27,7 @@ export async function* formatRows(
   const names = columns.map(({ name }) => name);
   if (format === "csv") yield csvLine(names);
   for await (const row of rows) {
-    yield format === "csv" ? csvLine(row.map(plainText)) : jsonLine(names, row);
+    yield format === "csv" ? csvLine(row.map(plainText)) : `${jsonObject(names, row)}\n`;
   }
 }
 
@@ -110,9 +110,9 @@ function csvLine(fields: readonly string[]): string {
 }
 
 /** One object; of columns with one name the last stands. What JSON cannot hold becomes text. */
-function jsonLine(names: readonly string[], row: Row): string {
+export function jsonObject(names: readonly string[], row: readonly SqlValue[]): string {
   const fields = names.map((name, i) => `${JSON.stringify(name)}:${jsonValue(row[i]!)}`);
-  return `{${fields.join(",")}}\n`;
+  return `{${fields.join(",")}}`;
 }
 
 function jsonValue(value: SqlValue): string {

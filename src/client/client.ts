@@ -66,6 +66,13 @@ export interface ServerInfo {
   readonly agent: string | undefined;
 }
 
+/** What is told of a request. */
+interface OpenRequest {
+  onResponse(payload: Uint8Array): void;
+  onStream(kind: "stream-readable" | "stream-finished"): void;
+  onFailed(error: SqpError): void;
+}
+
 /** The client's core, seen from its socket: one peer, whose address never changes. */
 class ClientCore implements AddressedCore {
   readonly #stack: ClientStack;
@@ -101,7 +108,7 @@ class ClientCore implements AddressedCore {
 export class Client implements AsyncDisposable {
   readonly #stack: ClientStack;
   readonly #driver: UdpDriver;
-  readonly #requests = new Map<number, Request | Feed>();
+  readonly #requests = new Map<number, OpenRequest>();
   readonly #ready = Promise.withResolvers<HandshakeResponse>();
   readonly #ended = Promise.withResolvers<SqpError>();
   #server: ServerInfo | undefined;
@@ -245,6 +252,7 @@ export class Client implements AsyncDisposable {
           session.cancel(requestId);
           release();
         },
+        unsubscribe: (streamId) => this.#unsubscribe(session, streamId),
         release,
       });
       this.#requests.set(requestId, feed);
@@ -254,6 +262,17 @@ export class Client implements AsyncDisposable {
       feed.onFailed(error);
     }
     return feed;
+  }
+
+  /** Asks for the end of a feed; whatever comes of that, the feed tells. */
+  #unsubscribe(session: ClientSession, streamId: number): void {
+    const requestId = session.query(encodeQuery({ cmd: "unsubscribe", stream: streamId }));
+    const over = () => {
+      this.#requests.delete(requestId);
+      session.finish(requestId);
+    };
+    this.#requests.set(requestId, { onResponse: over, onStream: over, onFailed: over });
+    this.#driver.wake();
   }
 
   /** The session, for a request that is to be made. Throws {@linkcode SqpError}. */

@@ -91,6 +91,8 @@ export interface FeedSource {
   finish(): void;
   /** Gives the request up. */
   cancel(): void;
+  /** Asks the server to end the feed. */
+  unsubscribe(streamId: number): void;
   /** The request is over, whoever ended it. */
   release(): void;
 }
@@ -188,6 +190,15 @@ export class Feed implements AsyncIterableIterator<FeedEvent, undefined> {
       this.#give();
     }
     return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /**
+   * Asks the server to end the feed in order: the loop over it ends after the events that were on their way. Throws
+   * `SqpError`.
+   */
+  async unsubscribe(): Promise<void> {
+    await this.tables;
+    if (!this.#isOver) this.#source?.unsubscribe(this.#streamId);
   }
 
   /** The events themselves. */

@@ -96,7 +96,9 @@ export interface EarlyHello {
 
 /** A PSK that is taken from a first ClientHello. */
 export interface VouchingPsk {
+  /** The PSK. */
   readonly psk: SelectedPsk;
+  /** Whether early data that comes with it is taken. */
   readonly takesEarlyData: boolean;
 }
 

@@ -65,6 +65,7 @@ export type { CookieExemption, EarlyDataPolicy } from "./early_data.ts";
 export type { EarlyDataEvent } from "./early_data_channel.ts";
 export { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
 export type { DtlsDropReason } from "./record_layer.ts";
+export type { VouchingPsk } from "./early_handshake.ts";
 export type { AcceptedHello } from "./server_hello.ts";
 export { type KeyLogLabel, keyLogLine } from "./key_log.ts";
 export type { AddressedDatagram, Core, Entropy, Milliseconds } from "../base/core.ts";

@@ -10,15 +10,24 @@ import type { Execution, FeedSink, FeedStart } from "./engine.ts";
 export class FeedAnswer implements FeedSink {
   readonly #responder: Responder;
   readonly #streamBufferBytes: number;
+  readonly #onOver: () => void;
+  #streamId = 0;
   #execution: Execution | undefined;
   #stream: StreamWriter | undefined;
   /** Hand-overs that were asked for and have not come; the first comes unasked. */
   #outstanding = 1;
   #hasEnded = false;
 
-  constructor(responder: Responder, streamBufferBytes: number) {
+  /** `onOver` is called once, when the feed ends. */
+  constructor(responder: Responder, streamBufferBytes: number, onOver: () => void) {
     this.#responder = responder;
     this.#streamBufferBytes = streamBufferBytes;
+    this.#onOver = onOver;
+  }
+
+  /** The number of its stream, 0 before there is one. */
+  get streamId(): number {
+    return this.#streamId;
   }
 
   /** What more is asked of. */
@@ -35,9 +44,10 @@ export class FeedAnswer implements FeedSink {
       this.#execution!.cancel();
       return;
     }
-    this.#stream = this.#responder.openStream((streamId) =>
-      encodeFeedResponse({ ...start, streamId })
-    );
+    this.#stream = this.#responder.openStream((streamId) => {
+      this.#streamId = streamId;
+      return encodeFeedResponse({ ...start, streamId });
+    });
     this.#stream.onWritable(() => this.#pull());
   }
 
@@ -50,15 +60,27 @@ export class FeedAnswer implements FeedSink {
 
   onEnd(): void {
     if (this.#hasEnded) return;
-    this.#hasEnded = true;
+    this.#end();
     this.#stream!.finish();
   }
 
   onError(error: SqpError): void {
     if (this.#hasEnded) return;
-    this.#hasEnded = true;
+    this.#end();
     if (this.#stream === undefined) this.#responder.error(error);
     else this.#stream.abort(error);
+  }
+
+  /** Ends the feed after what was handed over, with an error where there is one. Harmless after its end. */
+  end(error?: SqpError): void {
+    if (error === undefined && this.#stream !== undefined) this.onEnd();
+    else this.onError(error ?? new SqpError("cancelled"));
+    this.#execution!.cancel();
+  }
+
+  #end(): void {
+    this.#hasEnded = true;
+    this.#onOver();
   }
 
   #pull(): void {

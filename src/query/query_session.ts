@@ -46,6 +46,7 @@ export class QuerySession {
   readonly #session: EngineSession;
   readonly #statements: PreparedStatements;
   readonly #transactions: SessionTransactions;
+  readonly #feeds = new Set<FeedAnswer>();
 
   constructor(engine: Engine, caller: Caller, limits: Partial<QueryLimits> = {}) {
     this.#engine = engine;
@@ -99,6 +100,10 @@ export class QuerySession {
         return this.#savepoint(command, responder);
       case "subscribe":
         return this.#subscribe(command, responder);
+      case "unsubscribe":
+        this.#unsubscribe(command.stream);
+        responder.respond(encodeDone());
+        return NOTHING_RUNS;
       case "status":
         responder.respond(this.#status());
         return NOTHING_RUNS;
@@ -250,7 +255,11 @@ export class QuerySession {
       throw new SqpError("permission_denied", { message });
     }
     const { tables, snapshot, cursor } = command;
-    const answer = new FeedAnswer(responder, this.#limits.streamBufferBytes);
+    const { streamBufferBytes } = this.#limits;
+    const answer: FeedAnswer = new FeedAnswer(responder, streamBufferBytes, () => {
+      this.#feeds.delete(answer);
+    });
+    this.#feeds.add(answer);
     const feed = this.#session.subscribe({
       tables,
       snapshot: snapshot === true,
@@ -258,6 +267,16 @@ export class QuerySession {
     }, answer);
     answer.start(feed);
     return feed;
+  }
+
+  #unsubscribe(streamId: number): void {
+    for (const feed of this.#feeds) if (feed.streamId === streamId) return feed.end();
+    throw new SqpError("bad_request", { message: `The stream ${streamId} is no change feed.` });
+  }
+
+  /** Ends change feeds, which would not end by themselves, because the server is about to stop. */
+  endFeeds(error: SqpError): void {
+    for (const feed of this.#feeds) feed.end(error);
   }
 
   #status(): Uint8Array {

@@ -173,6 +173,7 @@ export class Server implements AsyncDisposable {
     await this.#refreshing;
     const until = monotonicNow() + drainMs + SESSION_SETTINGS.lingerMs;
     this.#endpoint.drain(drainMs, monotonicNow());
+    this.#service.drain();
     this.#driver.wake();
     while (!this.#endpoint.isDrained && monotonicNow() < until) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_CHECK_MS));

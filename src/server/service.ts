@@ -139,6 +139,11 @@ export class Service {
 
   // Requests
 
+  /** The server is about to stop: what would not end by itself is ended. */
+  drain(): void {
+    for (const { queries } of this.#work.values()) queries.endFeeds(new SqpError("draining"));
+  }
+
   #onRequest(client: EndpointClient, requestId: number, payload: Uint8Array): void {
     const principal = client.stack.session?.principal;
     if (principal === undefined) return;

@@ -107,6 +107,13 @@ export interface SubscribeCommand extends CommandOptions {
   readonly cursor?: string;
 }
 
+/** Ends a change feed in order: what is on its way still comes. */
+export interface UnsubscribeCommand extends CommandOptions {
+  readonly cmd: "unsubscribe";
+  /** The number of the feed's stream. */
+  readonly stream: number;
+}
+
 /** Asks what the server is doing. */
 export interface StatusCommand extends CommandOptions {
   readonly cmd: "status";
@@ -123,6 +130,7 @@ export type KnownCommand =
   | RollbackCommand
   | SavepointCommand
   | SubscribeCommand
+  | UnsubscribeCommand
   | StatusCommand;
 
 /** A command of a later version, to be answered with `unknown_command`. */
@@ -195,6 +203,8 @@ function encodeOwn(command: KnownCommand): ControlMap {
         snapshot: command.snapshot,
         cursor: command.cursor,
       };
+    case "unsubscribe":
+      return { stream: command.stream };
     case "status":
       return {};
   }
@@ -275,6 +285,7 @@ const DECODERS: { readonly [Cmd in KnownCommand["cmd"]]: (fields: Fields) => Kno
   savepoint: (fields) => readSavepoint("savepoint", fields),
   release: (fields) => readSavepoint("release", fields),
   subscribe: (fields) => readSubscribe(fields),
+  unsubscribe: (fields) => ({ cmd: "unsubscribe", stream: readNumber(fields, "stream") }),
   status: () => ({ cmd: "status" }),
 };
 

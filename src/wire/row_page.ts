@@ -154,6 +154,11 @@ export function decodeRowPage(payload: Uint8Array, columnCount: number): Row[] {
   return rows;
 }
 
+/** How many rows the payload of a page holds. Throws {@linkcode DecodeError}. */
+export function pageRowCount(payload: Uint8Array): number {
+  return new ValueReader(payload).arrayHead(LIMITS.pageRowsMax);
+}
+
 /** The last page of a stream: it proves that the result is whole. */
 export interface Trailer {
   /** Rows of all pages before. */

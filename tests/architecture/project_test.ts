@@ -4,7 +4,17 @@ import { assertEquals } from "@std/assert";
 import { OPENSSL_LIBRARY_PATHS } from "../../src/dtls_runtime/openssl_paths.ts";
 import { readText, testOnFiles } from "./repository.ts";
 
-const TASKS = ["serve", "serve:fast", "certgen", "token", "query", "test", "ok", "bench"];
+const TASKS = [
+  "serve",
+  "serve:fast",
+  "certgen",
+  "token",
+  "query",
+  "subscribe",
+  "test",
+  "ok",
+  "bench",
+];
 
 /** Permissions that a task must narrow to what it names. */
 const NARROWED = ["run", "ffi", "env", "sys", "import"];

@@ -5,12 +5,11 @@ import type {
   Engine,
   EngineSession,
   EngineStatus,
-  ExecuteCommand,
   Execution,
   ResultSink,
 } from "../../src/query/engine.ts";
-import { SqliteSession } from "../../src/query/sqlite/sqlite_session.ts";
 import { RowPageWriter } from "../../src/wire/row_page.ts";
+import { ExecuteOnlySession } from "../harness/execute_only_session.ts";
 
 const COLUMNS = [
   { name: "id", declaredType: "integer" },
@@ -36,17 +35,12 @@ export class InstantEngine implements Engine {
     this.#onWork = onWork;
   }
 
-  open(caller: Caller): EngineSession {
-    return new SqliteSession(this, caller);
+  open(_caller: Caller): EngineSession {
+    return new ExecuteOnlySession((_, sink) => this.#execute(sink));
   }
 
-  execute(_caller: Caller, _command: ExecuteCommand, sink: ResultSink): Execution {
+  #execute(sink: ResultSink): Execution {
     if (this.#waiting.push(sink) === 1) this.#onWork();
-    return EXECUTION;
-  }
-
-  /** There are no changes to tell of. */
-  subscribe(): Execution {
     return EXECUTION;
   }
 

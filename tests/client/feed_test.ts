@@ -163,6 +163,21 @@ const SHARED: Record<string, (server: LiveServer, client: Client) => Promise<voi
     await until("the server has let go of it", () => openFeeds(server) === 0);
   },
 
+  async "unsubscribing ends a feed after what was on its way"(server, client) {
+    await client.execute("create table w (id integer primary key)");
+    const feed = client.subscribe({ tables: ["w"] });
+    await feed.tables;
+    for (let i = 0; i < 20; i++) await client.execute("insert into w values (?)", [i]);
+    const first = await nextTransaction(feed);
+    await feed.unsubscribe();
+    let last = first;
+    for await (const event of feed) if (event.kind === "transaction") last = event;
+    assertEquals(feed.cursor, last.cursor);
+    // It was answered for a feed that it had; another it has not.
+    assertEquals((await client.execute("select count(*) from w")).rows, [[20]]);
+    await until("the server has let go of it", () => openFeeds(server) === 0);
+  },
+
   async "what cannot be subscribed to fails with the server's reason"(_, client) {
     await client.execute("create table plain (a)");
     const error = await assertRejects(
@@ -195,6 +210,18 @@ liveTest("who may not subscribe is refused", async () => {
   await client.execute("create table t (id integer primary key)");
   const error = await assertRejects(() => client.subscribe({ tables: ["t"] }).next(), SqpError);
   assertEquals(error.codeName, "permission_denied");
+});
+
+liveTest("a server that stops ends its feeds, and does not wait for them", async () => {
+  const server = await LiveServer.start({ drainMs: 60_000 });
+  const client = await server.connect();
+  await client.execute("create table t (id integer primary key)");
+  const feed = client.subscribe({ tables: ["t"] });
+  await feed.tables;
+  const closing = server[Symbol.asyncDispose]();
+  assertEquals((await assertRejects(() => feed.next(), SqpError)).codeName, "draining");
+  await client.close();
+  await closing;
 });
 
 liveTest("a feed goes on after the server was started anew", async () => {

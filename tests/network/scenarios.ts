@@ -10,7 +10,6 @@ import { SqpPair, type SqpPairOptions } from "../harness/sqp_pair.ts";
 import {
   bothWays,
   checkRows,
-  DELAY_MS,
   type Figures,
   link,
   QUEUE,
@@ -19,7 +18,8 @@ import {
   type Scenario,
   transfer,
 } from "./scenario.ts";
-import { TcpFlow } from "./tcp_flow.ts";
+import { sharedLink } from "./shared_link.ts";
+import type { TcpCongestion } from "./tcp_flow.ts";
 
 const MB = 1_000_000;
 
@@ -120,28 +120,13 @@ function goodput(seed: number): Figures {
   return { virtualMs, notes };
 }
 
-/** A bottleneck shared with a TCP flow that began before: each gets 35 to 65 %. */
-function crossTraffic(seed: number): Figures {
-  const shared = bottleneck(RATE, QUEUE);
-  const pair = new SqpPair({ seed, toServer: link, toClient: () => [shared, delay(DELAY_MS)] });
-  const { counters } = pair.linksOf(pair.client).toClient;
-  const tcp = new TcpFlow(pair, shared, { random: pair.random.fork(), counters }, DELAY_MS);
-  pair.connect();
-  tcp.start();
-  pair.advance(3_000);
-  const asked = pair.client.ask(rowsOf(30 * MB));
-  pair.advance(5_000);
-  const received = () => pair.client.stack.transport!.stats().sessionBytesReceived;
-  const begin = { sqp: received(), tcp: tcp.arrivedBytes };
-  pair.advance(20_000);
-  const [sqp, other] = [received() - begin.sqp, tcp.arrivedBytes - begin.tcp];
-  const share = sqp / (sqp + other);
-  assert(!asked.isOver && share >= 0.35 && share <= 0.65, `${share}`);
-  assert(sqp + other > 0.9 * (RATE / 8) * 20 * 0.94, `${sqp} and ${other}`);
-  tcp.isStopped = true;
-  pair.client.cancel(asked);
-  pair.finish();
-  return { virtualMs: 20_000, notes: `${(100 * share).toFixed(1)} % beside TCP` };
+/** A bottleneck shared with a TCP flow that began before. */
+function crossTraffic(congestion: TcpCongestion): Scenario["run"] {
+  return (seed) => {
+    const measureMs = 20_000;
+    const share = sharedLink({ seed, congestion, beforeMs: 3_000, settleMs: 5_000, measureMs });
+    return { virtualMs: measureMs, notes: `${(100 * share).toFixed(1)} % beside TCP` };
+  };
 }
 
 /** Point queries beside a bulk stream that fills the link: they wait for the queue of the link, for nothing else. */
@@ -238,7 +223,8 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   { name: "key updates during a transfer of 3 MB", run: keyUpdates },
   { name: "goodput of 10 MB", run: goodput },
-  { name: "cross traffic: half of a link with CUBIC TCP", run: crossTraffic },
+  { name: "cross traffic: half of a link with CUBIC TCP", run: crossTraffic("cubic") },
+  { name: "cross traffic: half of a link with New Reno TCP", run: crossTraffic("newreno") },
   { name: "point queries beside a bulk stream", run: beside },
   { name: "an urgent result of 500 kB beside 12 in the background", run: urgent },
   { name: "amplification: a server's flight of 3 kB", run: amplification },

@@ -48,15 +48,22 @@ const LATE_MS_MAX = 250;
 
 const only = (...permissions: Permission[]) => ({ permissions });
 
-/** Runs the suite as the steps of one test, so that one database serves them all. */
-export function testEngine(subject: EngineUnderTest): void {
+/** One promise. */
+export type Step = readonly [
+  title: string,
+  fn: (engine: Engine, dialect: Dialect) => Promise<void>,
+  limits?: SuiteLimits,
+];
+
+/** Runs steps as those of one test, each on an engine of its own. */
+export function testEngine(subject: EngineUnderTest, steps: readonly Step[]): void {
   const { name, ignore, dialect } = subject;
   const why = ignore === undefined ? "" : ` (not here: ${ignore})`;
   Deno.test({
     name: `the engine suite, ${name}${why}`,
     ignore: ignore !== undefined,
     async fn(context) {
-      for (const [title, fn, limits] of STEPS) {
+      for (const [title, fn, limits] of steps) {
         await context.step(title, async () => {
           const engine = await subject.open(limits);
           try {
@@ -71,12 +78,6 @@ export function testEngine(subject: EngineUnderTest): void {
   });
 }
 
-type Step = readonly [
-  title: string,
-  fn: (engine: Engine, dialect: Dialect) => Promise<void>,
-  limits?: SuiteLimits,
-];
-
 /** Whatever a test did, nothing is left under way. */
 async function comesToRest(engine: Engine): Promise<void> {
   for (let waits = 0; waits < 400; waits++) {
@@ -87,7 +88,8 @@ async function comesToRest(engine: Engine): Promise<void> {
   assertEquals(engine.status(), { ...engine.status(), queued: 0, running: 0 });
 }
 
-async function makeTable(engine: Engine, { types }: Dialect): Promise<void> {
+/** Makes a table `t` with a key and an integer `a`. */
+export async function makeTable(engine: Engine, { types }: Dialect): Promise<void> {
   await ask(engine, `CREATE TABLE t (id ${types.key}, a ${types.int})`);
 }
 
@@ -105,7 +107,8 @@ async function lateness(
   return { error, lateMs: performance.now() - startMs - dueMs };
 }
 
-const STEPS: readonly Step[] = [
+/** What is promised of statements. */
+export const STATEMENT_STEPS: readonly Step[] = [
   ["a write says how many rows it changed, and a read sees it", async (engine, dialect) => {
     await makeTable(engine, dialect);
     for (let i = 1; i <= 5; i++) {

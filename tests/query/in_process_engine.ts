@@ -8,14 +8,12 @@ import type {
   EngineStatus,
   ExecuteCommand,
   Execution,
-  FeedSink,
   ResultSink,
-  SubscribeCommand,
 } from "../../src/query/engine.ts";
 import { permissionMask } from "../../src/query/sqlite/permissions.ts";
 import type { RunningStatement } from "../../src/query/sqlite/running_statement.ts";
-import { SqliteSession } from "../../src/query/sqlite/sqlite_session.ts";
 import { sqliteSettings } from "../../src/query/sqlite/settings.ts";
+import { ExecuteOnlySession } from "../harness/execute_only_session.ts";
 import { StatementRunner } from "../../src/query/sqlite/statement_runner.ts";
 
 interface Work {
@@ -39,22 +37,16 @@ export class InProcessEngine implements Engine {
   readonly executed = new Map<string, number>();
 
   open(caller: Caller): EngineSession {
-    return new SqliteSession(this, caller);
+    return new ExecuteOnlySession((command, sink) => this.#execute(caller, command, sink));
   }
 
-  execute(caller: Caller, command: ExecuteCommand, sink: ResultSink): Execution {
+  #execute(caller: Caller, command: ExecuteCommand, sink: ResultSink): Execution {
     const work: Work = { caller, command, sink, credit: 1, cancelled: false };
     this.#work.add(work);
     return {
       pull: (pages) => void (work.credit += pages),
       cancel: () => void (work.cancelled = true),
     };
-  }
-
-  /** Feeds have processes and timers, which a simulation has not. */
-  subscribe(_command: SubscribeCommand, sink: FeedSink): Execution {
-    queueMicrotask(() => sink.onError(new SqpError("unknown_command")));
-    return { pull() {}, cancel() {} };
   }
 
   /** Runs what can run. Returns whether anything did. */
@@ -93,7 +85,7 @@ export class InProcessEngine implements Engine {
     const running = this.#runner.start({ sql, params, permissions });
     if (running.kind === "handOff") throw new SqpError("internal");
     this.executed.set(sql, (this.executed.get(sql) ?? 0) + 1);
-    sink.onHead(running.columns);
+    sink.onHead(running.columns!);
     return running;
   }
 

@@ -9,11 +9,23 @@ import {
   MessageWriter,
   readEnd,
   readError,
-  readExecute,
+  readHandOff,
   readHead,
   readOpen,
   readPull,
 } from "../../src/query/sqlite/ipc.ts";
+import {
+  batchBody,
+  controlBody,
+  ControlKind,
+  executeBody,
+  prepareBody,
+  readBatch,
+  readControl,
+  readExecute,
+  readPlace,
+  readPrepare,
+} from "../../src/query/sqlite/ipc_requests.ts";
 import { sqliteSettings } from "../../src/query/sqlite/settings.ts";
 import { SqpError } from "../../src/wire/errors.ts";
 
@@ -29,9 +41,23 @@ Deno.test("every message is read as it was written", () => {
   const open = { role: "reader", settings: sqliteSettings("/a/ü.db"), removeAtExit: "/a" } as const;
   assertEquals(readOpen(only((out) => out.open(open)).body), open);
   const request = { sql: "\ufeffSELECT 'ü', ?", params: new Uint8Array([0x91, 1]), permissions: 5 };
-  const execute = only((out) => out.execute(0xffff_ffff, request));
-  assertEquals([execute.kind, execute.id], [MessageKind.EXECUTE, 0xffff_ffff]);
-  assertEquals(readExecute(execute.body), request);
+  const keyed = { ...request, key: { principal: "ü", key: "k" } };
+  for (const written of [request, keyed]) {
+    const body = executeBody(written, 0xffff_fffe);
+    const execute = only((out) => out.whole(MessageKind.EXECUTE, 0xffff_ffff, body));
+    assertEquals([execute.kind, execute.id], [MessageKind.EXECUTE, 0xffff_ffff]);
+    assertEquals(readPlace(execute.body), { permissions: 5, transaction: 0xffff_fffe });
+    assertEquals(readExecute(execute.body), written);
+  }
+  const step = { sql: "x", params: new Uint8Array([0x90]), conditions: [], mayFail: true };
+  const batch = { steps: [step], permissions: 5, key: keyed.key };
+  assertEquals(readBatch(batchBody(batch, 7)), batch);
+  const place = { permissions: 5, transaction: 7 };
+  assertEquals(readPrepare(prepareBody(place, "\ufeffü")), "\ufeffü");
+  const control = controlBody(place, ControlKind.RELEASE, 0xffff_ffff);
+  assertEquals(readPlace(control), place);
+  assertEquals(readControl(control), { kind: ControlKind.RELEASE, savepoint: 0xffff_ffff });
+  assertEquals(readHandOff(only((out) => out.handOff(1, 3)).body), 3);
   assertEquals(readPull(only((out) => out.pull(1, 70_000)).body), 70_000);
   const columns = [{ name: 'a"', declaredType: null }, {
     name: "",

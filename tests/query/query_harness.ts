@@ -6,7 +6,9 @@ import type {
   ExecuteCommand,
   Execution,
   Permission,
+  Reply,
   ResultEnd,
+  StatementScope,
 } from "../../src/query/engine.ts";
 import { permissionMask } from "../../src/query/sqlite/permissions.ts";
 import { sqliteSettings } from "../../src/query/sqlite/settings.ts";
@@ -91,9 +93,9 @@ export class MemoryDatabase implements Disposable {
       const { page, end } = running.next();
       if (page !== undefined) {
         pages++;
-        rows.push(...decodeRowPage(page.subarray(4), running.columns.length));
+        rows.push(...decodeRowPage(page.subarray(4), running.columns!.length));
       }
-      if (end !== undefined) return { columns: running.columns, rows, pages, end };
+      if (end !== undefined) return { columns: running.columns!, rows, pages, end };
     }
   }
 
@@ -105,6 +107,11 @@ export class MemoryDatabase implements Disposable {
   [Symbol.dispose](): void {
     this.runner.close();
   }
+}
+
+/** What a command replies, as a promise. */
+export function replied<Outcome>(start: (reply: Reply<Outcome>) => unknown): Promise<Outcome> {
+  return new Promise((onEnd, onError) => start({ onEnd, onError }));
 }
 
 /** The {@linkcode SqpError} that a call throws. */
@@ -124,6 +131,7 @@ export interface AskOptions {
   readonly permissions?: readonly Permission[];
   readonly deadlineMs?: number;
   readonly principal?: string;
+  readonly idempotencyKey?: string;
   /** Takes the execution as soon as it exists. */
   readonly onStart?: (execution: Execution) => void;
   /** Called for each page instead of asking for the next one at once. */
@@ -132,23 +140,33 @@ export interface AskOptions {
   readonly dropRows?: boolean;
 }
 
-/** Runs a command to its end. Rejects with {@linkcode SqpError}. */
+/** Runs a command in a session of its own to its end. Rejects with {@linkcode SqpError}. */
 export function ask(engine: Engine, sql: string, options: AskOptions = {}): Promise<Result> {
-  const { promise, resolve, reject } = Promise.withResolvers<Result>();
-  const command: ExecuteCommand = {
-    sql,
-    params: encodeParams(options.params ?? []),
-    ...(options.deadlineMs !== undefined && { deadlineMs: options.deadlineMs }),
-  };
-  let columns: readonly Column[] = [];
-  const rows: Row[] = [];
-  let pages = 0;
   const caller = {
     principal: options.principal ?? "tester",
     permissions: new Set(options.permissions ?? ALL),
   };
-  const session = engine.open(caller);
-  const execution = session.execute(command, {
+  return askIn(engine.open(caller), sql, options);
+}
+
+/** Runs a command in a session or transaction to its end. Rejects with {@linkcode SqpError}. */
+export function askIn(
+  scope: StatementScope,
+  sql: string,
+  options: AskOptions = {},
+): Promise<Result> {
+  const { promise, resolve, reject } = Promise.withResolvers<Result>();
+  const { deadlineMs, idempotencyKey } = options;
+  const command: ExecuteCommand = {
+    sql,
+    params: encodeParams(options.params ?? []),
+    ...(deadlineMs !== undefined && { deadlineMs }),
+    ...(idempotencyKey !== undefined && { idempotencyKey }),
+  };
+  let columns: readonly Column[] = [];
+  const rows: Row[] = [];
+  let pages = 0;
+  const execution = scope.execute(command, {
     onHead: (head) => columns = head,
     onPage(page, last) {
       pages++;
@@ -164,13 +182,14 @@ export function ask(engine: Engine, sql: string, options: AskOptions = {}): Prom
 }
 
 /** The name of the error that a command ends with. */
-export async function askError(
-  engine: Engine,
-  sql: string,
-  options: AskOptions = {},
-): Promise<string> {
+export function askError(engine: Engine, sql: string, options: AskOptions = {}): Promise<string> {
+  return errorName(ask(engine, sql, options));
+}
+
+/** The name of the error that a promise is rejected with. */
+export async function errorName(promise: Promise<unknown>): Promise<string> {
   try {
-    await ask(engine, sql, options);
+    await promise;
   } catch (error) {
     if (error instanceof SqpError) return error.codeName;
     throw error;

@@ -233,14 +233,17 @@ Deno.test("rows of a write come after its commit; too many of them undo it", () 
     `INSERT INTO t (a) SELECT printf('%1000d', value) FROM generate(${count}) RETURNING id, a`
       .replace(/generate\((\d+)\)/, (_, n) => `json_each('[${Array(Number(n)).fill(1)}]')`);
   assertEquals(db.run(many(80)).rows.length, 80);
-  assertEquals(db.errorName(many(200)), "row_too_large");
+  assertEquals(db.errorName(many(200)), "result_too_large");
   assertEquals(db.run("SELECT count(*) FROM t").rows, [[80]]);
 });
 
 Deno.test("a row larger than the limit is an error, and the connection goes on", () => {
   using db = new MemoryDatabase();
   assertEquals(db.errorName("SELECT zeroblob(1048577)"), "row_too_large");
-  assertEquals(db.errorName("SELECT 1 AS i UNION ALL SELECT zeroblob(1048577)"), "row_too_large");
+  assertEquals(
+    db.errorName("SELECT 1 AS i UNION ALL SELECT zeroblob(1048577)"),
+    "row_too_large",
+  );
   assertEquals(db.run("SELECT length(zeroblob(1048577))").rows, [[1048577]]);
 });
 

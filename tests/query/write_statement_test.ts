@@ -2,11 +2,8 @@
 
 import { assertEquals } from "@std/assert";
 import { SqpError } from "../../src/wire/errors.ts";
-import {
-  runWriteGroup,
-  type WriteGroupHooks,
-  WriteStatement,
-} from "../../src/query/sqlite/write_statement.ts";
+import { isWrite, type Write } from "../../src/query/sqlite/running_statement.ts";
+import { runWriteGroup, type WriteGroupHooks } from "../../src/query/sqlite/write_group.ts";
 import { MemoryDatabase } from "./query_harness.ts";
 
 const NO_PARAMS = new Uint8Array([0x90]);
@@ -15,11 +12,11 @@ const NO_PARAMS = new Uint8Array([0x90]);
 function runGroup(db: MemoryDatabase, texts: string[], isLong: () => boolean = () => false) {
   const writes = texts.map((sql) => {
     const running = db.runner.start({ sql, params: NO_PARAMS, permissions: 7 });
-    if (!(running instanceof WriteStatement)) throw new Error(`${sql} does not write`);
+    if (running.kind === "handOff" || !isWrite(running)) throw new Error(`${sql} does not write`);
     return running;
   });
   const told: string[] = [];
-  const numbers = (group: readonly WriteStatement[]) => group.map((write) => writes.indexOf(write));
+  const numbers = (group: readonly Write[]) => group.map((write) => writes.indexOf(write));
   const hooks: WriteGroupHooks = {
     onRunning: (write) => told.push(`run ${writes.indexOf(write)}`),
     isLong,
@@ -91,7 +88,7 @@ Deno.test("rows that a write returns and that are too many undo that write alone
   using db = new MemoryDatabase({ returningBytesMax: 1_000 });
   db.run("CREATE TABLE t (id INTEGER PRIMARY KEY)");
   const large = "INSERT INTO t (id) VALUES (5) RETURNING id, zeroblob(2000)";
-  assertEquals(runGroup(db, [insert(1), large, insert(2)]).outcomes, [1, "row_too_large", 1]);
+  assertEquals(runGroup(db, [insert(1), large, insert(2)]).outcomes, [1, "result_too_large", 1]);
   assertEquals(ids(db), [1, 2]);
 });
 

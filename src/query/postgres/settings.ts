@@ -39,7 +39,13 @@ export const POSTGRES_LIMITS = {
   habitsMax: 4_096,
   /** A statement whose runs ended within this time and in one page is asked without a cursor. */
   shortMsMax: 20,
-  /** Times that a read is run again because its connection was lost. */
+  /** The outcome of a write with an idempotency key. Larger: `result_too_large`, and nothing is written. */
+  outcomeBytesMax: 64 * 1024,
+  /** How long such an outcome is kept, at least: seven days. */
+  outcomesMsMax: 7 * 24 * 60 * 60 * 1000,
+  /** How often outcomes that have been kept for longer are removed, while there are writes with keys. */
+  expireMs: 10 * 60 * 1000,
+  /** Times that a read, or a write with a key, is run in all where connections are lost. */
   attemptsMax: 3,
 } as const;
 

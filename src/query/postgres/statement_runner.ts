@@ -144,7 +144,10 @@ export class StatementRunner {
   /** Throws {@linkcode SqpError} for what no text may do, by its command tag. */
   #check(connection: PostgresConnection, { command }: BackendEnd, place: StatementPlace): void {
     if (command === undefined) throw new SqpError("empty_statement");
-    if (SCHEMA_COMMANDS.test(command)) this.#onSchemaChange();
+    if (SCHEMA_COMMANDS.test(command)) {
+      connection.forgetPrepared();
+      this.#onSchemaChange();
+    }
     let why: string | undefined;
     if (TRANSACTION_COMMANDS.has(command)) why = "transactions have commands of their own";
     else if (SESSION_COMMANDS.has(command)) why = "it would outlive its command";

@@ -3,6 +3,7 @@
 
 import { SqpError } from "../../wire/errors.ts";
 import type { DecodedParams } from "../../wire/params.ts";
+import type { ParameterDescription } from "../../wire/response_payload.ts";
 import { type SqlValue, Timestamp } from "../../wire/value.ts";
 import type { SqliteValue } from "./node_sqlite.ts";
 import { type ParameterToken, scanParameters } from "./sql_scanner.ts";
@@ -71,6 +72,14 @@ export class BindingPlan {
         message: "A statement has parameters either by position or by name, not both.",
       });
     }
+  }
+
+  /** The parameters in the order of their first mention; those by position that are skipped included. */
+  get parameters(): ParameterDescription[] {
+    const names: (string | null)[] = this.#names.size > 0
+      ? [...this.#names.keys()]
+      : new Array(this.#positionCount).fill(null);
+    return names.map((name) => ({ name, type: null }));
   }
 
   /** Throws {@linkcode SqpError} `parameter_count`, `parameter_name` or `parameter_range`. */

@@ -68,6 +68,8 @@ export class ChangeCapture {
   #knownVersion: bigint | undefined;
   #watched: WatchedTable[] = [];
   #recordings: Recording[] = [];
+  /** A unit is under way. */
+  #hasBegun = false;
 
   /** `clockMs` tells the time since 1970. */
   constructor(database: NodeDatabase, limits: CaptureLimits, clockMs: () => number) {
@@ -81,7 +83,8 @@ export class ChangeCapture {
   /** Begins a unit in the transaction that is open. */
   begin(): void {
     // SQLite may have undone the transaction of the last unit by itself.
-    if (this.#recordings.length > 0) this.abandon();
+    if (this.#hasBegun) this.abandon();
+    this.#hasBegun = true;
     const changed = this.#reload();
     if (changed.length > 0) this.#log.append(changed, this.#clockMs());
     this.#recordings = this.#watched.map((table) => ({
@@ -92,6 +95,8 @@ export class ChangeCapture {
 
   /** Ends a unit: appends its changes to the log. `dropped` are the tables that its statements named to be dropped. */
   finish(dropped: readonly string[] = []): void {
+    // A transaction that only reads.
+    if (!this.#hasBegun) return;
     const resets = new Map<string, LogEntry>();
     for (const { table: { shape } } of this.#recordings) {
       if (isAmong(shape.name, dropped)) {
@@ -116,6 +121,7 @@ export class ChangeCapture {
   }
 
   #closeSessions(): void {
+    this.#hasBegun = false;
     for (const { session } of this.#recordings) session.close();
     this.#recordings = [];
   }

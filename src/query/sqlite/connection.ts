@@ -12,6 +12,7 @@ import {
   type NodeDatabase,
   type NodeStatement,
   openDatabase,
+  type SqliteValue,
 } from "./node_sqlite.ts";
 import { OWN, type PermissionMask, READ } from "./permissions.ts";
 import type { SqliteSettings } from "./settings.ts";
@@ -52,6 +53,12 @@ export interface ConnectionCounts {
   readonly lastInsertRowid: bigint;
 }
 
+/** The engine's own savepoint, or one of a client, by its number. */
+export type SavepointName = "sqp" | `sqp_${number}`;
+
+/** Statements of the engine's own that are kept prepared. */
+const CONTROLS_MAX = 64;
+
 const HAND_OFF: HandedOff = { kind: "handOff" };
 
 /**
@@ -66,7 +73,9 @@ export class SqliteConnection {
   /** In the order of their last use. */
   readonly #cache = new Map<string, PreparedStatement | HandedOff>();
   #counts: NodeStatement | undefined;
-  /** The statements that begin and end transactions, of which there are a handful. */
+  /** Streams of rows that are open: as long as there is one, every read sees the state of the first. */
+  openStreams = 0;
+  /** The statements that begin and end transactions, and others of the engine's own. */
   readonly #controls = new Map<string, NodeStatement>();
   readonly #capture: ChangeCapture | undefined;
   /** The tables that the unit under way named to be dropped. */
@@ -223,6 +232,13 @@ export class SqliteConnection {
     });
   }
 
+  /** Begins a transaction that only reads and sees one state of the database. Throws {@linkcode SqpError}. */
+  beginRead(): void {
+    this.#control("BEGIN");
+    // A transaction sees the state of its first read.
+    this.#control("SELECT count(*) FROM sqlite_schema");
+  }
+
   /** Commits. Throws {@linkcode SqpError}; then the transaction is rolled back. */
   commit(): void {
     this.#orRollback(() => {
@@ -284,40 +300,56 @@ export class SqliteConnection {
     return this.#database.isTransaction;
   }
 
-  /** Marks where {@linkcode SqliteConnection.rollbackToSavepoint} leads. Throws {@linkcode SqpError}. */
-  savepoint(): void {
-    this.#control("SAVEPOINT sqp");
+  /** Marks where {@linkcode SqliteConnection.rollbackTo} leads. Throws {@linkcode SqpError}. */
+  savepoint(name: SavepointName = "sqp"): void {
+    this.#control(`SAVEPOINT ${name}`);
   }
 
   /** Forgets the savepoint and keeps what came after it. Throws {@linkcode SqpError}. */
-  release(): void {
-    this.#control("RELEASE sqp");
+  release(name: SavepointName = "sqp"): void {
+    this.#control(`RELEASE ${name}`);
+  }
+
+  /** Undoes what came after the savepoint, which stays. Throws {@linkcode SqpError}. */
+  rollbackTo(name: SavepointName): void {
+    this.#control(`ROLLBACK TO ${name}`);
   }
 
   /**
-   * Undoes what came after the savepoint, where SQLite has not undone the whole transaction. Throws {@linkcode
-   * SqpError}.
+   * Undoes what came after the engine's own savepoint and forgets it, where SQLite has not undone the whole
+   * transaction. Throws {@linkcode SqpError}.
    */
   rollbackToSavepoint(): void {
     if (!this.inTransaction) return;
-    this.#control("ROLLBACK TO sqp");
+    this.rollbackTo("sqp");
     this.release();
   }
 
-  #control(sql: string): void {
-    this.#authorizer.trusted(() => {
+  /** Runs a statement of the engine's own with parameters. Throws {@linkcode SqpError}. */
+  own(sql: string, ...values: SqliteValue[]): SqliteValue[] | undefined {
+    return this.#control(sql, ...values);
+  }
+
+  #control(sql: string, ...values: SqliteValue[]): SqliteValue[] | undefined {
+    return this.#authorizer.trusted(() => {
       try {
         // Not `exec`, whose errors have no code.
         let statement = this.#controls.get(sql);
         if (statement === undefined) {
           statement = this.#database.prepare(sql);
-          this.#controls.set(sql, statement);
+          this.#keepControl(sql, statement);
         }
-        statement.run();
+        return statement.get(...values);
       } catch (error) {
         throw fromSqlite(error, "step");
       }
     });
+  }
+
+  /** The numbers of savepoints are the clients' choice, so there may be many texts. */
+  #keepControl(sql: string, statement: NodeStatement): void {
+    if (this.#controls.size >= CONTROLS_MAX) this.#controls.clear();
+    this.#controls.set(sql, statement);
   }
 
   close(): void {

@@ -9,4 +9,5 @@ export type CounterName =
   | "moved"
   | "overloaded"
   | "deadlines"
-  | "cancelled";
+  | "cancelled"
+  | "transactions";

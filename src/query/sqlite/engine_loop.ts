@@ -2,18 +2,34 @@
 // for.
 
 import { SqpError } from "../../wire/errors.ts";
-import type { ResultPart, RunningStatement } from "./running_statement.ts";
-import { StatementRunner } from "./statement_runner.ts";
-import { runWriteGroup, WriteStatement } from "./write_statement.ts";
 import {
   type Message,
   MessageKind,
   MessageWriter,
   type OpenMessage,
-  readExecute,
   readOpen,
   readPull,
 } from "./ipc.ts";
+import {
+  ControlKind,
+  readBatch,
+  readControl,
+  readExecute,
+  readPlace,
+  readPrepare,
+} from "./ipc_requests.ts";
+import { ProcessTransaction } from "./process_transaction.ts";
+import {
+  HandOffError,
+  isWrite,
+  type OpenCommand,
+  type ResultPart,
+  type RunningStatement,
+  type StepOutcome,
+  type Write,
+} from "./running_statement.ts";
+import { StatementRunner } from "./statement_runner.ts";
+import { runWriteGroup } from "./write_group.ts";
 
 /** Bytes that are gathered before they are written. */
 const WRITE_BYTES = 64 * 1024;
@@ -21,20 +37,18 @@ const WRITE_BYTES = 64 * 1024;
 /** How long writes are gathered into one commit. */
 const GROUP_MS = 5;
 
-interface OpenStatement {
-  readonly id: number;
-  readonly running: RunningStatement;
-  /** Pages that were asked for and not given. */
-  credit: number;
-  headSent: boolean;
-}
-
 /** The state of an engine process. `write` takes bytes for the server and blocks while the server does not read. */
 export class EngineLoop {
+  readonly out = new MessageWriter();
   readonly #write: (bytes: Uint8Array) => void;
   readonly #clockMs: () => number;
-  readonly #out = new MessageWriter();
-  readonly #statements = new Map<number, OpenStatement>();
+  readonly #commands = new Map<number, OpenCommand>();
+  /** The transaction of a client that is open. As long as it is, nothing else writes. */
+  #transaction: ProcessTransaction | undefined;
+  /** What came behind a transaction that is open, in order. */
+  #held: Message[] = [];
+  /** Commands of transactions that wait behind the open one and were cancelled. */
+  readonly #heldCancelled = new Set<number>();
   #runner: StatementRunner | undefined;
   #opened: OpenMessage | undefined;
 
@@ -48,6 +62,11 @@ export class EngineLoop {
     return this.#opened;
   }
 
+  /** What prepares and starts commands. */
+  get runner(): StatementRunner {
+    return this.#runner!;
+  }
+
   /** Handles messages that came together: short statements first, then what may take its time, a page each in turn. */
   handle(messages: readonly Message[]): void {
     const cancelled = new Set<number>();
@@ -57,20 +76,21 @@ export class EngineLoop {
         case MessageKind.OPEN:
           this.#open(message);
           break;
-        case MessageKind.EXECUTE:
-          if (!cancelled.has(message.id)) this.#execute(message);
+        case MessageKind.PULL:
+          this.#pull(message.id, readPull(message.body));
           break;
-        case MessageKind.PULL: {
-          const statement = this.#statements.get(message.id);
-          if (statement !== undefined) statement.credit += readPull(message.body);
-          break;
-        }
         case MessageKind.CANCEL:
           this.#cancel(message.id);
+          break;
+        default:
+          // One of a transaction is missed by those behind it, so it is taken to be cancelled there.
+          if (!cancelled.has(message.id) || readPlace(message.body).transaction !== 0) {
+            this.#take(message);
+          }
       }
     }
-    this.#flush();
-    this.#runStatements();
+    this.flush();
+    this.#run();
   }
 
   #open(message: Message): void {
@@ -78,128 +98,212 @@ export class EngineLoop {
     const { settings, role } = this.#opened;
     try {
       this.#runner = new StatementRunner(settings, role, this.#clockMs);
-      this.#out.bare(MessageKind.READY, 0);
+      this.out.bare(MessageKind.READY, 0);
     } catch (error) {
-      this.#out.error(MessageKind.FATAL, 0, asSqpError(error));
+      this.out.error(MessageKind.FATAL, 0, asSqpError(error));
     }
   }
 
-  #execute({ id, body }: Message): void {
-    try {
-      const request = readExecute(body);
-      if (!this.#runner!.knows(request)) this.#announce(id);
-      const running = this.#runner!.start(request);
-      if (running.kind === "handOff") return this.#out.bare(MessageKind.HAND_OFF, id);
-      const statement = { id, running, credit: 1, headSent: false };
-      this.#statements.set(id, statement);
-      if (running.short) this.#step(statement);
-    } catch (error) {
-      this.#out.error(MessageKind.ERROR, id, asSqpError(error));
+  /** Takes a command: for the transaction that is open, or behind it, or to be run now. */
+  #take(message: Message): void {
+    const { transaction } = readPlace(message.body);
+    if (this.#transaction !== undefined) {
+      if (transaction !== this.#transaction.number) {
+        this.#held.push(message);
+        return;
+      }
+      this.#transaction.add(message);
+      if (this.#heldCancelled.delete(message.id)) this.#transaction.cancel(message.id);
+      return;
     }
+    this.#heldCancelled.delete(message.id);
+    if (transaction === 0) return this.#start(message);
+    const begin = message.kind === MessageKind.CONTROL ? readControl(message.body).kind : undefined;
+    if (begin === ControlKind.BEGIN || begin === ControlKind.BEGIN_READ) {
+      return this.#begin(message, begin === ControlKind.BEGIN_READ);
+    }
+    // Its transaction could not begin, or is over.
+    this.fail(message.id, new SqpError("transaction_rolled_back"));
+  }
+
+  #begin({ id, body }: Message, readOnly: boolean): void {
+    // What came before is committed before.
+    this.#runWrites();
+    const { permissions, transaction } = readPlace(body);
+    try {
+      const connection = this.runner.connection(permissions);
+      if (readOnly) connection.beginRead();
+      else connection.begin();
+      this.#transaction = new ProcessTransaction(this, connection, transaction);
+      this.out.bare(MessageKind.DONE, id);
+    } catch (error) {
+      this.fail(id, error);
+    }
+  }
+
+  #start(message: Message): void {
+    const { kind, id, body } = message;
+    try {
+      if (kind === MessageKind.PREPARE) return this.#describe(message);
+      if (kind === MessageKind.BATCH) return this.#add(id, this.runner.startBatch(readBatch(body)));
+      const request = readExecute(body);
+      if (!this.runner.knows(request)) this.announce(id);
+      const running = this.runner.start(request);
+      if (running.kind === "handOff") return this.out.handOff(id, 0);
+      this.#add(id, running);
+    } catch (error) {
+      this.fail(id, error);
+    }
+  }
+
+  #describe({ id, body }: Message): void {
+    this.announce(id);
+    const connection = this.runner.connection(readPlace(body).permissions);
+    const description = this.runner.describe(readPrepare(body), connection);
+    if ("kind" in description) this.out.handOff(id, 0);
+    else this.out.description(id, description);
+  }
+
+  #add(id: number, running: RunningStatement): void {
+    const command: OpenCommand = { id, running, credit: 1, headSent: false };
+    this.#commands.set(id, command);
+    if (running.short) this.#stepOwn(command);
+  }
+
+  #pull(id: number, pages: number): void {
+    const command = this.#commands.get(id);
+    if (command !== undefined) command.credit += pages;
+    else this.#transaction?.pull(id, pages);
   }
 
   #cancel(id: number): void {
-    const statement = this.#statements.get(id);
-    this.#statements.delete(id);
-    statement?.running.close();
-    this.#out.bare(MessageKind.CLOSED, id);
+    if (this.#transaction?.cancel(id) === true) return;
+    const held = this.#held.find((message) => message.id === id);
+    if (held !== undefined && readPlace(held.body).transaction !== 0) {
+      this.#heldCancelled.add(id);
+      return;
+    }
+    this.#held = this.#held.filter((message) => message !== held);
+    const command = this.#commands.get(id);
+    this.#commands.delete(id);
+    command?.running.close();
+    this.out.bare(MessageKind.CLOSED, id);
   }
 
-  /** Runs the writes that wait, then gives each statement a page in turn until none has credit left. */
-  #runStatements(): void {
+  /** Runs what waits, until nothing is left that has credit. */
+  #run(): void {
+    for (;;) {
+      this.#runCommands();
+      this.#transaction?.run();
+      if (this.#transaction?.isOver !== true) break;
+      this.#transaction = undefined;
+      const held = this.#held;
+      this.#held = [];
+      for (const message of held) this.#take(message);
+    }
+    this.flush();
+  }
+
+  /** Runs the writes that wait, then gives each command a page in turn until none has credit left. */
+  #runCommands(): void {
     this.#runWrites();
     for (let ran = true; ran;) {
       ran = false;
-      for (const statement of this.#statements.values()) {
-        if (statement.credit === 0) continue;
+      for (const command of this.#commands.values()) {
+        if (command.credit === 0) continue;
         ran = true;
-        if (statement.running instanceof WriteStatement) this.#step(statement);
+        if (isWrite(command.running)) this.#stepOwn(command);
         else {
-          this.#announce(statement.id);
-          this.#step(statement);
-          this.#flush();
+          this.announce(command.id);
+          this.#stepOwn(command);
+          this.flush();
         }
       }
     }
-    this.#flush();
   }
 
   /** The server must know what it kills, and what came before must not wait for a statement that may never end. */
-  #announce(id: number): void {
-    this.#out.bare(MessageKind.RUNNING, id);
-    this.#flush();
+  announce(id: number): void {
+    this.out.bare(MessageKind.RUNNING, id);
+    this.flush();
   }
 
   /** Writes that follow each other on one connection are committed together. */
   #runWrites(): void {
-    const statements = new Map<WriteStatement, OpenStatement>();
-    for (const statement of this.#statements.values()) {
-      const { running } = statement;
-      if (running instanceof WriteStatement && running.outcome === undefined) {
-        statements.set(running, statement);
-      }
+    const commands = new Map<Write, OpenCommand>();
+    for (const command of this.#commands.values()) {
+      const { running } = command;
+      if (isWrite(running) && !running.isDone) commands.set(running, command);
     }
-    let group: WriteStatement[] = [];
-    for (const write of statements.keys()) {
+    let group: Write[] = [];
+    for (const write of commands.keys()) {
       if (group.length > 0 && group[0]!.connection !== write.connection) {
-        this.#runGroup(group, statements);
+        this.#runGroup(group, commands);
         group = [];
       }
       group.push(write);
     }
-    if (group.length > 0) this.#runGroup(group, statements);
+    if (group.length > 0) this.#runGroup(group, commands);
   }
 
-  #runGroup(
-    group: readonly WriteStatement[],
-    statements: ReadonlyMap<WriteStatement, OpenStatement>,
-  ): void {
+  #runGroup(group: readonly Write[], commands: ReadonlyMap<Write, OpenCommand>): void {
     let longAtMs = this.#clockMs() + GROUP_MS;
     runWriteGroup(group, {
-      onRunning: (write) => this.#announce(statements.get(write)!.id),
+      onRunning: (write) => this.announce(commands.get(write)!.id),
       isLong: () => this.#clockMs() >= longAtMs,
       onCommitting: (writes) => {
-        for (const write of writes) this.#out.bare(MessageKind.BEGUN, statements.get(write)!.id);
-        this.#flush();
+        for (const write of writes) this.out.bare(MessageKind.BEGUN, commands.get(write)!.id);
+        this.flush();
       },
       onDone: (writes) => {
-        for (const write of writes) this.#step(statements.get(write)!);
-        this.#flush();
+        for (const write of writes) this.#stepOwn(commands.get(write)!);
+        this.flush();
         longAtMs = this.#clockMs() + GROUP_MS;
       },
     });
   }
 
-  #step(statement: OpenStatement): void {
-    const { id, running } = statement;
-    statement.credit--;
+  #stepOwn(command: OpenCommand): void {
+    if (this.step(command) !== "more") this.#commands.delete(command.id);
+  }
+
+  /** Gives the next part of a command's answer. */
+  step(command: OpenCommand): StepOutcome {
+    const { id, running } = command;
+    command.credit--;
     let part: ResultPart;
     try {
       part = running.next();
     } catch (error) {
-      this.#statements.delete(id);
-      return this.#out.error(MessageKind.ERROR, id, asSqpError(error));
+      this.fail(id, error);
+      return "failed";
     }
-    if (!statement.headSent) {
-      statement.headSent = true;
-      this.#out.head(id, running.columns);
+    if (!command.headSent && running.columns !== undefined) {
+      command.headSent = true;
+      this.out.head(id, running.columns);
     }
-    if (part.page !== undefined) this.#out.page(id, part.page, part.end !== undefined);
-    if (part.end !== undefined) {
-      this.#statements.delete(id);
-      this.#out.end(id, part.end);
-    }
-    if (this.#out.length >= WRITE_BYTES) this.#flush();
+    if (part.page !== undefined) this.out.page(id, part.page, part.end !== undefined);
+    if (part.end !== undefined) this.out.end(id, part.end);
+    if (part.payload !== undefined) this.out.whole(MessageKind.PAYLOAD, id, part.payload);
+    if (this.out.length >= WRITE_BYTES) this.flush();
+    return part.end === undefined && part.payload === undefined ? "more" : "ended";
   }
 
-  #flush(): void {
-    if (this.#out.length > 0) this.#write(this.#out.take());
+  /** Answers a command with an error. */
+  fail(id: number, error: unknown): void {
+    if (error instanceof HandOffError) this.out.handOff(id, error.step);
+    else this.out.error(MessageKind.ERROR, id, asSqpError(error));
+  }
+
+  flush(): void {
+    if (this.out.length > 0) this.#write(this.out.take());
   }
 
   /** Closes the database. */
   close(): void {
-    for (const { running } of this.#statements.values()) running.close();
-    this.#statements.clear();
+    for (const { running } of this.#commands.values()) running.close();
+    this.#commands.clear();
+    this.#transaction?.close();
     this.#runner?.close();
   }
 }

@@ -5,11 +5,9 @@ import { ByteReader } from "../../base/byte_reader.ts";
 import { ByteWriter } from "../../base/byte_writer.ts";
 import { concatBytes } from "../../base/bytes.ts";
 import { type ErrorPayload, SqpError } from "../../wire/errors.ts";
-import type { Column } from "../../wire/response_payload.ts";
+import type { Column, StatementDescription } from "../../wire/response_payload.ts";
 import type { ResultEnd } from "../engine.ts";
-
 import type { SqliteSettings } from "./settings.ts";
-import type { StatementRequest } from "./statement_runner.ts";
 
 /** Types of messages. */
 export const MessageKind = {
@@ -19,8 +17,14 @@ export const MessageKind = {
   EXECUTE: 2,
   /** To the process: give more pages. */
   PULL: 3,
-  /** To the process: end a statement. It is answered with an END, an ERROR or CLOSED. */
+  /** To the process: end a command. It is answered as it would have been, or with CLOSED. */
   CANCEL: 4,
+  /** To the process: run a batch. */
+  BATCH: 5,
+  /** To the process: describe a statement. */
+  PREPARE: 6,
+  /** To the process: begin or end a transaction, make or end a savepoint. */
+  CONTROL: 7,
   /** From the process: the database is open, or why it is not. */
   READY: 16,
   /** From the process: the database could not be opened, and the process ends. */
@@ -33,10 +37,16 @@ export const MessageKind = {
   PAGE: 20,
   END: 21,
   ERROR: 22,
-  /** From a reader: the statement writes; it was not run. */
+  /** From a reader: the statement, or a step of the batch, writes; nothing was run. */
   HAND_OFF: 23,
-  /** From the process: a cancelled statement is closed. */
+  /** From the process: a cancelled command is closed. */
   CLOSED: 24,
+  /** From the process: the Response to a batch. */
+  PAYLOAD: 26,
+  /** From the process: what a statement is. */
+  DESCRIPTION: 27,
+  /** From the process: a CONTROL was done. */
+  DONE: 28,
 } as const;
 export type MessageKind = typeof MessageKind[keyof typeof MessageKind];
 
@@ -98,10 +108,9 @@ export class MessageWriter {
     this.#json(MessageKind.OPEN, 0, message);
   }
 
-  execute(id: number, request: StatementRequest): void {
-    const sql = utf8.encode(request.sql);
-    this.#head(MessageKind.EXECUTE, id, 5 + sql.length + request.params.length)
-      .u8(request.permissions).u32(sql.length).bytes(sql).bytes(request.params);
+  /** A message with a body that stands already. */
+  whole(kind: MessageKind, id: number, body: Uint8Array): void {
+    this.#head(kind, id, body.length).bytes(body);
   }
 
   pull(id: number, pages: number): void {
@@ -110,6 +119,15 @@ export class MessageWriter {
 
   head(id: number, columns: readonly Column[]): void {
     this.#json(MessageKind.HEAD, id, columns);
+  }
+
+  /** `step`: which one of a batch. */
+  handOff(id: number, step: number): void {
+    this.#head(MessageKind.HAND_OFF, id, 4).u32(step);
+  }
+
+  description(id: number, description: StatementDescription): void {
+    this.#json(MessageKind.DESCRIPTION, id, description);
   }
 
   page(id: number, page: Uint8Array, last: boolean): void {
@@ -187,17 +205,19 @@ export function readOpen(body: Uint8Array): OpenMessage {
   return JSON.parse(text.decode(body));
 }
 
-/** Reads the body of EXECUTE. */
-export function readExecute(body: Uint8Array): StatementRequest {
-  const reader = new ByteReader(body);
-  const permissions = reader.u8();
-  const sql = text.decode(reader.bytes(reader.u32()));
-  return { sql, params: reader.rest(), permissions };
-}
-
 /** Reads the body of PULL. */
 export function readPull(body: Uint8Array): number {
   return new ByteReader(body).u32();
+}
+
+/** Reads the body of HAND_OFF. */
+export function readHandOff(body: Uint8Array): number {
+  return new ByteReader(body).u32();
+}
+
+/** Reads the body of DESCRIPTION. */
+export function readDescription(body: Uint8Array): StatementDescription {
+  return JSON.parse(text.decode(body));
 }
 
 /** Reads the body of HEAD. */

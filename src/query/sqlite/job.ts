@@ -1,9 +1,9 @@
 // One command on its way through the SQLite engine.
 
 import { SqpError } from "../../wire/errors.ts";
-import type { ExecuteCommand, ResultSink } from "../engine.ts";
+import type { Column } from "../../wire/response_payload.ts";
+import type { MessageKind, ProcessRole } from "./ipc.ts";
 import type { PermissionMask } from "./permissions.ts";
-import type { ProcessRole } from "./ipc.ts";
 
 /** What a job asks of the process that has it. */
 export interface JobProcess {
@@ -25,13 +25,42 @@ export function endError(why: EndReason): SqpError {
   return new SqpError("deadline_exceeded", { message: "The result was not read for too long." });
 }
 
+/** Takes what a process answers. */
+export interface JobSink {
+  onHead(columns: readonly Column[]): void;
+  onPage(page: Uint8Array, last: boolean): void;
+  /** The body of the last message. */
+  onEnd(body: Uint8Array): void;
+  onError(error: SqpError): void;
+}
+
+/** What of its transaction a job has to do with. */
+export interface JobTransaction {
+  /** A job that waits for its turn was ended. */
+  onWaitingEnded(job: Job, error: SqpError): void;
+}
+
+/** What is to be done. */
+export interface JobSpec {
+  /** The message that it is for a process. */
+  readonly kind: MessageKind;
+  readonly body: Uint8Array;
+  readonly permissions: PermissionMask;
+  /** Its SQL texts, by which it is known whether it writes. */
+  readonly texts: readonly string[];
+  readonly route: ProcessRole;
+  /** It takes effect once, however often it is run. */
+  readonly isKeyed: boolean;
+  /** The transaction that it belongs to. */
+  readonly transaction?: JobTransaction;
+  readonly deadlineMs?: number | undefined;
+}
+
 /** A command and where it stands. */
 export class Job {
-  readonly sql: string;
-  readonly params: Uint8Array;
-  readonly permissions: PermissionMask;
-  readonly sink: ResultSink;
-  route: ProcessRole = "reader";
+  readonly spec: JobSpec;
+  readonly sink: JobSink;
+  route: ProcessRole;
   /** The process that has it, `undefined` while it waits for one. */
   slot: JobProcess | undefined;
   /** Its number in that process; each attempt has its own. */
@@ -53,18 +82,18 @@ export class Job {
   /** When the last page came or the last pull was made, whichever was later. */
   activeAtMs: number;
 
-  constructor(
-    permissions: PermissionMask,
-    command: ExecuteCommand,
-    sink: ResultSink,
-    nowMs: number,
-  ) {
-    this.sql = command.sql;
-    this.params = command.params;
-    this.permissions = permissions;
+  constructor(spec: JobSpec, sink: JobSink, nowMs: number) {
+    this.spec = spec;
     this.sink = sink;
+    this.route = spec.route;
     this.activeAtMs = nowMs;
-    this.deadlineAtMs = nowMs + (command.deadlineMs ?? Infinity);
+    this.deadlineAtMs = nowMs + (spec.deadlineMs ?? Infinity);
+  }
+
+  /** Tells the sink how this command ended. */
+  end(body: Uint8Array): void {
+    this.answered = true;
+    this.sink.onEnd(body);
   }
 
   /** Tells the sink of the error that ends this command. Harmless when it has ended. */

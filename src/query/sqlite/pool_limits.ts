@@ -6,6 +6,8 @@ export const POOL_LIMITS = {
   readersMin: 2,
   /** Processes that read while others are stuck in long statements. */
   readersMax: 6,
+  /** Transactions that only read, each of which has a reading process to itself; further ones wait. */
+  readTransactionsMax: 4,
   /** Commands that wait for a process. More: `overloaded`. */
   queueMax: 1_024,
   /** Commands that one reading process is given before it has answered. */

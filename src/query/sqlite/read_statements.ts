@@ -5,7 +5,12 @@ import { RowPageWriter } from "../../wire/row_page.ts";
 import type { Bindings } from "./bindings.ts";
 import type { PreparedStatement, SqliteConnection } from "./connection.ts";
 import type { SqliteValue } from "./node_sqlite.ts";
-import { NO_WRITE, type ResultPart, type RunningStatement } from "./running_statement.ts";
+import {
+  NO_WRITE,
+  readError,
+  type ResultPart,
+  type RunningStatement,
+} from "./running_statement.ts";
 
 /** A read whose few rows are held all at once: `all()` throws where `iterate()` is silent, and is much faster. */
 export class ShortRead implements RunningStatement {
@@ -39,7 +44,7 @@ export class ShortRead implements RunningStatement {
     try {
       rows = this.#prepared.statement.all(...this.#bindings);
     } catch (error) {
-      throw this.#connection.errorOf(error);
+      throw readError(this.#connection, error);
     }
     for (const row of rows) this.#pages.append(row);
     return rows.length;
@@ -69,6 +74,7 @@ export class StreamedRead implements RunningStatement {
   readonly #options: StreamOptions;
   #rows: IterableIterator<SqliteValue[]> | undefined;
   #rowCount = 0;
+  #closed = false;
   #pageBytesMax: number;
 
   constructor(
@@ -86,6 +92,7 @@ export class StreamedRead implements RunningStatement {
     this.#writer = new RowPageWriter(rowBytesMax === undefined ? {} : { rowBytesMax });
     this.#pageBytesMax = options.firstPageBytesMax;
     prepared.busy = true;
+    connection.openStreams++;
   }
 
   next(): ResultPart {
@@ -93,7 +100,7 @@ export class StreamedRead implements RunningStatement {
       return this.#fillPage();
     } catch (error) {
       this.close();
-      throw this.#connection.errorOf(error);
+      throw readError(this.#connection, error);
     }
   }
 
@@ -117,16 +124,18 @@ export class StreamedRead implements RunningStatement {
   #finish(): ResultPart {
     const error = this.#connection.silentError();
     if (error !== undefined) throw error;
-    this.#prepared.busy = false;
     this.#rows = undefined;
+    this.close();
     const end = { ...NO_WRITE, rowCount: this.#rowCount };
     return this.#writer.rowCount > 0 ? { page: this.#writer.takePage(), end } : { end };
   }
 
   close(): void {
-    if (!this.#prepared.busy) return;
+    if (this.#closed) return;
+    this.#closed = true;
     this.#rows?.return?.();
     this.#rows = undefined;
     this.#prepared.busy = false;
+    this.#connection.openStreams--;
   }
 }

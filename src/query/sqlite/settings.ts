@@ -20,10 +20,18 @@ const SQLITE_LIMITS = {
    */
   statementUsesMax: 10_000,
   /**
-   * Rows that a write returns, encoded; they are held until the write is committed. Larger: `row_too_large`, and
+   * Rows that a write returns, encoded; they are held until the write is committed. Larger: `result_too_large`, and
    * nothing is written.
    */
   returningBytesMax: 4 * 1024 * 1024,
+  /** The answer to a batch, which is one message. Larger: `result_too_large`, and nothing is written. */
+  batchBytesMax: 1024 * 1024,
+  /** The outcome of a write with an idempotency key. Larger: `result_too_large`, and nothing is written. */
+  outcomeBytesMax: 64 * 1024,
+  /** How long such an outcome is kept, at least: seven days. */
+  outcomesMsMax: 7 * 24 * 60 * 60 * 1000,
+  /** Connections that a reading process opens because results that are read slowly hold others. */
+  connectionsMax: 64,
   /** The first page of a result, so that a small result fits its Response. */
   firstPageBytesMax: 16 * 1024,
   /** Time after which rows are sent although their page is not full. */

@@ -6,8 +6,8 @@ import {
   MessageKind,
   type OpenMessage,
   type ProcessRole,
-  readEnd,
   readError,
+  readHandOff,
   readHead,
 } from "./ipc.ts";
 import type { Job, JobProcess } from "./job.ts";
@@ -17,8 +17,8 @@ import { EngineProcess } from "./process_host.ts";
 export interface SlotListener {
   onReady(slot: EngineSlot): void;
   onFatal(slot: EngineSlot, error: SqpError): void;
-  /** A job of a reader that is for the writer. */
-  onHandOff(job: Job): void;
+  /** A job of a reader that is for the writer. `step`: which one of a batch writes. */
+  onHandOff(job: Job, step: number): void;
   /** A job had its last answer. */
   onJobEnd(job: Job): void;
   /** The process has room for another job. */
@@ -32,6 +32,10 @@ interface Attempt {
   readonly job: Job;
   /** Nothing was heard of it yet. */
   waiting: boolean;
+  /** It may be committed by now. */
+  begun: boolean;
+  /** When the process was last told to let go of it. */
+  cancelledAtMs: number | undefined;
 }
 
 /** One engine process with its jobs. When the process is gone, so is the slot: its owner makes another. */
@@ -43,6 +47,8 @@ export class EngineSlot implements JobProcess {
   ready = false;
   /** It was killed or told to end: it takes no more jobs, and its end is no crash. */
   retired = false;
+  /** It has a transaction that only reads, and does nothing else. */
+  isReserved = false;
   /** When the process last said something, or was given something to do while it had nothing. */
   progressAtMs: number;
   /** The progress that was the last one when the owner found the process silent. */
@@ -50,8 +56,9 @@ export class EngineSlot implements JobProcess {
   /** It stands in one statement; others are not to wait for it. */
   stuck = false;
   #waitingCount = 0;
-  /** The job that it said it turns to, until it answers. */
+  /** The job that it said it turns to, until it answers, and when that was read. */
   #runningId: number | undefined;
+  #runningSinceMs = 0;
   readonly #listener: SlotListener;
 
   constructor(open: OpenMessage, listener: SlotListener) {
@@ -75,6 +82,11 @@ export class EngineSlot implements JobProcess {
     });
   }
 
+  /** Whether it may be given any job. */
+  get isFree(): boolean {
+    return this.ready && !this.retired && !this.isReserved;
+  }
+
   /** Jobs that the process has, those among them that it has to let go of included. */
   get jobCount(): number {
     return this.#attempts.size;
@@ -95,6 +107,17 @@ export class EngineSlot implements JobProcess {
     return this.#runningId !== undefined && this.#attempts.get(this.#runningId)?.job === job;
   }
 
+  /**
+   * For how long the process has been at a job that it was told to let go of and that nobody waits for. It had turned
+   * to it before it could be told, or before that was heard.
+   */
+  orphanMs(nowMs: number): number {
+    const attempt = this.#runningId === undefined ? undefined : this.#attempts.get(this.#runningId);
+    if (attempt?.cancelledAtMs === undefined || attempt.begun) return 0;
+    if (this.#isCurrent(attempt.job, this.#runningId!)) return 0;
+    return nowMs - Math.max(attempt.cancelledAtMs, this.#runningSinceMs);
+  }
+
   /** A job that was answered or moved to another process is here only until the process has let go of it. */
   #isCurrent(job: Job, id: number): boolean {
     return job.slot === this && job.attemptId === id && !job.answered;
@@ -107,10 +130,10 @@ export class EngineSlot implements JobProcess {
     job.attemptId = attemptId;
     job.attempts++;
     job.begun = false;
-    this.#attempts.set(attemptId, { job, waiting: true });
+    this.#attempts.set(attemptId, { job, waiting: true, begun: false, cancelledAtMs: undefined });
     this.#waitingCount++;
     this.process.send((out) => {
-      out.execute(attemptId, job);
+      out.whole(job.spec.kind, attemptId, job.spec.body);
       if (job.outstandingPages > 1) out.pull(attemptId, job.outstandingPages - 1);
     });
   }
@@ -120,7 +143,6 @@ export class EngineSlot implements JobProcess {
     this.process.send((out) => out.pull(job.attemptId, pages));
   }
 
-  /** Tells the process to let go of a job; it answers. */
   kill(): boolean {
     if (this.retired) return false;
     this.retired = true;
@@ -128,7 +150,10 @@ export class EngineSlot implements JobProcess {
     return true;
   }
 
+  /** Tells the process to let go of a job; it answers. */
   cancel(job: Job): void {
+    const attempt = this.#attempts.get(job.attemptId);
+    if (attempt !== undefined) attempt.cancelledAtMs ??= performance.now();
     this.process.send((out) => out.bare(MessageKind.CANCEL, job.attemptId));
   }
 
@@ -142,9 +167,11 @@ export class EngineSlot implements JobProcess {
     const current = this.#isCurrent(job, id);
     if (kind === MessageKind.RUNNING) {
       this.#runningId = id;
+      this.#runningSinceMs = this.progressAtMs;
       return;
     }
     if (kind === MessageKind.BEGUN) {
+      attempt.begun = true;
       if (current) job.begun = true;
       return;
     }
@@ -172,15 +199,10 @@ export class EngineSlot implements JobProcess {
   }
 
   #answer(job: Job, kind: number, body: Uint8Array): void {
-    if (kind === MessageKind.HAND_OFF) return this.#listener.onHandOff(job);
-    if (kind === MessageKind.END) {
-      job.answered = true;
-      job.sink.onEnd(readEnd(body));
-    } else if (kind === MessageKind.ERROR) {
-      job.fail(readError(body));
-    } else if (job.ending !== undefined) {
-      job.fail(job.ending);
-    }
+    if (kind === MessageKind.HAND_OFF) return this.#listener.onHandOff(job, readHandOff(body));
+    if (kind === MessageKind.ERROR) job.fail(readError(body));
+    else if (kind !== MessageKind.CLOSED) job.end(body);
+    else if (job.ending !== undefined) job.fail(job.ending);
     this.#listener.onJobEnd(job);
   }
 }

@@ -1,5 +1,6 @@
 // What one client has in the SQLite engine.
 
+import type { StatementDescription } from "../../wire/response_payload.ts";
 import { SqpError } from "../../wire/errors.ts";
 import type {
   BatchCommand,
@@ -17,20 +18,34 @@ import type {
   RunningCommand,
   SubscribeCommand,
 } from "../engine.ts";
-import type { StatementDescription } from "../../wire/response_payload.ts";
+import type { ProcessRole } from "./ipc.ts";
+import type { JobSink, JobSpec } from "./job.ts";
+import {
+  batchJob,
+  batchSink,
+  descriptionSink,
+  executeJob,
+  prepareJob,
+  resultSink,
+} from "./job_specs.ts";
 
-/** Runs statements for a caller. */
+import type { SqliteTransaction } from "./sqlite_transaction.ts";
+
+/** What a session needs of the engine. */
 export interface SessionHost {
-  execute(caller: Caller, command: ExecuteCommand, sink: ResultSink): Execution;
+  /** Where a command with these texts is tried first. */
+  routeOf(texts: readonly string[]): ProcessRole;
+  /** Takes a job that belongs to no transaction. */
+  submit(spec: JobSpec, sink: JobSink): Execution;
+  begin(caller: Caller, command: BeginCommand, reply: Reply<void>): SqliteTransaction;
   subscribe(command: SubscribeCommand, sink: FeedSink): Execution;
 }
-
-const NOTHING_RUNS: RunningCommand = { cancel() {} };
 
 /** The session of one caller. */
 export class SqliteSession implements EngineSession {
   readonly #host: SessionHost;
   readonly #caller: Caller;
+  readonly #transactions = new Set<SqliteTransaction>();
 
   constructor(host: SessionHost, caller: Caller) {
     this.#host = host;
@@ -38,50 +53,45 @@ export class SqliteSession implements EngineSession {
   }
 
   execute(command: ExecuteCommand, sink: ResultSink): Execution {
-    if (command.idempotencyKey !== undefined) {
-      // Better refused than taken for a promise that is not kept.
-      const message = "Idempotency keys are not supported.";
-      queueMicrotask(() => sink.onError(new SqpError("bad_request", { message })));
-      return { ...NOTHING_RUNS, pull() {} };
-    }
-    return this.#host.execute(this.#caller, command, sink);
+    const place = this.#place([command.sql], command.idempotencyKey);
+    return this.#host.submit(executeJob(place, command), resultSink(sink));
   }
 
-  batch(_command: BatchCommand, reply: Reply<BatchOutcome>): RunningCommand {
-    return refuse(reply);
+  batch(command: BatchCommand, reply: Reply<BatchOutcome>): RunningCommand {
+    const place = this.#place(command.steps.map(({ sql }) => sql), command.idempotencyKey);
+    return this.#host.submit(batchJob(place, command), batchSink(reply));
   }
 
-  prepare(_command: PrepareCommand, reply: Reply<StatementDescription>): RunningCommand {
-    return refuse(reply);
+  prepare(command: PrepareCommand, reply: Reply<StatementDescription>): RunningCommand {
+    return this.#host.submit(
+      prepareJob(this.#place([command.sql]), command),
+      descriptionSink(reply),
+    );
   }
 
-  begin(_command: BeginCommand, reply: Reply<void>): EngineTransaction {
-    refuse(reply);
-    const fail = (_: unknown, of: Reply<never>) => refuse(of);
-    return {
-      execute: (_, sink) => ({ ...refuse(sink), pull() {} }),
-      batch: fail,
-      prepare: fail,
-      savepoint: fail,
-      release: fail,
-      rollbackTo: fail,
-      commit: refuse,
-      rollback: refuse,
-      abort() {},
-    };
+  #place(texts: readonly string[], key?: string) {
+    // Outcomes are stored where writes are run.
+    const route = key === undefined ? this.#host.routeOf(texts) : "writer" as const;
+    return { caller: this.#caller, route };
+  }
+
+  begin(command: BeginCommand, reply: Reply<void>): EngineTransaction {
+    for (const old of this.#transactions) if (old.isOver) this.#transactions.delete(old);
+    const transaction = this.#host.begin(this.#caller, command, reply);
+    this.#transactions.add(transaction);
+    return transaction;
   }
 
   subscribe(command: SubscribeCommand, sink: FeedSink): Execution {
     if (this.#caller.permissions.has("read")) return this.#host.subscribe(command, sink);
     const message = 'The principal lacks the permission "read".';
     queueMicrotask(() => sink.onError(new SqpError("permission_denied", { message })));
-    return { ...NOTHING_RUNS, pull() {} };
+    return { pull() {}, cancel() {} };
   }
 
-  close(): void {}
-}
-
-function refuse(reply: Reply<never>): RunningCommand {
-  queueMicrotask(() => reply.onError(new SqpError("unknown_command")));
-  return NOTHING_RUNS;
+  close(): void {
+    const error = new SqpError("session_closed");
+    for (const transaction of this.#transactions) transaction.abort(error);
+    this.#transactions.clear();
+  }
 }

@@ -1,27 +1,40 @@
-// Statements that write, and how several are committed together: the disk is waited for once.
+// A statement that writes.
 
 import { SqpError } from "../../wire/errors.ts";
-import type { Column } from "../../wire/response_payload.ts";
+import { LIMITS } from "../../wire/limits.ts";
+import type { Column, PageResult } from "../../wire/response_payload.ts";
+import { PAGE_PREFIX_BYTES } from "../../wire/page_cutter.ts";
 import { RowPageWriter } from "../../wire/row_page.ts";
 import type { ResultEnd } from "../engine.ts";
 import type { Bindings } from "./bindings.ts";
 import type { ConnectionCounts, PreparedStatement, SqliteConnection } from "./connection.ts";
-import { NO_WRITE, type ResultPart, type RunningStatement } from "./running_statement.ts";
+import { NO_WRITE, type ResultPart, type Write } from "./running_statement.ts";
+import { NO_HOOKS, runWriteGroup } from "./write_group.ts";
+
+/** The payload of a page without rows. */
+const EMPTY_PAGE = new Uint8Array([0x90]);
+
+/** Bounds of the rows that a write returns. */
+export interface ReturningLimits {
+  /** Bytes of all of them, encoded. */
+  readonly bytesMax: number;
+  /** Bytes of a page of them. */
+  readonly pageBytesMax?: number;
+}
 
 /**
  * A write. Its rows are held until it is committed: SQLite would commit it when the last row was read, and a reader
  * may be slow. Nothing is
  * known of it outside before the commit.
  */
-export class WriteStatement implements RunningStatement {
+export class WriteStatement implements Write {
   readonly kind = "running";
   readonly columns: readonly Column[];
   readonly short = false;
-  /** Where it runs. Only statements of one connection can be committed together. */
   readonly connection: SqliteConnection;
   readonly #prepared: PreparedStatement;
   readonly #bindings: Bindings;
-  readonly #bytesMax: number;
+  readonly #limits: ReturningLimits;
   #pages: Uint8Array[] = [];
   #outcome: ResultEnd | SqpError | undefined;
 
@@ -29,18 +42,26 @@ export class WriteStatement implements RunningStatement {
     connection: SqliteConnection,
     prepared: PreparedStatement,
     bindings: Bindings,
-    bytesMax: number,
+    limits: ReturningLimits,
   ) {
     this.columns = prepared.columns;
     this.connection = connection;
     this.#prepared = prepared;
     this.#bindings = bindings;
-    this.#bytesMax = bytesMax;
+    this.#limits = limits;
   }
 
-  /** What came of it, `undefined` as long as it has not run. */
-  get outcome(): ResultEnd | SqpError | undefined {
-    return this.#outcome;
+  /** Whether it changes the database, rather than being run as what might. */
+  get writes(): boolean {
+    return this.#prepared.effects.writes;
+  }
+
+  get isDone(): boolean {
+    return this.#outcome !== undefined;
+  }
+
+  get failure(): SqpError | undefined {
+    return this.#outcome instanceof SqpError ? this.#outcome : undefined;
   }
 
   /** Its outcome; commits it alone where {@linkcode runWriteGroup} has not run it. */
@@ -53,7 +74,19 @@ export class WriteStatement implements RunningStatement {
     return this.#pages.length > 0 ? { page } : { page, end };
   }
 
-  /** Runs inside the transaction that is open. */
+  /** The whole result, once it has run and where one page holds its rows. Throws {@linkcode SqpError}. */
+  result(): PageResult {
+    const end = this.#outcome!;
+    if (end instanceof SqpError) throw end;
+    if (this.#pages.length > 1) throw new SqpError("result_too_large");
+    return {
+      columns: this.columns,
+      page: this.#pages[0]?.subarray(PAGE_PREFIX_BYTES) ?? EMPTY_PAGE,
+      changes: end.changes,
+      rowid: end.lastInsertRowid,
+    };
+  }
+
   execute(): void {
     this.#pages = [];
     const before = this.connection.counts();
@@ -66,7 +99,6 @@ export class WriteStatement implements RunningStatement {
     }
   }
 
-  /** Fails it, whatever came of it before. */
   fail(error: SqpError): void {
     this.#pages = [];
     this.#outcome = error;
@@ -91,13 +123,14 @@ export class WriteStatement implements RunningStatement {
   }
 
   #collect(): number {
-    const writer = new RowPageWriter();
+    const { bytesMax, pageBytesMax = LIMITS.pageBytesMax } = this.#limits;
+    const writer = new RowPageWriter({ pageBytesMax });
     let rowCount = 0;
     let heldBytes = 0;
     const take = () => {
       const page = writer.takePage();
       heldBytes += page.length;
-      if (heldBytes > this.#bytesMax) throw tooLarge(this.#bytesMax);
+      if (heldBytes > bytesMax) throw tooLarge(bytesMax);
       this.#pages.push(page);
     };
     for (const row of this.#prepared.statement.iterate(...this.#bindings)) {
@@ -145,96 +178,7 @@ export class WriteStatement implements RunningStatement {
 }
 
 function tooLarge(bytesMax: number): SqpError {
-  return new SqpError("row_too_large", {
+  return new SqpError("result_too_large", {
     message: `The rows that the write returns are larger than ${bytesMax} bytes.`,
   });
-}
-
-/** What is told, and asked, while a group runs. */
-export interface WriteGroupHooks {
-  /** This write runs next. */
-  onRunning(write: WriteStatement): void;
-  /** Whether the group has run for so long that it should be committed before it goes on. */
-  isLong(): boolean;
-  /** From here on these may be committed, and not before. */
-  onCommitting(writes: readonly WriteStatement[]): void;
-  /** These have their outcome. */
-  onDone(writes: readonly WriteStatement[]): void;
-}
-
-const NO_HOOKS: WriteGroupHooks = {
-  onRunning() {},
-  isLong: () => false,
-  onCommitting() {},
-  onDone() {},
-};
-
-/**
- * Runs writes of one connection in order and commits as many together as it may. A write that fails is undone by
- * SQLite and the others go
- * on, each as if it were alone. (With one exception: a constraint that is deferred is checked when the group is
- * committed.) Where a group
- * cannot be committed, each of its writes runs alone.
- */
-export function runWriteGroup(writes: readonly WriteStatement[], hooks: WriteGroupHooks): void {
-  for (let from = 0; from < writes.length;) from += runTogether(writes.slice(from), hooks);
-}
-
-/** Runs the first of the writes, or more, in one transaction. Returns how many. */
-function runTogether(writes: readonly WriteStatement[], hooks: WriteGroupHooks): number {
-  const { connection } = writes[0]!;
-  try {
-    connection.begin();
-  } catch (error) {
-    // The database is locked or cannot be written; the next one would fare no better.
-    const exact = connection.errorOf(error);
-    for (const write of writes) write.fail(exact);
-    hooks.onDone(writes);
-    return writes.length;
-  }
-  let count = 0;
-  do {
-    hooks.onRunning(writes[count]!);
-    writes[count++]!.execute();
-    // Some errors, and INSERT OR ROLLBACK, undo the whole transaction.
-  } while (
-    connection.inTransaction && count < writes.length && !hooks.isLong() && endUnit(connection)
-  );
-  const ran = writes.slice(0, count);
-  const error = commitGroup(ran, hooks);
-  if (error !== undefined && count > 1) {
-    for (const write of ran) runWriteGroup([write], hooks);
-    return count;
-  }
-  // Its own error says more than that of the commit which could not follow.
-  if (error !== undefined && !(ran[0]!.outcome instanceof SqpError)) ran[0]!.fail(error);
-  hooks.onDone(ran);
-  return count;
-}
-
-/** Ends what change feeds see as one transaction. Returns whether that could be; else nothing is left of the group. */
-function endUnit(connection: SqliteConnection): boolean {
-  try {
-    connection.endUnit();
-    return true;
-  } catch {
-    // What it was shows when each write runs alone.
-    return false;
-  }
-}
-
-/** The error that kept the writes from being committed; then nothing of them is in the database. */
-function commitGroup(
-  writes: readonly WriteStatement[],
-  hooks: WriteGroupHooks,
-): SqpError | undefined {
-  const { connection } = writes[0]!;
-  if (!connection.inTransaction) return new SqpError("engine_failure");
-  hooks.onCommitting(writes);
-  try {
-    connection.commit();
-    return undefined;
-  } catch (error) {
-    return connection.errorOf(error);
-  }
 }
