@@ -1,13 +1,10 @@
-// Control payloads: maps in MessagePack. They are written as rows are, and read through the standard library's decoder,
-// behind the guard, with typed readers of their fields.
+// Control payloads: maps in MessagePack, written as rows are, and read with typed readers of their fields.
 
-import { decode } from "@std/msgpack";
 import { DecodeError } from "../base/byte_reader.ts";
-import { concatBytes } from "../base/bytes.ts";
 import { Fields, isMap } from "./control_fields.ts";
+import { readControlValue } from "./control_reader.ts";
 import { SqpError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
-import { guardControl } from "./msgpack_guard.ts";
 import { INT64_MAX } from "./value.ts";
 import { ValueWriter } from "./value_writer.ts";
 
@@ -74,34 +71,9 @@ function isList(value: ControlValue): value is readonly ControlValue[] {
 
 /** Decodes a control payload, which is one map. Byte strings are views. Throws {@linkcode DecodeError}. */
 export function decodeControl(bytes: Uint8Array): Fields {
-  const { byteOrderMarks } = guardControl(bytes);
-  const value = decode(doubleByteOrderMarks(bytes, byteOrderMarks));
+  const value = readControlValue(bytes);
   if (!isMap(value)) throw new DecodeError("a control payload is not a map");
   return new Fields(value);
-}
-
-/** The decoder drops one U+FEFF from the beginning of a text; this puts a second one before it. */
-function doubleByteOrderMarks(bytes: Uint8Array, formatsAt: readonly number[]): Uint8Array {
-  if (formatsAt.length === 0) return bytes;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const parts: Uint8Array[] = [];
-  let copiedTo = 0;
-  for (const at of formatsAt) {
-    const format = bytes[at]!;
-    const lengthSize = format < 0xc0 ? 0 : 1 << (format - 0xd9);
-    const lengthBytes = format < 0xc0
-      ? format & 0x1f
-      : format === 0xd9
-      ? view.getUint8(at + 1)
-      : format === 0xda
-      ? view.getUint16(at + 1)
-      : view.getUint32(at + 1);
-    const head = new Uint8Array([0xdb, 0, 0, 0, 0, 0xef, 0xbb, 0xbf]);
-    new DataView(head.buffer).setUint32(1, lengthBytes + 3);
-    parts.push(bytes.subarray(copiedTo, at), head);
-    copiedTo = at + 1 + lengthSize;
-  }
-  return concatBytes(...parts, bytes.subarray(copiedTo));
 }
 
 /** A duration as it travels: whole milliseconds, rounded up, neither negative nor longer than the longest deadline. */
