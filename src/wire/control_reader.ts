@@ -1,4 +1,5 @@
-// Reads a value of a control payload from MessagePack that a peer sent, within bounds (PROTOCOL.md, "Control payloads").
+// Reads a value of a control payload from MessagePack that a peer sent, within bounds (PROTOCOL.md, "Control
+// payloads").
 
 import { DecodeError } from "../base/byte_reader.ts";
 import { LIMITS } from "./limits.ts";
