@@ -4,6 +4,8 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Engine, Execution, Permission, StatementScope } from "../../src/query/engine.ts";
 import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import type { PostgresLimits } from "../../src/query/postgres/settings.ts";
+import { privateKeyFromPem } from "../../src/dtls/x509/mod.ts";
+import { issueAuthority, issueServerCertificate } from "../../src/server/certificate_issuer.ts";
 import { SqpError } from "../../src/wire/errors.ts";
 import { type SqlParams, Timestamp } from "../../src/wire/value.ts";
 import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
@@ -459,6 +461,53 @@ postgresTest(
     }
   },
 );
+
+Deno.test({
+  name:
+    "PostgreSQL: over TLS its certificate is verified, and statements are cancelled the same way",
+  ignore: why !== undefined,
+  async fn() {
+    const options = { key: "p256", days: 1, now: Date.now() } as const;
+    const ca = await issueAuthority({ ...options, commonName: "Test CA" });
+    const other = await issueAuthority({ ...options, commonName: "Other CA" });
+    const privateKey = privateKeyFromPem(ca.privateKeyPem);
+    const issued = await issueServerCertificate({ certificate: ca.certificate, privateKey }, {
+      ...options,
+      commonName: "127.0.0.1",
+      altNames: ["127.0.0.1"],
+    });
+    await using own = await PostgresServer.start({}, {
+      certificate: issued.certificatePem,
+      key: issued.privateKeyPem,
+    });
+    await own.makeDatabase("own");
+    const file = async (name: string, text: string) => {
+      await Deno.writeTextFile(`${own.folder}/${name}`, text);
+      return `${own.folder}/${name}`;
+    };
+    const trusted = await file("ca.pem", ca.certificatePem);
+    const foreign = await file("other.pem", other.certificatePem);
+    const url = own.url("own");
+    for (const parameters of [`sslmode=verify-full&sslrootcert=${trusted}`, "sslmode=require"]) {
+      const engine = await openPostgresEngine({ url: `${url}?${parameters}` });
+      try {
+        const { rows } = await ask(engine, "SHOW ssl");
+        assertEquals(rows, [["on"]]);
+        assertEquals(await askError(engine, ENDLESS, { deadlineMs: 50 }), "deadline_exceeded");
+        assertEquals((await ask(engine, "SELECT 1")).rows, [[1]]);
+        const large = "SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i";
+        assertEquals((await ask(engine, large)).rows.length, 20_000);
+      } finally {
+        await engine.close();
+      }
+    }
+    const refused = await assertRejects(
+      () => openPostgresEngine({ url: `${url}?sslmode=verify-full&sslrootcert=${foreign}` }),
+      SqpError,
+    );
+    assertEquals(refused.codeName, "engine_not_run");
+  },
+});
 
 Deno.test({
   name: "PostgreSQL: a server that crashes and comes back is found again, and nobody waits for it",

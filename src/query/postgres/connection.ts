@@ -127,7 +127,7 @@ function unfit(message: string): SqpError {
   return new SqpError("bad_configuration", { message });
 }
 
-/** A connection. Its caller runs one statement at a time. */
+/** A connection. Its caller runs one statement at a time, or several that are taken or left as a whole. */
 export class PostgresConnection {
   /** Whose session it holds: settings and temporary tables are that principal's, until a reset. */
   principal: string | undefined;
@@ -255,7 +255,7 @@ export class PostgresConnection {
     } catch (error) {
       throw this.#errorOf(error);
     } finally {
-      await this.#onEnd();
+      await this.#onEnd(query);
     }
   }
 
@@ -354,14 +354,16 @@ export class PostgresConnection {
     } catch (error) {
       throw this.#errorOf(error);
     } finally {
-      await this.#onEnd();
+      await this.#onEnd(query);
     }
   }
 
-  /** A request to cancel that is still on its way must not meet the next statement. */
-  async #onEnd(): Promise<void> {
+  async #onEnd(query: DriverQuery): Promise<void> {
+    // Others may have been sent behind it.
+    if (this.#running !== query) return;
     this.#running = undefined;
     this.#suspended = false;
+    // A request to cancel that is still on its way must not meet the next statement.
     await this.#cancelRequest;
     this.#cancelRequest = undefined;
   }
@@ -387,8 +389,7 @@ export class PostgresConnection {
     } catch (error) {
       throw this.#errorOf(error);
     } finally {
-      // Another may have been sent right behind it.
-      if (this.#running === query as unknown) await this.#onEnd();
+      await this.#onEnd(query as unknown as DriverQuery);
     }
   }
 
