@@ -61,6 +61,9 @@ Deno.test("integers of control payloads take the shortest form", () => {
   assertThrows(() => encodeControl({ a: 0.5 }), RangeError);
   assertThrows(() => encodeControl({ a: 2 ** 53 }), RangeError);
   assertThrows(() => encodeControl({ a: 2n ** 64n }), RangeError);
+  for (const value of [2n ** 63n - 1n, 2n ** 63n, 2n ** 64n - 1n, -(2n ** 63n)]) {
+    assertEquals(toHex(encodeControl({ a: value })), toHex(stdEncode({ a: value })));
+  }
   assertEquals(
     assertThrows(() => encodeControl({ a: ["\ud800"] }), SqpError).codeName,
     "text_not_unicode",
