@@ -34,7 +34,7 @@ Deno.test("texts, bytes and integers of control payloads survive, a leading U+FE
   );
 });
 
-Deno.test("integers of control payloads take the shortest form", () => {
+Deno.test("integers of control payloads take the shortest form, and are read from it", () => {
   for (
     const value of [
       0,
@@ -50,6 +50,10 @@ Deno.test("integers of control payloads take the shortest form", () => {
       -1,
       -32,
       -33,
+      -128,
+      -129,
+      -(2 ** 15),
+      -(2 ** 15) - 1,
       -(2 ** 31),
       -(2 ** 31) - 1,
     ]
@@ -57,6 +61,7 @@ Deno.test("integers of control payloads take the shortest form", () => {
     const theirs = toHex(msgpackEncode({ a: value }));
     assertEquals(toHex(encodeControl({ a: value })), theirs);
     assertEquals(toHex(encodeControl({ a: BigInt(value) })), theirs);
+    assertEquals(decodeControl(fromHex(theirs)).int("a", Number.MIN_SAFE_INTEGER), value);
   }
   assertThrows(() => encodeControl({ a: 0.5 }), RangeError);
   assertThrows(() => encodeControl({ a: 2 ** 53 }), RangeError);
