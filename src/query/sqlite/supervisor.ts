@@ -104,7 +104,10 @@ export class Supervisor {
       const seenBefore = slot.silentSinceMs === slot.progressAtMs;
       slot.stuck = silent && seenBefore;
       slot.silentSinceMs = silent ? slot.progressAtMs : undefined;
-      if (slot.stuck) this.#unload(slot);
+      if (!slot.stuck) continue;
+      // A process may turn to a job while it is taken away, in vain: not unless there is another one for it.
+      if (this.#pool.freeSlot("reader") === undefined) this.#pool.growReaders();
+      else this.#unload(slot);
     }
   }
 
