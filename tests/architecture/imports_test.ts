@@ -23,7 +23,15 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   query: {
     folders: ["base", "wire"],
-    packages: ["node:sqlite", "node:path", "node:crypto", "postgres", "node:net", "node:tls"],
+    packages: [
+      "node:sqlite",
+      "node:path",
+      "node:os",
+      "node:crypto",
+      "postgres",
+      "node:net",
+      "node:tls",
+    ],
   },
   net: { folders: ["base"], packages: ["node:dgram", "node:dns/promises"] },
   dtls_runtime: { folders: ["base", "dtls", "net"], packages: ["node:tls"] },

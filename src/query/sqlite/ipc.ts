@@ -47,6 +47,8 @@ export const MessageKind = {
   DESCRIPTION: 27,
   /** From the process: a CONTROL was done. */
   DONE: 28,
+  /** From a reader: the statement, which it had to prepare, cannot run for long. */
+  SHORT: 29,
 } as const;
 export type MessageKind = typeof MessageKind[keyof typeof MessageKind];
 

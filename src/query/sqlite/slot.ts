@@ -19,6 +19,8 @@ export interface SlotListener {
   onFatal(slot: EngineSlot, error: SqpError): void;
   /** A job of a reader that is for the writer. `step`: which one of a batch writes. */
   onHandOff(job: Job, step: number): void;
+  /** A job's statement cannot run for long. */
+  onShort(job: Job): void;
   /** A job had its last answer. */
   onJobEnd(job: Job): void;
   /** The process has room for another job. */
@@ -170,6 +172,7 @@ export class EngineSlot implements JobProcess {
       this.#runningSinceMs = this.progressAtMs;
       return;
     }
+    if (kind === MessageKind.SHORT) return this.#listener.onShort(job);
     if (kind === MessageKind.BEGUN) {
       attempt.begun = true;
       if (current) job.begun = true;
