@@ -83,8 +83,13 @@ export class Supervisor {
 
   /** A process that stands in a statement that nobody waits for any more is of no use to anybody. */
   #endOrphans(nowMs: number): void {
+    const { orphanMsMax, pageMsMax } = this.#limits;
     for (const slot of this.#pool.slots) {
-      if (slot.orphanMs(nowMs) >= this.#limits.orphanMsMax) this.#kill(slot);
+      const orphanMs = slot.orphanMs(nowMs);
+      if (orphanMs < orphanMsMax) continue;
+      // It may yet end, and results that are half told cannot be told by another process.
+      const isNeeded = [...slot.jobs()].some(({ headSeen }) => headSeen);
+      if (!isNeeded || orphanMs >= pageMsMax) this.#kill(slot);
     }
   }
 
