@@ -15,7 +15,7 @@ interface Layer {
 const LAYERS: Readonly<Record<string, Layer>> = {
   base: { folders: [], packages: [] },
   dtls: { folders: ["base"], packages: ["@noble/", "node:crypto", "node:buffer"] },
-  wire: { folders: ["base"], packages: ["@std/msgpack"] },
+  wire: { folders: ["base"], packages: [] },
   transport: { folders: ["base", "wire"], packages: [] },
   session: {
     folders: ["base", "wire", "transport", "dtls"],
