@@ -290,6 +290,44 @@ engineTest(
   },
 );
 
+engineTest(
+  "a process that turned to a statement while it was given to another one does not stand there for ever",
+  async (engine) => {
+    const executions: Execution[] = [];
+    const onStart = (execution: Execution) => void executions.push(execution);
+    const runaways = Array.from({ length: 4 }, () => askError(engine, ENDLESS, { onStart }));
+    await Promise.all(
+      Array.from({ length: 60 }, (_, i) => ask(engine, "SELECT ?", { params: [i] })),
+    );
+    for (const execution of executions) execution.cancel();
+    const errors = await Promise.all(runaways);
+    assert(errors.every((name) => ["cancelled", "engine_not_run"].includes(name)), `${errors}`);
+  },
+  // Everything that waits is taken away as soon as anything runs.
+  { pool: { stuckMs: 0, tickMs: 1, orphanMsMax: 100 } },
+);
+
+engineTest(
+  "a read sees the writes answered before it, however slowly another result is read",
+  async (engine) => {
+    await makeTable(engine);
+    await ask(engine, `INSERT INTO t ${series(50_000, "i, zeroblob(100)")}`);
+    let paused: Execution | undefined;
+    const slow = askError(engine, "SELECT * FROM t", {
+      onStart: (execution) => paused = execution,
+      onPage() {},
+    });
+    for (let i = 1; i <= 3; i++) {
+      await ask(engine, "INSERT INTO t (a) VALUES (1)");
+      assertEquals((await ask(engine, "SELECT count(*) FROM t")).rows, [[50_000 + i]]);
+      assertEquals((await ask(engine, "SELECT max(id) FROM t")).rows, [[50_000 + i]]);
+    }
+    paused!.cancel();
+    assertEquals(await slow, "cancelled");
+  },
+  { pool: { readersMin: 1, readersMax: 1 } },
+);
+
 engineTest("writes that wait behind one that is killed are executed, once", async (engine) => {
   await makeTable(engine);
   // Known as writes before, so that they go the same way.

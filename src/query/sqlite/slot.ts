@@ -104,12 +104,6 @@ export class EngineSlot implements JobProcess {
     for (const [id, { job }] of this.#attempts) if (this.#isCurrent(job, id)) yield job;
   }
 
-  /** Whether the process has begun to give the result of a job that it is to answer. */
-  get hasResult(): boolean {
-    for (const job of this.jobs()) if (job.headSeen) return true;
-    return false;
-  }
-
   /** Whether the process is in the middle of this job, as far as it said. */
   isRunning(job: Job): boolean {
     return this.#runningId !== undefined && this.#attempts.get(this.#runningId)?.job === job;

@@ -83,12 +83,13 @@ export class Supervisor {
 
   /** A process that stands in a statement that nobody waits for any more is of no use to anybody. */
   #endOrphans(nowMs: number): void {
-    const { orphanMsMax, orphanBesideResultMsMax } = this.#limits;
+    const { orphanMsMax, pageMsMax } = this.#limits;
     for (const slot of this.#pool.slots) {
       const orphanMs = slot.orphanMs(nowMs);
       if (orphanMs < orphanMsMax) continue;
-      // What has no head yet is run again elsewhere.
-      if (orphanMs >= orphanBesideResultMsMax || !slot.hasResult) this.#kill(slot);
+      // It may yet end, and results that are half told cannot be told by another process.
+      const isNeeded = [...slot.jobs()].some(({ headSeen }) => headSeen);
+      if (!isNeeded || orphanMs >= pageMsMax) this.#kill(slot);
     }
   }
 
@@ -108,7 +109,10 @@ export class Supervisor {
       const seenBefore = slot.silentSinceMs === slot.progressAtMs;
       slot.stuck = silent && seenBefore;
       slot.silentSinceMs = silent ? slot.progressAtMs : undefined;
-      if (slot.stuck) this.#unload(slot);
+      if (!slot.stuck) continue;
+      // A process may turn to a job while it is taken away, in vain: not unless there is another one for it.
+      if (this.#pool.freeSlot("reader") === undefined) this.#pool.growReaders();
+      else this.#unload(slot);
     }
   }
 
