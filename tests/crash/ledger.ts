@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { SqpError } from "../../src/wire/errors.ts";
+import { until } from "../harness/live_server.ts";
 import { isLong } from "../harness/simulation.ts";
 import type { Random } from "../harness/random.ts";
 
@@ -37,7 +38,14 @@ export class Ledger {
   readonly #fates = new Map<number, { readonly fate: Fate; readonly rows: number }>();
   readonly #errors = new Map<string, number>();
   #nextNumber = 1;
+  #answers = 0;
   #isStopped = false;
+
+  /** Waits until something more was answered: what is killed has then begun its work. */
+  async progress(): Promise<void> {
+    const before = this.#answers;
+    await until("a write is answered", () => this.#answers > before);
+  }
 
   /** Writers finish what they are at. */
   stop(): void {
@@ -79,6 +87,7 @@ export class Ledger {
     this.#fates.set(n, { fate: "unknown", rows });
     try {
       await write(writer);
+      this.#answers++;
       this.#fates.set(n, { fate: "written", rows });
     } catch (error) {
       this.#count(error);
@@ -96,6 +105,7 @@ export class Ledger {
     while (answers.length < 2) {
       try {
         answers.push(await write(await ready()));
+        this.#answers++;
         this.#fates.set(n, { fate: "written", rows });
       } catch (error) {
         this.#count(error);

@@ -155,7 +155,8 @@ testWith(
     const ready = async () => writerOf(await lives.current);
     const writers = Array.from({ length: WRITERS }, () => ledger.write(ready, random.fork()));
     for (let round = 0; round < crashCount(); round++) {
-      await pause(random.integer(50, 500));
+      await ledger.progress();
+      await pause(random.integer(0, 300));
       await lives.kill();
       await lives.begin();
     }

@@ -82,7 +82,8 @@ Deno.test({
       });
       const killed = new Set<number>();
       for (let round = 0; round < crashCount(); round++) {
-        await pause(random.integer(20, 250));
+        await ledger.progress();
+        await pause(random.integer(0, 150));
         await killWriter(engine, killed);
       }
       ledger.stop();
