@@ -142,7 +142,7 @@ const PARTS: Record<string, (ask: Ask, server: LiveServer) => Promise<void>> = {
       [[
         "with recursive c(i) as (select 1 union all select i + 1 from c) select count(*) from c",
         "--timeout",
-        "300ms",
+        "3s",
       ], /^query: The deadline passed/],
     ];
     await Promise.all(wrong.map(async ([args, line]) => {
