@@ -293,6 +293,7 @@ function schemaChanged(table: string): Reset {
 /** The reset that a row of the log says. */
 function resetOf(reason: string, table: string): Reset {
   if (reason === "schema_changed") return schemaChanged(table);
+  if (reason === "truncated") return new Reset(reason, `The table ${table} was truncated.`);
   const message = reason === "null_key"
     ? `The key of the table ${table} came to hold NULL.`
     : `A transaction changed more of the table ${table} than feeds are told.`;

@@ -21,7 +21,7 @@ interface Waiter {
 
 /** Reads the log for the feeds of one database. */
 export class FeedHub {
-  readonly #backend: FeedBackend;
+  readonly #backend: Pick<FeedBackend, "logAfter">;
   readonly #limits: FeedLimits;
   /** The newest rows that were read, consecutive. */
   #recent: LogRow[] = [];
@@ -41,7 +41,7 @@ export class FeedHub {
   #openedCount = 0;
   #endedCount = 0;
 
-  constructor(backend: FeedBackend, limits: FeedLimits) {
+  constructor(backend: Pick<FeedBackend, "logAfter">, limits: FeedLimits) {
     this.#backend = backend;
     this.#limits = limits;
   }
