@@ -5,6 +5,7 @@
 
 import { benchConnects } from "./bench/connects.ts";
 import { benchDtls } from "./bench/dtls.ts";
+import { benchEngines } from "./bench/engines.ts";
 import type { Table } from "./bench/measure.ts";
 import { benchAssociationMemory } from "./bench/memory_associations.ts";
 import { benchMemoryQueries } from "./bench/memory_queries.ts";
@@ -25,6 +26,7 @@ const SECTIONS: Readonly<Record<string, readonly Measurement[]>> = {
   queries: [benchQueries],
   stream: [benchStream],
   writes: [benchWrites],
+  engines: [benchEngines],
   network: [benchHeadOfLine, benchNetwork],
   netlab: [benchNetlab],
 };

@@ -42,6 +42,10 @@ const query = defineCommand({
       help: "table, json (one object a row) or csv",
     },
     ...CONNECTION_OPTIONS,
+    "idempotency-key": {
+      value: "KEY",
+      help: "a write with the same key takes effect once, however often it is sent",
+    },
     timeout: { value: "TIME", default: "30s", help: "how long to wait for the answer" },
     qlog: {
       value: "DIR",
@@ -59,7 +63,11 @@ const query = defineCommand({
     ...(options.qlog !== undefined && { eventLog: await eventLogIn(options.qlog, output) }),
   };
   await using client = await connect(options.url, connectOptions);
-  const rows = client.stream(sql!, params, { timeoutMs });
+  const idempotencyKey = options["idempotency-key"];
+  const rows = client.stream(sql!, params, {
+    timeoutMs,
+    ...(idempotencyKey !== undefined && { idempotencyKey }),
+  });
   const columns = await rows.columns;
   const format = options.format as OutputFormat;
   for await (const text of formatRows(format, columns, rows)) output.out(text);

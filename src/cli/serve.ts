@@ -58,6 +58,11 @@ const serve = defineCommand({
       help: "where cryptography comes from",
     },
     drain: { value: "TIME", default: "5s", help: "how long running requests may take at the end" },
+    "transaction-idle": {
+      value: "TIME",
+      default: "5s",
+      help: "how long a transaction may be idle before it is rolled back",
+    },
     keylog: {
       value: "FILE",
       help: "append the secrets of every handshake: whoever has the file can read all traffic",
@@ -82,6 +87,7 @@ const serve = defineCommand({
     policy: options.auth as AuthenticationPolicy,
     log,
     drainMs: parseTimeSpan("drain", options.drain),
+    transactionIdleMs: parseTimeSpan("transaction-idle", options["transaction-idle"]),
     cryptography: options.crypto as ProviderName,
     ...(options.issuer !== undefined && { tokenIssuer: options.issuer }),
     ...(options.audience !== undefined && { tokenAudience: options.audience }),

@@ -13,48 +13,34 @@ import { SESSION_SETTINGS } from "../session/limits.ts";
 import { ClientStack } from "../session/stack.ts";
 import { SqpError } from "../wire/errors.ts";
 import { DEFAULT_SESSION_LIMITS, type HandshakeResponse } from "../wire/handshake_payload.ts";
-import { encodeParams } from "../wire/params.ts";
-import { encodeQuery } from "../wire/query_payload.ts";
-import type { Column } from "../wire/response_payload.ts";
-import type { Row, SqlParams } from "../wire/value.ts";
-import { Feed, subscribeCommand, type SubscribeOptions } from "./feed.ts";
+import { decodePrepared } from "../wire/response_payload.ts";
+import { decodeStatus, type ServerStatus } from "../wire/status_payload.ts";
+import type { SqlParams } from "../wire/value.ts";
+import type { Feed, SubscribeOptions } from "./feed.ts";
 import {
   clientDtlsOptions,
   type ConnectOptions,
   parseServerUrl,
   sessionCredential,
 } from "./options.ts";
-import { Request, type RequestObserver, type ResultEnd } from "./requests.ts";
-import { RowStream } from "./row_stream.ts";
+import { type RequestOptions, RequestTable, type Result } from "./request_table.ts";
+import type { RowStream } from "./row_stream.ts";
+import {
+  batchCommand,
+  type BatchOptions,
+  type BatchResult,
+  type BatchStep,
+  decodeBatch,
+  executeCommand,
+  PreparedStatement,
+  type WriteOptions,
+} from "./statements.ts";
+import { Transaction, type TransactionOptions } from "./transaction.ts";
 
 /** How long connecting may take where the options do not say. */
 const CONNECT_TIMEOUT_MS = 30_000;
 
-/** How much longer than the server a client waits for the end of a request with a deadline. */
-const DEADLINE_GRACE_MS = 2_000;
-
 const AGENT = "sqp-deno/0.1.0";
-
-/** Options of one request. */
-export interface RequestOptions {
-  /** Aborts the request: it fails with `cancelled`, and the server is told to end it. */
-  readonly signal?: AbortSignal;
-  /** The server ends the request after this time, in milliseconds; it fails with `deadline_exceeded`. */
-  readonly timeoutMs?: number;
-  /**
-   * What the server sends first where it has more to send than the network takes: 0 before everything else, 7 when
-   * nothing else waits, such as a large export. Default 3.
-   */
-  readonly urgency?: number;
-}
-
-/** The result of a statement. */
-export interface Result extends ResultEnd {
-  /** The columns, in the order of each row's values. */
-  readonly columns: readonly Column[];
-  /** Rows, each an array in the order of the columns. */
-  readonly rows: Row[];
-}
 
 /** Who the client is to the server. */
 export interface ServerInfo {
@@ -64,13 +50,6 @@ export interface ServerInfo {
   readonly permissions: readonly string[];
   /** Name and version of the server's software. */
   readonly agent: string | undefined;
-}
-
-/** What is told of a request. */
-interface OpenRequest {
-  onResponse(payload: Uint8Array): void;
-  onStream(kind: "stream-readable" | "stream-finished"): void;
-  onFailed(error: SqpError): void;
 }
 
 /** The client's core, seen from its socket: one peer, whose address never changes. */
@@ -108,10 +87,11 @@ class ClientCore implements AddressedCore {
 export class Client implements AsyncDisposable {
   readonly #stack: ClientStack;
   readonly #driver: UdpDriver;
-  readonly #requests = new Map<number, OpenRequest>();
+  readonly #requests: RequestTable;
   readonly #ready = Promise.withResolvers<HandshakeResponse>();
   readonly #ended = Promise.withResolvers<SqpError>();
   #server: ServerInfo | undefined;
+  #nextTransaction = 1;
   #reason: SqpError | undefined;
   #closing: Promise<void> | undefined;
 
@@ -122,6 +102,7 @@ export class Client implements AsyncDisposable {
       new ClientCore(stack, address),
       (now) => this.#onTurn(now),
     );
+    this.#requests = new RequestTable(() => this.#openSession(), () => this.#driver.wake());
   }
 
   /** See {@linkcode connect}. */
@@ -180,39 +161,94 @@ export class Client implements AsyncDisposable {
    * Runs one statement and gives its whole result. `params` are values for `?`, or by name for `:name`. Throws
    * {@linkcode SqpError}.
    */
-  execute(sql: string, params: SqlParams = [], options: RequestOptions = {}): Promise<Result> {
-    return new Promise((resolve, reject) => {
-      const rows: Row[] = [];
-      let columns: readonly Column[] = [];
-      const request = this.#start(sql, params, options, {
-        onColumns: (named) => columns = named,
-        onRows: (more) => {
-          for (const row of more) rows.push(row);
-        },
-        onEnd: (end) => resolve({ columns, rows, ...end }),
-        onError: reject,
-      });
-      request?.pull(Infinity);
-    });
+  execute(sql: string, params: SqlParams = [], options: WriteOptions = {}): Promise<Result> {
+    return this.#requests.result({ command: () => executeCommand(sql, params, options) }, options);
   }
 
   /**
    * Runs one statement and gives its rows as they come, no faster than they are taken: a large result needs little
    * memory on either side.
    */
-  stream(sql: string, params: SqlParams = [], options: RequestOptions = {}): RowStream {
-    const rows = new RowStream();
-    const request = this.#start(sql, params, options, rows);
-    if (request !== undefined) {
-      rows.attach({
-        pull: (pages) => {
-          request.pull(pages);
-          this.#driver.wake();
-        },
-        cancel: () => this.#cancel(request),
-      });
+  stream(sql: string, params: SqlParams = [], options: WriteOptions = {}): RowStream {
+    return this.#requests.rows({ command: () => executeCommand(sql, params, options) }, options);
+  }
+
+  /**
+   * Runs statements one after the other; all of them take effect, or none does. A step may depend on what became of an
+   * earlier one. Throws {@linkcode SqpError}, whose `step` says which one failed.
+   *
+   * ```ts ignore
+   * const [taken] = await client.batch([
+   *   { sql: "update stock set n = n - 1 where id = ? and n > 0", params: [7] },
+   *   { sql: "insert into orders (item) values (?)", params: [7], if: [{ step: 0, is: "changed" }] },
+   * ], { idempotencyKey: "order 4711" });
+   * ```
+   */
+  batch(
+    steps: readonly (string | BatchStep)[],
+    options: BatchOptions = {},
+  ): Promise<BatchResult[]> {
+    return this.#requests.ask(
+      { command: () => batchCommand(steps, options) },
+      options,
+      decodeBatch,
+    );
+  }
+
+  /** Has the server check a statement and keep it, to be run by a number. Throws {@linkcode SqpError}. */
+  async prepare(sql: string, options: RequestOptions = {}): Promise<PreparedStatement> {
+    const source = { command: () => ({ cmd: "prepare", sql }) as const };
+    const prepared = await this.#requests.ask(source, options, decodePrepared);
+    return new PreparedStatement(this.#requests, sql, prepared);
+  }
+
+  /**
+   * Begins a transaction, which is the caller's to commit or roll back; at the end of `await using` it is rolled back.
+   * What is given to it need not wait for its beginning.
+   */
+  begin(options: TransactionOptions = {}): Transaction {
+    return new Transaction(this.#requests, this.#nextTransaction++, options);
+  }
+
+  /**
+   * Runs a function in a transaction, which is committed when the function's promise resolves, and rolled back when it
+   * rejects. Throws what the function throws, and {@linkcode SqpError} where it cannot be committed: `outcome_unknown`
+   * and `connection_lost` where nobody knows whether it was.
+   *
+   * ```ts ignore
+   * await client.transaction(async (tx) => {
+   *   tx.execute("update account set balance = balance - 10 where id = 1");
+   *   await tx.execute("update account set balance = balance + 10 where id = 2");
+   * });
+   * ```
+   */
+  async transaction<Outcome>(
+    run: (transaction: Transaction) => Promise<Outcome>,
+    options: TransactionOptions = {},
+  ): Promise<Outcome> {
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await this.#runTransaction(run, options);
+      } catch (error) {
+        const mayTryAgain = error instanceof SqpError && error.retry === "now";
+        if (!mayTryAgain || attempt >= (options.attempts ?? 1)) throw error;
+      }
     }
-    return rows;
+  }
+
+  async #runTransaction<Outcome>(
+    run: (transaction: Transaction) => Promise<Outcome>,
+    options: TransactionOptions,
+  ): Promise<Outcome> {
+    await using transaction = this.begin(options);
+    const outcome = await run(transaction);
+    await transaction.commit();
+    return outcome;
+  }
+
+  /** What the server is doing. Throws {@linkcode SqpError}. */
+  status(options: RequestOptions = {}): Promise<ServerStatus> {
+    return this.#requests.ask({ command: () => ({ cmd: "status" }) }, options, decodeStatus);
   }
 
   /**
@@ -225,103 +261,14 @@ export class Client implements AsyncDisposable {
    * ```
    */
   subscribe(options: SubscribeOptions): Feed {
-    const feed = new Feed(options);
-    try {
-      const session = this.#openSession(options);
-      const requestId = session.query(encodeQuery(subscribeCommand(options)));
-      const unwatch = watch(options, (error) => {
-        session.cancel(requestId);
-        feed.onFailed(error);
-      });
-      const release = () => {
-        this.#requests.delete(requestId);
-        unwatch();
-        this.#driver.wake();
-      };
-      feed.attach({
-        read: (streamId) => {
-          const bytes = session.readStream(streamId);
-          if (bytes !== undefined) this.#driver.wake();
-          return bytes;
-        },
-        finish() {
-          session.finish(requestId);
-          release();
-        },
-        cancel() {
-          session.cancel(requestId);
-          release();
-        },
-        unsubscribe: (streamId) => this.#unsubscribe(session, streamId),
-        release,
-      });
-      this.#requests.set(requestId, feed);
-      this.#driver.wake();
-    } catch (error) {
-      if (!(error instanceof SqpError)) throw error;
-      feed.onFailed(error);
-    }
-    return feed;
-  }
-
-  /** Asks for the end of a feed; whatever comes of that, the feed tells. */
-  #unsubscribe(session: ClientSession, streamId: number): void {
-    const requestId = session.query(encodeQuery({ cmd: "unsubscribe", stream: streamId }));
-    const over = () => {
-      this.#requests.delete(requestId);
-      session.finish(requestId);
-    };
-    this.#requests.set(requestId, { onResponse: over, onStream: over, onFailed: over });
-    this.#driver.wake();
+    return this.#requests.feed(options);
   }
 
   /** The session, for a request that is to be made. Throws {@linkcode SqpError}. */
-  #openSession({ signal }: RequestOptions): ClientSession {
-    if (signal?.aborted) throw new SqpError("cancelled", { cause: signal.reason });
+  #openSession(): ClientSession {
     const session = this.#stack.session;
     if (session === undefined || this.#closing !== undefined) throw new SqpError("closed");
     return session;
-  }
-
-  /** Sends a Query. What cannot be sent fails through the observer, as everything else does. */
-  #start(
-    sql: string,
-    params: SqlParams,
-    options: RequestOptions,
-    observer: RequestObserver,
-  ): Request | undefined {
-    const { timeoutMs, urgency } = options;
-    try {
-      const session = this.#openSession(options);
-      const payload = encodeQuery({
-        cmd: "execute",
-        sql,
-        params: encodeParams(params),
-        ...(timeoutMs !== undefined && { deadlineMs: Math.max(1, Math.ceil(timeoutMs)) }),
-        ...(urgency !== undefined && { urgency }),
-      });
-      const requestId = session.query(payload, urgency);
-      const release = watch(options, (error) => {
-        if (this.#cancel(request)) observer.onError(error);
-      });
-      const request = new Request(requestId, session, observer, () => {
-        this.#requests.delete(requestId);
-        release();
-      });
-      this.#requests.set(requestId, request);
-      this.#driver.wake();
-      return request;
-    } catch (error) {
-      if (!(error instanceof SqpError)) throw error;
-      observer.onError(error);
-      return undefined;
-    }
-  }
-
-  #cancel(request: Request): boolean {
-    const isCancelled = request.cancel();
-    this.#driver.wake();
-    return isCancelled;
   }
 
   /**
@@ -365,17 +312,12 @@ export class Client implements AsyncDisposable {
     switch (event.kind) {
       case "ready":
         return this.#ready.resolve(event.response);
-      case "response":
-        return this.#requests.get(event.requestId)?.onResponse(event.payload);
-      case "stream-readable":
-      case "stream-finished":
-        return this.#requests.get(event.requestId)?.onStream(event.kind);
-      case "failed":
-        return this.#requests.get(event.requestId)?.onFailed(event.error);
       case "draining":
         return;
       case "ended":
         return this.#onEnded(event.error);
+      default:
+        return this.#requests.onEvent(event);
     }
   }
 
@@ -392,23 +334,6 @@ export class Client implements AsyncDisposable {
     this.#ended.resolve(this.#reason);
     this.#closing ??= this.#driver.close();
   }
-}
-
-/** Calls `fail` when a request's signal or its time says so, until the function that it returns is called. */
-function watch(
-  { signal, timeoutMs }: RequestOptions,
-  fail: (error: SqpError) => void,
-): () => void {
-  const onAbort = () => fail(new SqpError("cancelled", { cause: signal?.reason }));
-  signal?.addEventListener("abort", onAbort, { once: true });
-  const timer = timeoutMs === undefined ? undefined : setTimeout(
-    () => fail(new SqpError("deadline_exceeded")),
-    timeoutMs + DEADLINE_GRACE_MS,
-  );
-  return () => {
-    signal?.removeEventListener("abort", onAbort);
-    clearTimeout(timer);
-  };
 }
 
 /**

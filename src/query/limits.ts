@@ -8,6 +8,8 @@ export const QUERY_LIMITS = {
   statementsMax: 256,
   /** Characters of their texts in total. */
   statementCharactersMax: 1024 * 1024,
+  /** Characters of the texts of a batch, those of prepared statements included. More: `message_too_large`. */
+  batchCharactersMax: 2 * 1024 * 1024,
   /** Transactions that one session has open. More: `too_many_transactions`. */
   transactionsMax: 8,
   /** How far the number of a transaction may lie above the largest one used before. */

@@ -140,6 +140,8 @@ export class QuerySession {
         ...step,
         sql: this.#statements.textOf(step.sql),
       }));
+      const characters = steps.reduce((sum, { sql }) => sum + sql.length, 0);
+      if (characters > this.#limits.batchCharactersMax) throw new SqpError("message_too_large");
       return scope.batch({
         steps,
         ...(deadlineMs !== undefined && { deadlineMs }),

@@ -13,6 +13,7 @@ import { monotonicNow, UdpDriver } from "../net/driver.ts";
 import { addressText, type DatagramSocket } from "../net/socket.ts";
 import { listenUdp } from "../net/udp.ts";
 import type { Engine, EngineStatus } from "../query/engine.ts";
+import type { QueryLimits } from "../query/limits.ts";
 import { SESSION_SETTINGS } from "../session/limits.ts";
 import type { EventLog } from "../transport/event_log.ts";
 import type { Permission } from "../session/permissions.ts";
@@ -50,6 +51,8 @@ export interface ServerConfig {
   /** Makes the event log of each session. */
   readonly eventLog?: () => EventLog;
   readonly limits?: Partial<ServerLimits>;
+  /** What one session may have open in the query layer, where it differs from the defaults. */
+  readonly queries?: Partial<QueryLimits>;
   /** Where cryptographic primitives come from. Default: the fastest that is present for each. */
   readonly cryptography?: ProviderName;
 }
@@ -107,6 +110,7 @@ export class Server implements AsyncDisposable {
       engine,
       authenticator,
       log,
+      ...(config.queries !== undefined && { queries: config.queries }),
       now,
       wake,
     });

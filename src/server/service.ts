@@ -3,6 +3,7 @@
 import type { Milliseconds } from "../base/core.ts";
 import type { Responder, StreamWriter } from "../query/answer.ts";
 import type { Engine, RunningCommand } from "../query/engine.ts";
+import type { QueryLimits } from "../query/limits.ts";
 import { QuerySession } from "../query/query_session.ts";
 import type { Principal } from "../session/permissions.ts";
 import type { Credential } from "../wire/handshake_payload.ts";
@@ -22,6 +23,8 @@ export interface ServiceOptions {
   readonly engine: Engine;
   readonly authenticator: Authenticator;
   readonly log: Logger;
+  /** What one session may have open in the query layer. */
+  readonly queries?: Partial<QueryLimits>;
   /** The present time. */
   readonly now: () => Milliseconds;
   /** Called when the endpoint was used outside of a turn, so that what it has to send is sent. */
@@ -150,7 +153,8 @@ export class Service {
     let work = this.#work.get(client);
     if (work === undefined) {
       const caller = { principal: principal.name, permissions: new Set(principal.permissions) };
-      const queries = new QuerySession(this.#options.engine, caller);
+      const { engine, queries: limits } = this.#options;
+      const queries = new QuerySession(engine, caller, limits);
       work = { queries, requests: new Map(), writable: new Map() };
       this.#work.set(client, work);
     }

@@ -39,6 +39,8 @@ export interface ServerSettings {
   /** The folder of event logs, a file for each session. */
   readonly eventLogs?: string;
   readonly drainMs?: number;
+  /** How long a transaction may be idle before it is rolled back. */
+  readonly transactionIdleMs?: number;
   /** Where cryptographic primitives come from. Default: the fastest that is present for each. */
   readonly cryptography?: ProviderName;
   /** What `iss` of tokens has to be. Default: what `deno task token` writes. */
@@ -95,6 +97,9 @@ export async function startServer(settings: ServerSettings): Promise<StartedServ
       log: settings.log,
       ...(onKeyLogLine !== undefined && { onKeyLogLine }),
       ...(eventLog !== undefined && { eventLog }),
+      ...(settings.transactionIdleMs !== undefined && {
+        queries: { transactionIdleMs: settings.transactionIdleMs },
+      }),
       ...(settings.drainMs !== undefined && { limits: { drainMs: settings.drainMs } }),
       ...(settings.cryptography !== undefined && { cryptography: settings.cryptography }),
     });

@@ -10,7 +10,10 @@ import { pageFields, type PageResult, readPage } from "./response_payload.ts";
 import { encodeSource, readSource, type StatementSource } from "./statement_source.ts";
 
 /** What can be asked of an earlier step. All but `skipped` and `failed` include that it ran and did not fail. */
-export const STEP_TESTS = [
+export type StepTest = "ok" | "failed" | "skipped" | "changed" | "unchanged" | "rows" | "no_rows";
+
+/** The tests, to find one by its name. */
+export const STEP_TESTS: readonly StepTest[] = [
   "ok",
   "failed",
   "skipped",
@@ -18,13 +21,13 @@ export const STEP_TESTS = [
   "unchanged",
   "rows",
   "no_rows",
-] as const;
-export type StepTest = typeof STEP_TESTS[number];
+];
 
 /** A condition of a step. */
 export interface StepCondition {
   /** An earlier step, counted from 0. */
   readonly step: number;
+  /** What must be so of it. */
   readonly is: StepTest;
 }
 

@@ -61,9 +61,15 @@ export interface UnprepareCommand extends CommandOptions {
   readonly statement: number;
 }
 
-/** Isolation levels by their names in SQL, the weakest first. */
-export const ISOLATION_LEVELS = ["read_committed", "repeatable_read", "serializable"] as const;
-export type IsolationLevel = typeof ISOLATION_LEVELS[number];
+/** An isolation level by its name in SQL. */
+export type IsolationLevel = "read_committed" | "repeatable_read" | "serializable";
+
+/** The isolation levels, the weakest first. */
+export const ISOLATION_LEVELS: readonly IsolationLevel[] = [
+  "read_committed",
+  "repeatable_read",
+  "serializable",
+];
 
 /** Begins a transaction. */
 export interface BeginCommand extends CommandOptions {

@@ -32,6 +32,18 @@ export function sqliteServer(provider: "noble" | "node" | "openssl"): Program {
   };
 }
 
+/** `serve` in front of a PostgreSQL database. */
+export function postgresServer(url: string): Program {
+  return {
+    ...SQLITE_SERVER,
+    permissions: ["--allow-env=HOME,DENO_DIR,XDG_CACHE_HOME,PGAPPNAME,PGTARGETSESSIONATTRS"],
+    args: (directory) => [
+      ...["--listen", "127.0.0.1:0", "--log", "json", "--certs", directory],
+      ...["--database", url],
+    ],
+  };
+}
+
 /** The same server with an engine that answers at once. */
 export const INSTANT_SERVER: Program = {
   entry: new URL("./instant_server.ts", import.meta.url),

@@ -55,6 +55,18 @@ const VALUES: readonly (readonly [SqlValue, SqlValue, string])[] = [
 ];
 
 const SHARED: Record<string, (server: LiveServer, client: Client) => Promise<void>> = {
+  async "an urgency is a number from 0 to 7, and changes nothing of an answer"(_, client) {
+    for (const urgency of [0, 7]) {
+      assertEquals((await client.execute("select 1", [], { urgency })).rows, [[1]]);
+      const rows = client.stream(COUNTING, [2_000], { urgency });
+      assertEquals((await Array.fromAsync(rows)).length, 2_000);
+    }
+    for (const urgency of [-1, 8, 1.5, NaN]) {
+      const error = await errorOf(client.execute("select 1", [], { urgency }));
+      assertEquals(error.codeName, "bad_request");
+    }
+  },
+
   async "parameters of every type come back exactly, by position and by name"(_, client) {
     for (const [value, expected, type] of VALUES) {
       const byPosition = await client.execute("select ? as v, typeof(?1) as t", [value]);

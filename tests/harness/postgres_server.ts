@@ -63,8 +63,11 @@ export class PostgresServer implements AsyncDisposable {
     this.#program = program;
   }
 
-  /** Makes a database cluster in a new folder and starts its server. */
-  static async start(settings: Readonly<Record<string, string>> = {}): Promise<PostgresServer> {
+  /** Makes a database cluster in a new folder and starts its server; `tls` is its certificate and key in PEM. */
+  static async start(
+    settings: Readonly<Record<string, string>> = {},
+    tls?: { readonly certificate: string; readonly key: string },
+  ): Promise<PostgresServer> {
     const folder = await Deno.makeTempDir({ prefix: "sqp-test-", dir: "/tmp" });
     // What a test makes belongs to whoever runs it.
     const isRoot = (await Deno.stat(folder)).uid === 0;
@@ -84,7 +87,13 @@ export class PostgresServer implements AsyncDisposable {
       ],
       ...["--no-sync", "--locale=C", "--encoding=UTF8", "--no-instructions"],
     ]);
-    await server.restart(settings);
+    if (tls !== undefined) {
+      await Deno.writeTextFile(`${server.#data}/server.crt`, tls.certificate);
+      const key = `${server.#data}/server.key`;
+      await Deno.writeTextFile(key, tls.key, { mode: 0o600 });
+      if (isRoot) await Deno.chown(key, NOBODY, NOBODY);
+    }
+    await server.restart({ ...settings, ...(tls !== undefined && { ssl: "on" }) });
     const sql = server.connect("postgres");
     for (const role of ROLES) {
       await sql.unsafe(`create role ${role} login password '${PASSWORD}'`);
@@ -179,6 +188,21 @@ export class PostgresServer implements AsyncDisposable {
         from public;
     `);
     await own.end();
+  }
+
+  /** The process numbers of a user's sessions. */
+  async backends(user: string): Promise<number[]> {
+    const sql = this.connect("postgres");
+    const rows = await sql`select pid from pg_stat_activity where usename = ${user}`;
+    await sql.end();
+    return rows.map(({ pid }) => pid as number);
+  }
+
+  /** Ends a user's sessions, as an administrator does. */
+  async terminate(user: string): Promise<void> {
+    const sql = this.connect("postgres");
+    await sql`select pg_terminate_backend(pid) from pg_stat_activity where usename = ${user}`;
+    await sql.end();
   }
 
   /** Stops the server as a loss of power would: at once. */

@@ -143,9 +143,14 @@ function deliver<Event>(link: Link, party: Party<Event>, now: Milliseconds): voi
   for (let bytes; (bytes = link.receive(now)) !== undefined;) party.core.handleDatagram(bytes, now);
 }
 
-/** Seeds of a simulation: 30, and 300 in `deno task test:long`, which sets SQP_LONG. */
+/** Whether this is `deno task test:long`, which sets SQP_LONG. */
+export function isLong(): boolean {
+  return readVariable("SQP_LONG") !== undefined;
+}
+
+/** Seeds of a simulation: 30, and 300 in `deno task test:long`. */
 export function seedCount(): number {
-  return readVariable("SQP_LONG") === undefined ? 30 : 300;
+  return isLong() ? 300 : 30;
 }
 
 /**

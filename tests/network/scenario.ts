@@ -54,14 +54,22 @@ export function checkRows(asked: Asked): void {
   }
 }
 
-/** Transfers results of these sizes at once, checks them, and ends everything in order. */
-export function transfer(options: SqpPairOptions, ...totalBytes: readonly number[]): Figures {
+/** What a transfer of results at once may take. */
+export interface Transfer {
+  readonly totalBytes: readonly number[];
+  /** Somewhat more than what it takes, so that a transport that has become slow is noticed. */
+  readonly withinMs: number;
+}
+
+/** Transfers results, checks them, and ends everything in order. */
+export function transfer(options: SqpPairOptions, { totalBytes, withinMs }: Transfer): Figures {
   const pair = new SqpPair(options);
   const begin = pair.now;
   const all = totalBytes.map((bytes) => pair.client.ask(rowsOf(bytes)));
   pair.answerAll();
   all.forEach(checkRows);
   const virtualMs = pair.now - begin;
+  assert(virtualMs <= withinMs, `${Math.round(virtualMs)} ms`);
   const notes = transferNotes(pair, totalBytes.reduce((a, b) => a + b), virtualMs);
   pair.finish();
   return { virtualMs, notes };

@@ -1,4 +1,4 @@
-// A bulk TCP flow with CUBIC, SACK and no pacing, as Linux sends it, for SQP to share a link with.
+// A bulk TCP flow with SACK and no pacing, as Linux sends it, for SQP to share a link with.
 
 import type { Milliseconds } from "../../src/base/core.ts";
 import type { LinkContext, LinkNode } from "../harness/link.ts";
@@ -6,16 +6,22 @@ import type { LinkContext, LinkNode } from "../harness/link.ts";
 /** Bytes of a full segment with its headers, as a link carries it, and of data in it. */
 const SEGMENT_BYTES = 1_500;
 const SEGMENT_DATA_BYTES = 1_448;
-const BETA = 0.7;
+const BETA = { cubic: 0.7, newreno: 0.5 };
 const C = 0.4;
-const ALPHA = (3 * (1 - BETA)) / (1 + BETA);
+const ALPHA = (3 * (1 - BETA.cubic)) / (1 + BETA.cubic);
 const RTO_MS_MIN = 200;
+/** Segments after which a receiver acknowledges, and how long one may wait (RFC 5681, section 4.2; Linux). */
+const ACK_EVERY_SEGMENTS = 2;
+const ACK_DELAY_MS = 40;
 
 /** Runs something after a time; the simulation's. */
 export interface Clock {
   readonly now: Milliseconds;
   after(ms: number, run: () => void): void;
 }
+
+/** How the window grows, and what is left of it after a loss. */
+export type TcpCongestion = keyof typeof BETA;
 
 /** Sends for ever. The node is the bottleneck that it shares; acknowledgements come back after a delay alone. */
 export class TcpFlow {
@@ -26,6 +32,7 @@ export class TcpFlow {
   readonly #bottleneck: LinkNode;
   readonly #context: LinkContext;
   readonly #delayMs: number;
+  readonly #congestion: TcpCongestion;
   /** Segments: window and threshold in segments, numbers in order of sending, each once. */
   #window = 10;
   #threshold = Infinity;
@@ -38,8 +45,17 @@ export class TcpFlow {
   #windowOfReno = 0;
   #smoothedRtt = 0;
   #timer = 0;
+  /** The receiver's: segments that it has not acknowledged, and the largest that it has received. */
+  #unacked: number[] = [];
+  #largestArrived = -1;
 
-  constructor(clock: Clock, bottleneck: LinkNode, context: LinkContext, delayMs: number) {
+  constructor(
+    clock: Clock,
+    bottleneck: LinkNode,
+    context: LinkContext,
+    { delayMs, congestion }: { readonly delayMs: number; readonly congestion: TcpCongestion },
+  ) {
+    this.#congestion = congestion;
     this.#clock = clock;
     this.#bottleneck = bottleneck;
     this.#context = context;
@@ -58,13 +74,26 @@ export class TcpFlow {
       this.#inFlight.set(number, now);
       const segment = { bytes: new Uint8Array(SEGMENT_BYTES), at: now };
       for (const { at } of this.#bottleneck(segment, this.#context)) {
-        this.#clock.after(at - now + this.#delayMs, () => {
-          this.arrivedBytes += SEGMENT_DATA_BYTES;
-          this.#clock.after(this.#delayMs, () => this.#onAck(number));
-        });
+        this.#clock.after(at - now + this.#delayMs, () => this.#onArrival(number));
       }
     }
     this.#armTimer();
+  }
+
+  #onArrival(number: number): void {
+    this.arrivedBytes += SEGMENT_DATA_BYTES;
+    const isInOrder = number === this.#largestArrived + 1;
+    this.#largestArrived = Math.max(this.#largestArrived, number);
+    this.#unacked.push(number);
+    if (!isInOrder || this.#unacked.length >= ACK_EVERY_SEGMENTS) return this.#sendAck();
+    this.#clock.after(ACK_DELAY_MS, () => {
+      if (this.#unacked[0] === number) this.#sendAck();
+    });
+  }
+
+  #sendAck(): void {
+    const numbers = this.#unacked.splice(0);
+    this.#clock.after(this.#delayMs, () => numbers.forEach((number) => this.#onAck(number)));
   }
 
   #onAck(number: number): void {
@@ -88,6 +117,10 @@ export class TcpFlow {
       this.#window++;
       return;
     }
+    if (this.#congestion === "newreno") {
+      this.#window += 1 / this.#window;
+      return;
+    }
     const { now } = this.#clock;
     if (this.#epochStart === undefined) {
       this.#epochStart = now;
@@ -105,9 +138,10 @@ export class TcpFlow {
   #onLoss(number: number): void {
     if (number <= this.#recoveryEnd) return;
     this.#recoveryEnd = this.#next - 1;
+    const beta = BETA[this.#congestion];
     const isLower = this.#window < this.#windowMax;
-    this.#windowMax = isLower ? (this.#window * (1 + BETA)) / 2 : this.#window;
-    this.#window = Math.max(2, this.#window * BETA);
+    this.#windowMax = isLower ? (this.#window * (1 + beta)) / 2 : this.#window;
+    this.#window = Math.max(2, this.#window * beta);
     this.#threshold = this.#window;
     this.#epochStart = undefined;
   }

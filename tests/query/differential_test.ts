@@ -1,27 +1,66 @@
-// Random statements and values give over the engine exactly what node:sqlite gives when it is asked directly.
+// Random statements and values give over SQP exactly what node:sqlite gives when it is asked directly.
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import * as fc from "fast-check";
 import { DatabaseSync } from "node:sqlite";
+import { type Client, type Result, type SqlParams, SqpError } from "../../src/client/mod.ts";
 import type { Row, SqlValue } from "../../src/wire/value.ts";
+import { LiveServer, liveTest } from "../harness/live_server.ts";
+import { Random } from "../harness/random.ts";
 import { MemoryDatabase } from "./query_harness.ts";
+import { RANDOM_SCHEMA, type RandomStatement, StatementGenerator } from "./random_statements.ts";
 
 const SEED = 4471;
+const STATEMENTS = 20_000;
+/** Statements that only read and are under way at once. */
+const IN_FLIGHT = 32;
+
+/** What came of a statement. */
+type Outcome = Pick<Result, "columns" | "rows" | "changes" | "lastInsertRowid"> | {
+  readonly code: number | string | undefined;
+  readonly message: string;
+};
+
+interface DirectStatement {
+  setReadBigInts(on: boolean): void;
+  columns(): { name: string; type: string | null }[];
+  all(...params: unknown[]): SqlValue[][];
+}
 
 /** node:sqlite as it is, with integers read as `bigint` and bound as such. */
 class Direct implements Disposable {
-  // The project's declarations of node:sqlite lack this option.
-  readonly #db = new DatabaseSync(":memory:", { returnArrays: true } as object);
+  readonly #db: DatabaseSync;
 
-  run(sql: string, params: readonly SqlValue[]): { rows: SqlValue[][] } | { code: number } {
+  constructor() {
+    // The project's declarations of node:sqlite lack these options.
+    this.#db = new DatabaseSync(":memory:", {
+      returnArrays: true,
+      enableDoubleQuotedStringLiterals: false,
+      defensive: true,
+      limits: { length: 16 * 1024 * 1024 },
+    } as object);
+  }
+
+  run(sql: string, params: readonly SqlValue[] = []): Outcome {
     try {
-      const statement = this.#db.prepare(sql);
-      statement.setReadBigInts(true);
-      const rows: unknown = statement.all(...params.map(directValue));
-      return { rows: rows as SqlValue[][] };
+      const statement = this.#prepare(sql);
+      const rows = asRows(statement.all(...params.map(directValue)));
+      const columns = statement.columns().map(({ name, type }) => ({ name, declaredType: type }));
+      const [counts] = asRows(this.#prepare("SELECT changes(), last_insert_rowid()").all());
+      // After a statement that changes no rows, SQLite still tells the counts of the one before.
+      const changesRows = /^(?:INSERT|REPLACE|UPDATE|DELETE)/.test(sql);
+      const changes = changesRows ? counts![0] as number : 0;
+      return { columns, rows, changes, lastInsertRowid: counts![1] as number };
     } catch (error) {
-      return { code: (error as { errcode: number }).errcode };
+      const { errcode, message } = error as { errcode: number; message: string };
+      return { code: errcode, message };
     }
+  }
+
+  #prepare(sql: string): DirectStatement {
+    const statement = this.#db.prepare(sql) as unknown as DirectStatement;
+    statement.setReadBigInts(true);
+    return statement;
   }
 
   [Symbol.dispose](): void {
@@ -39,13 +78,129 @@ function directValue(value: SqlValue): null | number | bigint | string | Uint8Ar
 }
 
 /** The values as they come over SQP: an integer is a `number` where that is exact. */
-function asRows(rows: SqlValue[][]): Row[] {
+function asRows(rows: readonly SqlValue[][]): Row[] {
   return rows.map((row) =>
     row.map((value) =>
       typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value
     )
   );
 }
+
+function failureOf(error: unknown): Outcome {
+  if (!(error instanceof SqpError)) throw error;
+  return { code: error.engine?.code, message: error.message };
+}
+
+function inMemory(db: MemoryDatabase, sql: string, params: SqlParams): Outcome {
+  try {
+    const { columns, rows, end } = db.run(sql, params);
+    const named = columns.map(({ name, declaredType }) => ({ name, declaredType }));
+    const [[rowid]] = asRows([[end.lastInsertRowid]]) as [[Result["lastInsertRowid"]]];
+    return { columns: named, rows, changes: end.changes, lastInsertRowid: rowid };
+  } catch (error) {
+    return failureOf(error);
+  }
+}
+
+async function overSqp(client: Client, sql: string, params: SqlParams): Promise<Outcome> {
+  try {
+    return await client.execute(sql, params);
+  } catch (error) {
+    return failureOf(error);
+  }
+}
+
+/** Compares two outcomes. The row id is told by SQP only where the statement has inserted. */
+function assertSame(actual: Outcome, expected: Outcome, { sql, params }: RandomStatement): void {
+  const told = "rows" in actual && actual.lastInsertRowid !== null;
+  const same = "rows" in expected && !told ? { ...expected, lastInsertRowid: null } : expected;
+  if ("rows" in actual && "rows" in same && haveSameRows(actual.rows, same.rows)) {
+    assertEquals({ ...actual, rows: [] }, { ...same, rows: [] }, sql);
+    return;
+  }
+  assertEquals(actual, same, `${sql} with ${Deno.inspect(params)}`);
+}
+
+/** As assertEquals() compares them, but fast. */
+function haveSameRows(a: readonly Row[], b: readonly Row[]): boolean {
+  return a.length === b.length && a.every((row, at) => {
+    const other = b[at]!;
+    return row.length === other.length && row.every((value, i) => isSameValue(value, other[i]!));
+  });
+}
+
+function isSameValue(a: SqlValue, b: SqlValue): boolean {
+  if (!(a instanceof Uint8Array) || !(b instanceof Uint8Array)) return Object.is(a, b);
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
+}
+
+/** How many statements failed, and how many gave rows, so that neither way goes untried. */
+class Tally {
+  failed = 0;
+  gaveRows = 0;
+
+  add(outcome: Outcome): void {
+    if ("code" in outcome) this.failed++;
+    else if (outcome.rows.length > 0) this.gaveRows++;
+  }
+
+  check(count: number): void {
+    const text = `${this.failed} failed, ${this.gaveRows} gave rows`;
+    assert(this.failed > count / 20 && this.gaveRows > count / 4, text);
+  }
+}
+
+Deno.test("5,000 random statements give what node:sqlite gives: columns, rows, changes, errors", () => {
+  using db = new MemoryDatabase();
+  using direct = new Direct();
+  for (const sql of RANDOM_SCHEMA) {
+    assertSame(inMemory(db, sql, []), direct.run(sql), { sql, params: [], changes: true });
+  }
+  const generator = new StatementGenerator(new Random(SEED));
+  const tally = new Tally();
+  for (let i = 0; i < STATEMENTS / 4; i++) {
+    const statement = generator.next();
+    const expected = direct.run(statement.sql, statement.params);
+    tally.add(expected);
+    assertSame(inMemory(db, statement.sql, statement.params), expected, statement);
+  }
+  tally.check(STATEMENTS / 4);
+});
+
+liveTest(
+  "20,000 random statements give the same through a client, over UDP, with engine processes",
+  async () => {
+    await using server = await LiveServer.start({ database: ":memory:" });
+    await using client = await server.connect();
+    using direct = new Direct();
+    const tally = new Tally();
+    const open = new Set<Promise<void>>();
+    const start = (statement: RandomStatement) => {
+      const expected = direct.run(statement.sql, statement.params);
+      tally.add(expected);
+      const compared = overSqp(client, statement.sql, statement.params)
+        .then((actual) => assertSame(actual, expected, statement));
+      const done: Promise<void> = compared.finally(() => open.delete(done));
+      // Awaited below; it may fail before.
+      done.catch(() => {});
+      open.add(done);
+    };
+    for (const sql of RANDOM_SCHEMA) {
+      start({ sql, params: [], changes: true });
+      await Promise.all(open);
+    }
+    const generator = new StatementGenerator(new Random(SEED + 1));
+    for (let i = 0; i < STATEMENTS; i++) {
+      const statement = generator.next();
+      if (statement.changes) await Promise.all(open);
+      start(statement);
+      if (statement.changes) await Promise.all(open);
+      else if (open.size >= IN_FLIGHT) await Promise.race(open);
+    }
+    await Promise.all(open);
+    tally.check(STATEMENTS);
+  },
+);
 
 const value: fc.Arbitrary<SqlValue> = fc.oneof(
   fc.constant(null),
@@ -56,133 +211,23 @@ const value: fc.Arbitrary<SqlValue> = fc.oneof(
   fc.string({ unit: "binary", maxLength: 30 }).filter((text) => !text.includes("\0")),
   fc.uint8Array({ maxLength: 30 }),
   fc.boolean(),
-  fc.constantFrom(
-    "1",
-    "-7",
-    "1e3",
-    " 12 ",
-    "0x10",
-    "9223372036854775808",
-    "abc",
-    "%a_",
-    "{}",
-    "[1,2]",
-  ),
+  fc.constantFrom("1", "-7", "1e3", " 12 ", "0x10", "9223372036854775808", "abc", "%a_", "{}"),
 );
-
-const column = fc.constantFrom("id", "i", "r", "t", "b", "n");
-
-const expression = fc.letrec<{ e: string }>((tie) => ({
-  e: fc.oneof(
-    { depthSize: "small", withCrossShrink: true },
-    column,
-    fc.constantFrom("?1", "?2", "?3", "NULL", "0", "-1.5", "'x'", "x'ab'", "9223372036854775807"),
-    fc.tuple(
-      tie("e"),
-      fc.constantFrom(..."+ - * / % || = <> < >= IS AND OR & << LIKE ->>".split(" ")),
-      tie("e"),
-    )
-      .map(([a, op, b]) => `(${a} ${op} ${b})`),
-    fc.tuple(
-      fc.constantFrom(
-        ..."abs length upper hex typeof quote round coalesce2 nullif2 instr2 substr2 max2 json1 unicode likely date1"
-          .split(" "),
-      ),
-      tie("e"),
-      tie("e"),
-    ).map(([name, a, b]) => {
-      const two = name.endsWith("2");
-      if (name === "json1") return `json(${a})`;
-      if (name === "date1") return `date(${a})`;
-      return two ? `${name.slice(0, -1)}(${a}, ${b})` : `${name}(${a})`;
-    }),
-    tie("e").map((e) => `CAST(${e} AS INTEGER)`),
-    tie("e").map((e) => `CAST(${e} AS REAL)`),
-    fc.tuple(tie("e"), tie("e"), tie("e")).map(([a, b, c]) =>
-      `CASE WHEN ${a} THEN ${b} ELSE ${c} END`
-    ),
-    tie("e").map((e) => `(SELECT max(${e}) FROM d)`),
-  ),
-})).e;
-
-const statement = fc.oneof(
-  fc.tuple(fc.array(expression, { minLength: 1, maxLength: 4 }), expression, column, fc.nat(20))
-    .map(([list, where, order, limit]) =>
-      `SELECT ${list.join(", ")} FROM d WHERE ${where} ORDER BY ${order}, id LIMIT ${limit}`
-    ),
-  fc.tuple(expression, column, expression)
-    .map(([e, group, having]) =>
-      `SELECT count(*), total(${e}), min(${e}), group_concat(${group}) FROM d ` +
-      `GROUP BY ${group} HAVING ${having} ORDER BY 1, 2, 3, 4`
-    ),
-  fc.tuple(column, expression, expression)
-    .map(([c, e, where]) =>
-      `UPDATE d SET ${c === "id" ? "n" : c} = ${e} WHERE ${where} RETURNING *`
-    ),
-  fc.tuple(expression, expression)
-    .map(([a, b]) =>
-      `INSERT INTO d (i, t) VALUES (${a.replaceAll(/\b(id|i|r|t|b|n)\b/g, "3")}, ${
-        b.replaceAll(/\b(id|i|r|t|b|n)\b/g, "'t'")
-      }) RETURNING id, i, t`
-    ),
-  fc.tuple(expression).map(([where]) => `DELETE FROM d WHERE id > 5 AND ${where} RETURNING id`),
-);
-
-const SETUP = [
-  "CREATE TABLE d (id INTEGER PRIMARY KEY, i INTEGER, r REAL, t TEXT, b BLOB, n UNIQUE)",
-  "INSERT INTO d (i, r, t, b, n) VALUES (1, 1.0, 'one', x'01', 1), (-2, -2.5, '', x'', 'n'), " +
-  "(9223372036854775807, 1e300, 'grüße', x'ff00', NULL), (NULL, NULL, NULL, NULL, 4.5), (0, -0.0, '0', '0', '0')",
-];
-
-Deno.test("4,000 random statements give what node:sqlite gives: rows, types, errors", () => {
-  using db = new MemoryDatabase();
-  using direct = new Direct();
-  for (const sql of SETUP) {
-    db.run(sql);
-    direct.run(sql, []);
-  }
-  let failed = 0;
-  fc.assert(
-    fc.property(statement, fc.tuple(value, value, value), (sql, values) => {
-      // A statement takes as many parameters as the largest number in it.
-      const count = Math.max(0, ...[...sql.matchAll(/\?(\d)/g)].map(([, n]) => Number(n)));
-      const params = values.slice(0, count);
-      const expected = direct.run(sql, params);
-      if ("code" in expected) {
-        failed++;
-        let code: number | string | undefined;
-        try {
-          db.run(sql, params);
-        } catch (error) {
-          code = (error as { engine?: { code: number } }).engine?.code;
-        }
-        assertEquals(code, expected.code, sql);
-      } else {
-        assertEquals(db.run(sql, params).rows, asRows(expected.rows), sql);
-      }
-    }),
-    { seed: SEED, numRuns: 4_000, endOnFailure: false },
-  );
-  // Both ways must have been tried.
-  if (failed < 100 || failed > 3_000) throw new Error(`${failed} statements failed`);
-});
 
 Deno.test("2,000 random values round-trip through parameters, columns of every affinity and rows", () => {
   using db = new MemoryDatabase();
   using direct = new Direct();
-  for (const run of [db, direct]) {
-    run.run("CREATE TABLE v (i INTEGER, r REAL, t TEXT, b BLOB, n NUMERIC, x)", []);
-  }
+  const both = (sql: string, params: readonly SqlValue[] = []) => {
+    const expected = direct.run(sql, params);
+    assertSame(inMemory(db, sql, params), expected, { sql, params, changes: true });
+    if ("code" in expected) throw new Error(expected.message);
+  };
+  both("CREATE TABLE v (i INTEGER, r REAL, t TEXT, b BLOB, n NUMERIC, x)");
   fc.assert(
     fc.property(value, (v) => {
-      const params = [v, v, v, v, v, v];
-      for (const run of [db, direct]) run.run("INSERT INTO v VALUES (?, ?, ?, ?, ?, ?)", params);
-      const select =
-        "SELECT *, typeof(i), typeof(r), typeof(t), typeof(b), typeof(n), typeof(x) FROM v";
-      const expected = direct.run(select, []);
-      if ("code" in expected) throw new Error(`SQLite failed with ${expected.code}`);
-      assertEquals(db.run(select).rows, asRows(expected.rows));
-      for (const run of [db, direct]) run.run("DELETE FROM v", []);
+      both("INSERT INTO v VALUES (?, ?, ?, ?, ?, ?)", [v, v, v, v, v, v]);
+      both("SELECT *, typeof(i), typeof(r), typeof(t), typeof(b), typeof(n), typeof(x) FROM v");
+      both("DELETE FROM v");
     }),
     { seed: SEED, numRuns: 2_000 },
   );

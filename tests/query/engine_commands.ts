@@ -115,7 +115,7 @@ export const TRANSACTION_STEPS: readonly Step[] = [
   ["a read-only transaction writes nothing, and sees one state", async (engine, dialect) => {
     await makeTable(engine, dialect);
     const session = new AskedSession(engine);
-    const transaction = session.begin({ readOnly: true, isolation: "repeatable_read" });
+    const transaction = session.begin({ readOnly: true });
     assertEquals(await transaction.rows(COUNT), [[0]]);
     await session.execute(INSERT);
     assertEquals(await transaction.rows(COUNT), [[0]]);

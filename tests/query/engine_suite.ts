@@ -258,15 +258,19 @@ export const STATEMENT_STEPS: readonly Step[] = [
         sizes.push(page.length);
         execution.pull(1);
       };
+      // Rows that are long in coming are sent before their page is full.
+      let isOnePage = false;
       for (let run = 0; run < 3; run++) {
         sizes.length = 0;
         const { rows } = await ask(engine, dialect.series(500, "i"), { onPage });
-        assertEquals([rows.length, rows.at(-1), sizes.length], [500, [500], 1]);
+        assertEquals([rows.length, rows.at(-1)], [500, [500]]);
+        isOnePage ||= sizes.length === 1;
         sizes.length = 0;
         await ask(engine, dialect.series(20_000, `i, ${dialect.letters("20")}`), { onPage });
         assert(sizes[0]! <= 16 * 1024 + 4 + 30, `${sizes[0]}`);
         assert(sizes.length > 5 && sizes.every((size) => size <= 64 * 1024 + 4));
       }
+      assert(isOnePage);
     },
   ],
 
@@ -351,13 +355,13 @@ export const STATEMENT_STEPS: readonly Step[] = [
       const runaways = Array.from({ length: 4 }, () => askError(engine, ENDLESS, { onStart }));
       const answers = await Promise.all(
         Array.from(
-          { length: 100 },
+          { length: 50 },
           (_, i) => ask(engine, `SELECT ${parameter(1)}`, { params: [i] }),
         ),
       );
       assertEquals(
         answers.map(({ rows }) => rows[0]![0]),
-        Array.from({ length: 100 }, (_, i) => i),
+        Array.from({ length: 50 }, (_, i) => i),
       );
       for (const execution of executions) execution.cancel();
       assertEquals(new Set(await Promise.all(runaways)), new Set(["cancelled"]));

@@ -10,7 +10,9 @@ import { CANNOT_RUN_PROCESSES } from "./query_harness.ts";
 testEngine({
   name: "SQLite",
   ignore: CANNOT_RUN_PROCESSES ? "a permission is missing" : undefined,
-  open: (pool = {}) => openSqliteEngine({ database: ":memory:", pool }),
+  // Whatever else the machine does, nothing here is to end for being slow.
+  open: (pool = {}) =>
+    openSqliteEngine({ database: ":memory:", pool: { pageMsMax: 120_000, ...pool } }),
   dialect: {
     parameter: (n) => `?${n}`,
     series: (count, columns = "i") =>
@@ -45,7 +47,7 @@ testEngine({
     return await openPostgresEngine({
       url: server!.url("suite"),
       // Where a connection has to be closed to end a statement, nobody knows what a write has done.
-      limits: { killAfterMs: 5_000, ...limits },
+      limits: { killAfterMs: 5_000, pageMsMax: 120_000, ...limits },
     });
   },
   dialect: {

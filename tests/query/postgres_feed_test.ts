@@ -51,7 +51,8 @@ feedTest("changes are told with all values before and after, in every type", asy
   await ask(
     engine,
     `INSERT INTO types VALUES (9223372036854775807, $1, 1.50, 'NaN', '\\x00ff',
-      '2026-01-31 09:05:00.00025+02', '{"a": [1, null]}', '{1,2}', true), (1, '', null, null, null, null, null, null, false)`,
+      '2026-01-31 09:05:00.00025+02', '{"a": [1, null]}', '{1,2}', true),
+      (1, '', null, null, null, null, null, null, false)`,
     { params: [odd] },
   );
   const { changes } = await feed.next();
@@ -224,6 +225,7 @@ for (
 }
 
 feedTest("what cannot be subscribed to is refused by name", async (engine) => {
+  await new TestFeed(engine, { tables: ["t"] }).started;
   await ask(engine, "CREATE TABLE plain (a int)");
   await ask(engine, "CREATE VIEW v AS SELECT 1 AS one");
   await ask(engine, "CREATE TABLE secret (id int PRIMARY KEY)");

@@ -1,12 +1,15 @@
 // What is PostgreSQL's own: its types, who logs in, what is left in a session, and a server that goes away.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { Engine, Execution, Permission } from "../../src/query/engine.ts";
+import type { Engine, Execution, Permission, StatementScope } from "../../src/query/engine.ts";
 import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import type { PostgresLimits } from "../../src/query/postgres/settings.ts";
+import { privateKeyFromPem } from "../../src/dtls/x509/mod.ts";
+import { issueAuthority, issueServerCertificate } from "../../src/server/certificate_issuer.ts";
 import { SqpError } from "../../src/wire/errors.ts";
 import { type SqlParams, Timestamp } from "../../src/wire/value.ts";
 import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
+import { type AskedScope, AskedSession } from "./asked_session.ts";
 import { ask, askError, type AskOptions, ENDLESS } from "./query_harness.ts";
 
 const why = whyNoPostgres();
@@ -299,6 +302,78 @@ Deno.test({
   },
 });
 
+postgresTest(
+  "a text that is known works after the schema changed in its own transaction",
+  async (engine) => {
+    const session = new AskedSession(engine);
+    const insert = (scope: AskedScope<StatementScope>, text: string) =>
+      scope.execute("INSERT INTO t VALUES ($1)", { params: [text] });
+    await session.execute("CREATE TABLE t (a int)");
+    for (let run = 0; run < 3; run++) await insert(session, "1");
+    const transaction = session.begin();
+    await insert(transaction, "2");
+    await transaction.execute("ALTER TABLE t ALTER a TYPE text");
+    await insert(transaction, "x");
+    await transaction.commit();
+    await insert(session, "y");
+    assertEquals(await session.rows("SELECT count(*) FROM t"), [[6]]);
+  },
+);
+
+postgresTest("settings of a transaction end with it, and nobody meets them", async (engine) => {
+  const session = new AskedSession(engine);
+  for (const end of ["commit", "rollback"] as const) {
+    const transaction = session.begin();
+    await transaction.execute("SET search_path = 'pg_temp'");
+    await transaction.execute("SET LOCAL timezone = 'Europe/Berlin'");
+    assertEquals(await transaction.rows("SHOW timezone"), [["Europe/Berlin"]]);
+    await transaction[end]();
+    assertEquals(await session.rows("SHOW timezone"), [["UTC"]]);
+    assertEquals(await session.rows("SHOW search_path"), [['"$user", public']]);
+  }
+}, { connectionsMax: 1 });
+
+postgresTest("stored outcomes cannot be read, changed or forged by SQL text", async (engine) => {
+  await ask(engine, "CREATE TABLE t (a int)");
+  const writer = { permissions: ["read", "write"], principal: "one" } as const;
+  const insert = "INSERT INTO t VALUES (42) RETURNING 'visible to one'";
+  const first = await ask(engine, insert, { ...writer, idempotencyKey: "k" });
+  const other = { ...writer, principal: "other" };
+  const stored = await ask(engine, "SELECT * FROM sqp_engine.outcomes", other);
+  assertEquals(stored.rows.length, 2);
+  const seen = stored.rows.flat().map((value) =>
+    value instanceof Uint8Array ? new TextDecoder("latin1").decode(value) : String(value)
+  ).join();
+  assert(!/visible|one|INSERT/.test(seen));
+  for (
+    const sql of [
+      "UPDATE sqp_engine.outcomes SET content = ''",
+      "DELETE FROM sqp_engine.outcomes",
+      "TRUNCATE sqp_engine.outcomes",
+      "SELECT * FROM sqp_engine.secret",
+    ]
+  ) assertEquals(await askError(engine, sql, other), "permission_denied", sql);
+  const again = await ask(engine, insert, { ...writer, idempotencyKey: "k" });
+  assertEquals([again.rows, again.end], [first.rows, first.end]);
+  assertEquals((await ask(engine, "SELECT count(*) FROM t")).rows, [[1]]);
+  // Who owns the database can damage what is in it, and is not believed then.
+  await ask(engine, "UPDATE sqp_engine.outcomes SET content = content || '\\x00' WHERE part = 1");
+  assertEquals(
+    await askError(engine, insert, { ...writer, idempotencyKey: "k" }),
+    "engine_failure",
+  );
+  const large = "INSERT INTO t SELECT i FROM generate_series(1, 50000) i RETURNING a";
+  assertEquals(
+    await askError(engine, large, { ...writer, idempotencyKey: "l" }),
+    "result_too_large",
+  );
+  assertEquals(
+    await askError(engine, "SELECT 1", { permissions: ["read"], idempotencyKey: "m" }),
+    "bad_request",
+  );
+  assertEquals((await ask(engine, "SELECT count(*) FROM t")).rows, [[1]]);
+});
+
 postgresTest("memory does not grow with a result or a value", async (engine) => {
   await ask(engine, "SELECT i, repeat('x', 1000) FROM generate_series(1, 20000) i", {
     dropRows: true,
@@ -386,6 +461,53 @@ postgresTest(
     }
   },
 );
+
+Deno.test({
+  name:
+    "PostgreSQL: over TLS its certificate is verified, and statements are cancelled the same way",
+  ignore: why !== undefined,
+  async fn() {
+    const options = { key: "p256", days: 1, now: Date.now() } as const;
+    const ca = await issueAuthority({ ...options, commonName: "Test CA" });
+    const other = await issueAuthority({ ...options, commonName: "Other CA" });
+    const privateKey = privateKeyFromPem(ca.privateKeyPem);
+    const issued = await issueServerCertificate({ certificate: ca.certificate, privateKey }, {
+      ...options,
+      commonName: "127.0.0.1",
+      altNames: ["127.0.0.1"],
+    });
+    await using own = await PostgresServer.start({}, {
+      certificate: issued.certificatePem,
+      key: issued.privateKeyPem,
+    });
+    await own.makeDatabase("own");
+    const file = async (name: string, text: string) => {
+      await Deno.writeTextFile(`${own.folder}/${name}`, text);
+      return `${own.folder}/${name}`;
+    };
+    const trusted = await file("ca.pem", ca.certificatePem);
+    const foreign = await file("other.pem", other.certificatePem);
+    const url = own.url("own");
+    for (const parameters of [`sslmode=verify-full&sslrootcert=${trusted}`, "sslmode=require"]) {
+      const engine = await openPostgresEngine({ url: `${url}?${parameters}` });
+      try {
+        const { rows } = await ask(engine, "SHOW ssl");
+        assertEquals(rows, [["on"]]);
+        assertEquals(await askError(engine, ENDLESS, { deadlineMs: 50 }), "deadline_exceeded");
+        assertEquals((await ask(engine, "SELECT 1")).rows, [[1]]);
+        const large = "SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i";
+        assertEquals((await ask(engine, large)).rows.length, 20_000);
+      } finally {
+        await engine.close();
+      }
+    }
+    const refused = await assertRejects(
+      () => openPostgresEngine({ url: `${url}?sslmode=verify-full&sslrootcert=${foreign}` }),
+      SqpError,
+    );
+    assertEquals(refused.codeName, "engine_not_run");
+  },
+});
 
 Deno.test({
   name: "PostgreSQL: a server that crashes and comes back is found again, and nobody waits for it",

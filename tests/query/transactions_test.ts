@@ -1,6 +1,8 @@
-// Transactions, batches, prepared statements and keys on SQLite: the suite, and what concerns its processes.
+// Transactions, batches, prepared statements and keys: the suite on each engine.
 
+import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import { openSqliteEngine } from "../../src/query/sqlite/sqlite_engine.ts";
+import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
 import { CANNOT_RUN_PROCESSES } from "./query_harness.ts";
 import { TRANSACTION_STEPS } from "./transaction_suite.ts";
 
@@ -11,6 +13,29 @@ Deno.test({
     const engine = await openSqliteEngine({ database: ":memory:" });
     try {
       for (const { title, run } of TRANSACTION_STEPS) await context.step(title, () => run(engine));
+    } finally {
+      await engine.close();
+    }
+  },
+});
+
+const why = whyNoPostgres();
+/** A statement that only reads cannot be told from one that writes there, and its result is stored. */
+const SQLITE_ALONE = ["a key is for what writes, and for outcomes that can be kept"];
+
+Deno.test({
+  name: "transactions, batches and keys on PostgreSQL" +
+    (why === undefined ? "" : ` (not here: ${why})`),
+  ignore: why !== undefined,
+  async fn(context) {
+    await using server = await PostgresServer.start();
+    await server.makeDatabase("suite");
+    const limits = { killAfterMs: 5_000 };
+    const engine = await openPostgresEngine({ url: server.url("suite"), limits });
+    try {
+      for (const { title, run } of TRANSACTION_STEPS) {
+        if (!SQLITE_ALONE.includes(title)) await context.step(title, () => run(engine));
+      }
     } finally {
       await engine.close();
     }

@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import { SqpError } from "../../src/wire/errors.ts";
 import { isWrite, type Write } from "../../src/query/sqlite/running_statement.ts";
 import { runWriteGroup, type WriteGroupHooks } from "../../src/query/sqlite/write_group.ts";
-import { MemoryDatabase } from "./query_harness.ts";
+import { errorOf, MemoryDatabase } from "./query_harness.ts";
 
 const NO_PARAMS = new Uint8Array([0x90]);
 
@@ -105,4 +105,43 @@ Deno.test("a schema change and writes that use it can be one group", () => {
     // Prepared when the table had one column.
     [1, 0, "value_error"],
   );
+});
+
+Deno.test("a failure keeps its code and its effect, whatever it undoes, also with rows to return", () => {
+  for (const returning of ["", " RETURNING a"]) {
+    using db = new MemoryDatabase();
+    db.run("CREATE TABLE t (a UNIQUE, b NOT NULL DEFAULT 1)");
+    db.run("INSERT INTO t (a) VALUES (1)");
+    const insert = (conflict: string) => {
+      const values = `VALUES (2), (3), (1), (4)${returning}`;
+      const { engine } = errorOf(() => db.run(`INSERT ${conflict} INTO t (a) ${values}`));
+      return [engine!.code, db.run("SELECT group_concat(a) FROM t").rows[0]![0]];
+    };
+    assertEquals(insert(""), [2067, "1"]);
+    assertEquals(insert("OR ABORT"), [2067, "1"]);
+    assertEquals(insert("OR ROLLBACK"), [2067, "1"]);
+    assertEquals(insert("OR FAIL"), [2067, "1,2,3"]);
+  }
+});
+
+Deno.test("a write of the wrong type leaves nothing behind, although SQLite does in a transaction", () => {
+  const cases = [
+    "UPDATE t SET v = CASE id WHEN 1 THEN 7 ELSE 'x' END",
+    "UPDATE t SET v = CASE id WHEN 1 THEN 7 ELSE 'x' END RETURNING id",
+    "INSERT OR REPLACE INTO t VALUES (5, 1), (6, 'x')",
+    "INSERT OR IGNORE INTO t VALUES (5, 1), ('x', 1)",
+    "UPDATE OR REPLACE t SET id = CASE id WHEN 2 THEN 'x' ELSE id + 100 END",
+  ];
+  for (const sql of cases) {
+    using db = new MemoryDatabase();
+    db.run("CREATE TABLE t (id INTEGER PRIMARY KEY, v INT) STRICT");
+    db.run("INSERT INTO t VALUES (1, 1), (2, 2)");
+    assertEquals(db.errorName(sql), "constraint_type", sql);
+    assertEquals(db.run("SELECT * FROM t").rows, [[1, 1], [2, 2]], sql);
+    const insert = (id: number) => `INSERT INTO t VALUES (${id}, ${id})`;
+    const { outcomes } = runGroup(db, [insert(3), sql, insert(4)]);
+    assertEquals(outcomes, [1, "constraint_type", 1], sql);
+    const expected = [[1, 1], [2, 2], [3, 3], [4, 4]];
+    assertEquals(db.run("SELECT * FROM t").rows, expected, sql);
+  }
 });

@@ -31,35 +31,74 @@ function ofStep(error: SqpError, step: number): SqpError {
   return new SqpError({ ...error.toPayload(), step }, { cause: error });
 }
 
+/** Steps that are sent without waiting for the answers to those before. */
+const STEPS_AT_ONCE = 64;
+
 /** Runs the steps in the transaction that is open, and gives the Response. Throws {@linkcode SqpError}. */
 export async function runSteps(
   connection: PostgresConnection,
   steps: readonly BoundStep[],
   { role, work }: { readonly role: Role; readonly work: Work },
 ): Promise<Uint8Array> {
+  const repeated = repeatedTexts(steps);
+  const run = (step: BoundStep) =>
+    collectStatement(connection, { ...step, isRepeated: repeated.has(step.sql) }, {
+      ...role,
+      bytesMax: LIMITS.messageBytesMax,
+    });
   const results: StepResult[] = [];
-  let bytesLeft = LIMITS.messageBytesMax;
-  for (const [at, step] of steps.entries()) {
-    if (!step.conditions.every((condition) => isMet(condition, results))) {
-      results.push(null);
-      continue;
-    }
+  let resultBytes = 0;
+  while (results.length < steps.length) {
+    const from = results.length;
+    const step = steps[from]!;
     if (work.ending !== undefined) throw work.ending;
-    try {
-      const run = () => collectStatement(connection, step, { ...role, bytesMax: bytesLeft });
-      const result = step.mayFail
-        ? await undoable(connection, run)
-        : { kind: "page", ...await run() } as const;
-      if (result.kind === "page") bytesLeft -= result.page.length;
-      results.push(result);
-    } catch (error) {
-      throw ofStep(fromPostgres(error), at);
+    if (!step.conditions.every((condition) => isMet(condition, results))) results.push(null);
+    else if (step.mayFail) {
+      results.push(await undoable(connection, () => run(step)).catch((error) => fail(error, from)));
+    } else {
+      const together = steps.slice(from, from + Math.max(1, plainCount(steps, from)));
+      const settled = await Promise.allSettled(together.map(run));
+      // What comes behind a failure fails as well, because of it.
+      const failed = settled.findIndex(({ status }) => status === "rejected");
+      if (failed >= 0) fail((settled[failed] as PromiseRejectedResult).reason, from + failed);
+      for (const one of settled) {
+        if (one.status === "fulfilled") results.push({ kind: "page", ...one.value });
+      }
     }
+    for (const result of results.slice(from)) {
+      if (result?.kind === "page") resultBytes += result.page.length;
+    }
+    if (resultBytes > LIMITS.messageBytesMax) throw new SqpError("result_too_large");
   }
   if (work.ending !== undefined) throw work.ending;
   const payload = encodeBatchResponse(results);
   if (payload.length > LIMITS.messageBytesMax) throw new SqpError("result_too_large");
   return payload;
+}
+
+function fail(error: unknown, step: number): never {
+  throw ofStep(fromPostgres(error), step);
+}
+
+/** How many steps from one on depend on nothing and are undone with the batch alone. */
+function plainCount(steps: readonly BoundStep[], from: number): number {
+  let count = 0;
+  while (count < STEPS_AT_ONCE && from + count < steps.length) {
+    const { conditions, mayFail } = steps[from + count]!;
+    if (conditions.length > 0 || mayFail) break;
+    count++;
+  }
+  return count;
+}
+
+function repeatedTexts(steps: readonly BoundStep[]): Set<string> {
+  const seen = new Set<string>();
+  const repeated = new Set<string>();
+  for (const { sql } of steps) {
+    if (seen.has(sql)) repeated.add(sql);
+    seen.add(sql);
+  }
+  return repeated;
 }
 
 /** Runs a step whose error is its result, and undoes what it did then. */

@@ -99,12 +99,17 @@ export class Catalog {
     }
   }
 
-  async #query(sql: string, numbers: readonly number[]): Promise<(string | null)[][]> {
+  #query(sql: string, numbers: readonly number[]): Promise<(string | null)[][]> {
+    return this.ask(sql, [`{${numbers.join(",")}}`]);
+  }
+
+  /** Runs a statement of the engine's own, as the login of all permissions. Throws {@linkcode SqpError}. */
+  async ask(sql: string, parameters: readonly string[] = []): Promise<(string | null)[][]> {
     const { promise, resolve, reject } = Promise.withResolvers<PostgresConnection>();
     this.#pool.request({ principal: "", onConnection: resolve, onError: reject });
     const connection = await promise;
     try {
-      return await connection.values(sql, [`{${numbers.join(",")}}`]);
+      return await connection.values(sql, parameters);
     } finally {
       this.#pool.release(connection, performance.now());
     }

@@ -113,6 +113,11 @@ const ROLL_BACK_CURSOR = new TextEncoder().encode("E\0\0\0\x12cancelled\0\0\0\0\
 
 const STATE_QUERY = "SELECT current_setting('server_encoding'), current_setting('is_superuser')";
 
+/** White space behind a text by which the driver tells it from what it prepared in an earlier session. */
+function sessionMark(resets: number): string {
+  return resets === 0 ? "" : `\n${resets.toString(2).replaceAll("0", " ").replaceAll("1", "\t")}`;
+}
+
 async function passwordOf(login: Login): Promise<string> {
   if (login.password !== "" || login.passwordFile === undefined) return login.password;
   return findPassword(await readSettingsFile(login.passwordFile), login) ?? "";
@@ -122,7 +127,7 @@ function unfit(message: string): SqpError {
   return new SqpError("bad_configuration", { message });
 }
 
-/** A connection. Its caller runs one statement at a time. */
+/** A connection. Its caller runs one statement at a time, or several that are taken or left as a whole. */
 export class PostgresConnection {
   /** Whose session it holds: settings and temporary tables are that principal's, until a reset. */
   principal: string | undefined;
@@ -135,7 +140,9 @@ export class PostgresConnection {
   readonly #login: Login;
   readonly #limits: PostgresLimits;
   readonly #driver: ReturnType<typeof postgres>;
+  /** Texts that were prepared under a name, also those of sessions before a reset: the driver keeps them. */
   readonly #prepared = new Set<string>();
+  #resets = 0;
   #socket: Socket | undefined;
   #key: BackendKey | undefined;
   /** The code with which the server ended the connection. */
@@ -236,13 +243,13 @@ export class PostgresConnection {
     const { sql, parameters, prepare, cursorRows } = statement;
     const args = parameters.map(({ text, oid }) => this.#driver.typed(text as string, oid));
     // Without `simple: false` the driver takes the protocol in which a text may hold several statements.
-    const query = this.#driver.unsafe(sql, args, { prepare, simple: false } as { prepare: boolean })
-      .raw() as unknown as DriverQuery;
+    const text = prepare ? sql + sessionMark(this.#resets) : sql;
+    const options = { prepare, simple: false } as { prepare: boolean };
+    const query = this.#driver.unsafe(text, args, options).raw() as unknown as DriverQuery;
     if (cursorRows !== undefined) query.cursor(cursorRows, () => this.#onBatch(query, receiver));
     query.forEach((row) => receiver.onRow(row, query.statement!.columns!));
-    this.#running = query;
-    this.#aborting = false;
-    if (prepare) this.#prepared.add(sql);
+    this.#start(query);
+    if (prepare) this.#prepared.add(text);
     try {
       const result = await query;
       if (result.on !== undefined) this.#refuseCopy(result);
@@ -251,7 +258,7 @@ export class PostgresConnection {
     } catch (error) {
       throw this.#errorOf(error);
     } finally {
-      await this.#onEnd();
+      await this.#onEnd(query);
     }
   }
 
@@ -331,14 +338,18 @@ export class PostgresConnection {
     this.#statementTimeoutMs = undefined;
   }
 
+  /** The schema has changed in the transaction that is open: what was prepared for it before is prepared anew. */
+  forgetPrepared(): void {
+    this.#resets++;
+  }
+
   /** Describes a statement without running it. Throws {@linkcode SqpError}. */
   async describe(sql: string): Promise<BackendDescription> {
     const options = { prepare: false, simple: false } as { prepare: boolean };
     const query = this.#driver.unsafe(sql, [], options).raw() as unknown as DriverQuery;
     // The driver's own way to ask for this leaves a prepared statement behind.
     query.onlyDescribe = true;
-    this.#running = query;
-    this.#aborting = false;
+    this.#start(query);
     try {
       await query;
       const { types, columns = [] } = query.statement!;
@@ -346,21 +357,23 @@ export class PostgresConnection {
     } catch (error) {
       throw this.#errorOf(error);
     } finally {
-      await this.#onEnd();
+      await this.#onEnd(query);
     }
   }
 
-  /** A request to cancel that is still on its way must not meet the next statement. */
-  async #onEnd(): Promise<void> {
+  async #onEnd(query: DriverQuery): Promise<void> {
+    // Others may have been sent behind it.
+    if (this.#running !== query) return;
     this.#running = undefined;
     this.#suspended = false;
+    // A request to cancel that is still on its way must not meet the next statement.
     await this.#cancelRequest;
     this.#cancelRequest = undefined;
   }
 
   /** Makes the session a new one for another principal. Throws {@linkcode SqpError}. */
   async reset(): Promise<void> {
-    this.#prepared.clear();
+    this.#resets++;
     this.isSoiled = false;
     this.#statementTimeoutMs = 0;
     await this.values("DISCARD ALL");
@@ -370,14 +383,22 @@ export class PostgresConnection {
   /** Runs a statement of the engine's own, and gives the texts of its rows. Throws {@linkcode SqpError}. */
   async values(sql: string, parameters: readonly string[] = []): Promise<(string | null)[][]> {
     const options = { prepare: false, simple: false } as { prepare: boolean };
+    const query = this.#driver.unsafe(sql, [...parameters], options).raw();
+    if (this.#running === undefined) this.#start(query as unknown as DriverQuery);
     try {
-      const query = this.#driver.unsafe(sql, [...parameters], options).raw();
       const rows = await query as unknown as (Uint8Array | null)[][];
       const utf8 = new TextDecoder();
       return rows.map((row) => row.map((bytes) => bytes && utf8.decode(bytes)));
     } catch (error) {
       throw this.#errorOf(error);
+    } finally {
+      await this.#onEnd(query as unknown as DriverQuery);
     }
+  }
+
+  #start(query: DriverQuery): void {
+    this.#running = query;
+    this.#aborting = false;
   }
 
   /** Ends the connection at once; the server rolls back what it was doing. */

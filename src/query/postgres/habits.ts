@@ -21,14 +21,15 @@ export class Habits {
   }
 
   /**
-   * How to run a text. One that is run for the first time is not kept prepared, so that texts that never come again
-   * take no memory of the server's. One whose last run was short is asked for all its rows at once, which saves a round
-   * trip; any other by a cursor, so that its rows come as they are computed and wanted.
+   * How to run a text. One that is run for the first time, and will not be again as far as is known, is not kept
+   * prepared, so that texts that never come again take no memory of the server's. One whose last run was short is asked
+   * for all its rows at once, which saves a round trip; any other by a cursor, so that its rows come as they are
+   * computed and wanted.
    */
-  of(sql: string): { readonly prepare: boolean; readonly byCursor: boolean } {
+  of(sql: string, isRepeated: boolean): { readonly prepare: boolean; readonly byCursor: boolean } {
     const short = this.#habits.get(sql)?.short;
     return {
-      prepare: short !== undefined && sql.length <= PREPARED_CHARACTERS_MAX,
+      prepare: (short !== undefined || isRepeated) && sql.length <= PREPARED_CHARACTERS_MAX,
       byCursor: short !== true,
     };
   }

@@ -7,6 +7,7 @@ import { FEED_LIMITS, type FeedLimits } from "../feed_limits.ts";
 import { Catalog } from "./catalog.ts";
 import { ConnectionPool } from "./connection_pool.ts";
 import { type Login, parseLogin, roleName } from "./login.ts";
+import { OutcomeStore } from "./outcome_store.ts";
 import { PostgresFeeds } from "./postgres_feeds.ts";
 import { PostgresSession } from "./postgres_session.ts";
 import type { CounterName, Role } from "./role.ts";
@@ -52,6 +53,9 @@ class PostgresEngine implements Engine {
   readonly #feedPool: ConnectionPool;
   readonly #feeds: PostgresFeeds;
   readonly #work = new Set<Work>();
+  /** The store of outcomes, as each role may use it. */
+  readonly #outcomes = new Map<string, Promise<OutcomeStore>>();
+  #expiredAtMs = -Infinity;
   /** Changes of the schema that were seen. */
   #schemaVersion = 0;
   #ticker: ReturnType<typeof setTimeout> | undefined;
@@ -75,6 +79,7 @@ class PostgresEngine implements Engine {
   open({ principal, permissions }: Caller): EngineSession {
     return new PostgresSession({
       admit: () => this.#admit(permissions),
+      outcomes: (role) => this.#outcomesOf(role),
       watch: (work) => {
         this.#work.add(work);
         if (this.#work.size === 1) this.#tickWhileNeeded();
@@ -115,12 +120,34 @@ class PostgresEngine implements Engine {
     };
     const login = { ...this.#login, user };
     return {
+      user,
       pool: new ConnectionPool(login, this.#limits, () => this.#schemaVersion),
       runner: new StatementRunner(this.#limits, onSchemaChange),
       catalog: this.#catalog,
       limits: this.#limits,
       readOnly,
     };
+  }
+
+  /** The store of outcomes, which this role may use. Throws {@linkcode SqpError}. */
+  #outcomesOf({ user }: Role): Promise<OutcomeStore> {
+    const ask = (sql: string, parameters?: readonly string[]) => this.#catalog.ask(sql, parameters);
+    const nowMs = performance.now();
+    if (nowMs - this.#expiredAtMs > this.#limits.expireMs && this.#outcomes.size > 0) {
+      this.#expiredAtMs = nowMs;
+      // What is left is removed the next time.
+      OutcomeStore.expire(ask, this.#limits.outcomesMsMax).catch(() => {});
+    }
+    let store = this.#outcomes.get(user);
+    if (store === undefined) {
+      store = OutcomeStore.open(ask).then(async (opened) => {
+        if (user !== this.#login.user) await OutcomeStore.grant(ask, user);
+        return opened;
+      });
+      this.#outcomes.set(user, store);
+      store.catch(() => this.#outcomes.delete(user));
+    }
+    return store;
   }
 
   #queuedCount(): number {

@@ -51,25 +51,26 @@ const FIRST_UPKEEP_MS = 20;
 const PRUNE_MS = 30_000;
 
 const TABLE_FACTS = `SELECT c.oid, c.oid::regclass::text, c.relkind, c.relpersistence,
-    has_table_privilege($2::name, c.oid, 'SELECT'), sqp.shape(c.oid), w.shape IS NOT DISTINCT FROM sqp.shape(c.oid)
+    has_table_privilege($2::name, c.oid, 'SELECT'), sqp_feeds.shape(c.oid),
+    w.shape IS NOT DISTINCT FROM sqp_feeds.shape(c.oid)
       AND w.table_name = c.oid::regclass::text
-  FROM pg_catalog.pg_class c LEFT JOIN sqp.watched w ON w.relid = c.oid
+  FROM pg_catalog.pg_class c LEFT JOIN sqp_feeds.watched w ON w.relid = c.oid
   WHERE c.oid = to_regclass($1::text)`;
 
-const WATCH = `INSERT INTO sqp.watched
-  SELECT $1::text, $2::oid, sqp.shape($2::oid), max(id), max(id) FROM sqp.changes
+const WATCH = `INSERT INTO sqp_feeds.watched
+  SELECT $1::text, $2::oid, sqp_feeds.shape($2::oid), max(id), max(id) FROM sqp_feeds.changes
   ON CONFLICT (table_name) DO UPDATE SET relid = excluded.relid, shape = excluded.shape,
     since_id = excluded.since_id, shape_since_id = excluded.shape_since_id`;
 
-const HEAD = `SELECT (SELECT log_id FROM sqp.log), id, at_ms FROM sqp.changes
+const HEAD = `SELECT (SELECT log_id FROM sqp_feeds.log), id, at_ms FROM sqp_feeds.changes
   WHERE id IS NOT NULL ORDER BY id DESC LIMIT 1`;
 
 const CURSOR_FACTS = `SELECT min(id), max(id),
-  (SELECT at_ms FROM sqp.changes WHERE id = $1::bigint AND ends) FROM sqp.changes`;
+  (SELECT at_ms FROM sqp_feeds.changes WHERE id = $1::bigint AND ends) FROM sqp_feeds.changes`;
 
 const LOG_AFTER = `SELECT c.id, c.ends, c.at_ms, w.table_name, w.shape, w.shape_since_id, c.reason,
-    c.before, c.after, (SELECT min(id) FROM sqp.changes)
-  FROM sqp.changes c LEFT JOIN sqp.watched w USING (relid)
+    c.before, c.after, (SELECT min(id) FROM sqp_feeds.changes)
+  FROM sqp_feeds.changes c LEFT JOIN sqp_feeds.watched w USING (relid)
   WHERE c.id > $1::bigint ORDER BY c.id LIMIT ${BATCH_ROWS}`;
 
 type TextRow = readonly (string | null)[];
@@ -202,7 +203,9 @@ export class PostgresFeeds {
       await connection.values("BEGIN");
       await connection.values(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
       await connection.values(`SELECT pg_advisory_xact_lock(${WATCH_LOCK})`);
-      const [exists] = await connection.values("SELECT to_regclass('sqp.changes') IS NOT NULL");
+      const [exists] = await connection.values(
+        "SELECT to_regclass('sqp_feeds.changes') IS NOT NULL",
+      );
       if (exists![0] !== "t") {
         for (const sql of CHANGE_LOG_SCHEMA) await connection.values(sql);
       }
@@ -236,7 +239,7 @@ export class PostgresFeeds {
     if (isReadable !== "t") {
       throw new SqpError("permission_denied", { message: `The table ${name} may not be read.` });
     }
-    if (kind !== "r" || persistence === "t" || name!.startsWith("sqp.")) {
+    if (kind !== "r" || persistence === "t" || name!.startsWith("sqp_feeds.")) {
       return { missing: false, why: `${name} is no ordinary table.` };
     }
     if (parseShape(shape!).keys.length === 0) {
@@ -248,9 +251,9 @@ export class PostgresFeeds {
     await connection.values(`DROP TRIGGER IF EXISTS sqp_capture ON ${name}`);
     await connection.values(`DROP TRIGGER IF EXISTS sqp_truncate ON ${name}`);
     await connection.values(`CREATE TRIGGER sqp_capture AFTER INSERT OR UPDATE OR DELETE ON ${name}
-      FOR EACH ROW EXECUTE FUNCTION sqp.capture(${literals})`);
+      FOR EACH ROW EXECUTE FUNCTION sqp_feeds.capture(${literals})`);
     await connection.values(`CREATE TRIGGER sqp_truncate AFTER TRUNCATE ON ${name}
-      FOR EACH STATEMENT EXECUTE FUNCTION sqp.capture()`);
+      FOR EACH STATEMENT EXECUTE FUNCTION sqp_feeds.capture()`);
     await connection.values(WATCH, [name!, oid!]);
     return name!;
   }
@@ -262,7 +265,7 @@ export class PostgresFeeds {
     const [head] = await connection.values(HEAD);
     const [logId, headId, headAtMs] = head as string[];
     const rows = await connection.values(
-      "SELECT table_name, shape, since_id, shape_since_id FROM sqp.watched",
+      "SELECT table_name, shape, since_id, shape_since_id FROM sqp_feeds.watched",
     );
     const watched = new Map(rows.map((row) => [row[0]!, row]));
     const tables = names.map((name): WatchedTable => {
@@ -339,7 +342,7 @@ export class PostgresFeeds {
   }
 
   async #lookAfter(): Promise<void> {
-    const [exists] = await this.#values("SELECT to_regclass('sqp.changes') IS NOT NULL");
+    const [exists] = await this.#values("SELECT to_regclass('sqp_feeds.changes') IS NOT NULL");
     if (exists![0] !== "t") return;
     if (this.#listener?.isOpen !== true) await this.#listen();
     await this.#values(NOTE_CHANGED_SHAPES);
@@ -347,7 +350,7 @@ export class PostgresFeeds {
     this.#pruneAtMs = performance.now() + PRUNE_MS;
     const { changesMsMax, changesBytesMax } = this.#limits;
     await this.#values(PRUNE_OLD, [String(Date.now() - changesMsMax)]);
-    const [size] = await this.#values("SELECT pg_table_size('sqp.changes')");
+    const [size] = await this.#values("SELECT pg_table_size('sqp_feeds.changes')");
     if (Number(size![0]) > changesBytesMax) {
       await this.#values(PRUNE_LARGE, [String(changesBytesMax)]);
     }
@@ -417,7 +420,7 @@ class SnapshotReader implements PartReader<SnapshotPart> {
     await connection.values("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
     const [head] = await connection.values(HEAD);
     const watched = await connection.values(
-      "SELECT table_name, shape FROM sqp.watched WHERE shape = sqp.shape(relid)",
+      "SELECT table_name, shape FROM sqp_feeds.watched WHERE shape = sqp_feeds.shape(relid)",
     );
     const shapes = new Map(watched.map(([name, shape]) => [name, shape]));
     const other = this.#tables.find(({ watched: { name, shape } }) => shapes.get(name) !== shape);

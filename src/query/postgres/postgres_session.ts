@@ -17,8 +17,11 @@ import type {
   RunningCommand,
   SubscribeCommand,
 } from "../engine.ts";
+import { commandHash } from "../command_hash.ts";
 import { bindSteps, runSteps } from "./batch.ts";
+import { collectStatement } from "./collected_statement.ts";
 import type { PostgresConnection } from "./connection.ts";
+import { outcomeOf, outcomeReply, runKeyed } from "./keyed_write.ts";
 import { postgresParameters } from "./parameters.ts";
 import { fromPostgres } from "./postgres_errors.ts";
 import { PostgresTransaction } from "./postgres_transaction.ts";
@@ -43,9 +46,18 @@ export class PostgresSession implements EngineSession {
 
   execute(command: ExecuteCommand, sink: ResultSink): Execution {
     return admitted(this.#host, sink, (role) => {
-      if (command.idempotencyKey !== undefined) throw noKeys();
       const { sql, params, deadlineMs } = command;
       const statement = { sql, parameters: postgresParameters(params) };
+      if (command.idempotencyKey !== undefined) {
+        const bytesMax = role.limits.outcomeBytesMax;
+        return this.#keyed(
+          role,
+          command,
+          outcomeReply(sink),
+          async (connection) =>
+            outcomeOf(await collectStatement(connection, statement, { ...role, bytesMax })),
+        );
+      }
       this.#host.count("executed");
       const job = startJob(this.#host, role, { sink, deadlineMs });
       this.#run(job, statement, role);
@@ -79,9 +91,20 @@ export class PostgresSession implements EngineSession {
 
   batch(command: BatchCommand, reply: Reply<BatchOutcome>): RunningCommand {
     return admitted(this.#host, reply, (role) => {
-      if (command.idempotencyKey !== undefined) throw noKeys();
       const steps = bindSteps(command.steps);
       this.#host.count("batches");
+      if (command.idempotencyKey !== undefined) {
+        const payloadReply: Reply<Uint8Array> = {
+          onEnd: (payload) => reply.onEnd({ payload }),
+          onError: (error) => reply.onError(error),
+        };
+        return this.#keyed(
+          role,
+          command,
+          payloadReply,
+          (connection, work) => runSteps(connection, steps, { role, work }),
+        );
+      }
       return this.#single(
         role,
         reply,
@@ -106,6 +129,32 @@ export class PostgresSession implements EngineSession {
         (connection) => describeStatement(connection, sql, role),
       );
     });
+  }
+
+  /** Runs a write once for its key. */
+  #keyed(
+    role: Role,
+    command: ExecuteCommand | BatchCommand,
+    reply: Reply<Uint8Array>,
+    run: (connection: PostgresConnection, work: Work) => Promise<Uint8Array>,
+  ): RunningCommand {
+    if (role.readOnly) {
+      throw new SqpError("bad_request", { message: "An idempotency key is for a write." });
+    }
+    this.#host.count("keyed");
+    const key = {
+      principal: this.#principal,
+      key: command.idempotencyKey!,
+      hash: commandHash(command),
+    };
+    const work = new SingleWork(reply, command.deadlineMs);
+    this.#host.watch(work);
+    work.answer(async () => {
+      const store = await this.#host.outcomes(role);
+      if (work.ending !== undefined) throw work.ending;
+      return await runKeyed(role, work, { key, store, run: (one) => run(one, work) });
+    }).finally(() => this.#host.unwatch(work));
+    return runningWork(this.#host, work);
   }
 
   /** Runs something with one answer on a connection of its own. */
@@ -143,9 +192,4 @@ export class PostgresSession implements EngineSession {
 
 function lostRead(error: SqpError): SqpError {
   return new SqpError("engine_failure", { message: error.message, retry: "now", cause: error });
-}
-
-function noKeys(): SqpError {
-  // Better refused than taken for a promise that is not kept.
-  return new SqpError("bad_request", { message: "Idempotency keys are not supported." });
 }

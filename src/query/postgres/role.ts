@@ -6,12 +6,15 @@ import type { Execution, FeedSink, SubscribeCommand } from "../engine.ts";
 import type { Catalog } from "./catalog.ts";
 import type { PostgresConnection } from "./connection.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
+import type { OutcomeStore } from "./outcome_store.ts";
 import type { PostgresLimits } from "./settings.ts";
 import type { StatementRunner } from "./statement_runner.ts";
 import type { Work } from "./work.ts";
 
 /** A login and what belongs to it. */
 export interface Role {
+  /** Its name in the database. */
+  readonly user: string;
   readonly pool: ConnectionPool;
   readonly runner: StatementRunner;
   readonly catalog: Catalog;
@@ -24,6 +27,8 @@ export interface Role {
 export interface SessionHost {
   /** Admits one more command. Throws {@linkcode SqpError} where none is taken. */
   admit(): Role;
+  /** The outcomes of writes with keys, for this role. Throws {@linkcode SqpError}. */
+  outcomes(role: Role): Promise<OutcomeStore>;
   /** Watches over the times of a piece of work, until it is over. */
   watch(work: Work): void;
   /** The work is over. */
@@ -45,6 +50,7 @@ export type CounterName =
   | "overloaded"
   | "deadlines"
   | "cancelled"
+  | "keyed"
   | "retried"
   | "lost";
 

@@ -45,7 +45,13 @@ export const POSTGRES_LIMITS = {
   changesBytesMax: 256 * 1024 * 1024,
   /** Connections that change feeds share. */
   feedConnectionsMax: 4,
-  /** Times that a read is run again because its connection was lost. */
+  /** The outcome of a write with an idempotency key. Larger: `result_too_large`, and nothing is written. */
+  outcomeBytesMax: 64 * 1024,
+  /** How long such an outcome is kept, at least: seven days. */
+  outcomesMsMax: 7 * 24 * 60 * 60 * 1000,
+  /** How often outcomes that have been kept for longer are removed, while there are writes with keys. */
+  expireMs: 10 * 60 * 1000,
+  /** Times that a read, or a write with a key, is run in all where connections are lost. */
   attemptsMax: 3,
 } as const;
 

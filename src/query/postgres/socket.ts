@@ -1,6 +1,6 @@
 // Sockets to a PostgreSQL server: TCP, and TLS above it where the login says so.
 
-import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { SqpError } from "../../wire/errors.ts";
 import type { Login } from "./login.ts";
@@ -57,7 +57,8 @@ async function tlsOptions({ host, tls, tlsFiles }: Login) {
   );
   return {
     host,
-    servername: host,
+    // Server Name Indication is for names.
+    ...(isIP(host) === 0 && { servername: host }),
     rejectUnauthorized: tls === "verify-full",
     ...(ca !== undefined && { ca }),
     ...(cert !== undefined && { cert }),

@@ -10,6 +10,8 @@ import type { PostgresLimits } from "./settings.ts";
 export interface BoundStatement {
   readonly sql: string;
   readonly parameters: readonly PostgresParameter[];
+  /** It is run more than once, so that it is kept prepared from the first time. */
+  readonly isRepeated?: boolean;
 }
 
 /** Takes the rows of a statement, in one of two ways. */
@@ -90,7 +92,7 @@ export class StatementRunner {
     place: StatementPlace,
   ): Promise<BackendEnd> {
     await this.#checkCount(connection, statement, place);
-    const habit = this.#habits.of(statement.sql);
+    const habit = this.#habits.of(statement.sql, statement.isRepeated === true);
     const byCursor = habit.byCursor && receiver.mayUseCursor;
     const startMs = performance.now();
     let end: BackendEnd;
@@ -144,7 +146,10 @@ export class StatementRunner {
   /** Throws {@linkcode SqpError} for what no text may do, by its command tag. */
   #check(connection: PostgresConnection, { command }: BackendEnd, place: StatementPlace): void {
     if (command === undefined) throw new SqpError("empty_statement");
-    if (SCHEMA_COMMANDS.test(command)) this.#onSchemaChange();
+    if (SCHEMA_COMMANDS.test(command)) {
+      connection.forgetPrepared();
+      this.#onSchemaChange();
+    }
     let why: string | undefined;
     if (TRANSACTION_COMMANDS.has(command)) why = "transactions have commands of their own";
     else if (SESSION_COMMANDS.has(command)) why = "it would outlive its command";

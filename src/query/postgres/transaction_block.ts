@@ -10,12 +10,12 @@ export interface BlockOptions {
   readonly isolation?: IsolationLevel;
 }
 
-/** The statement that begins a transaction. */
+/** The statement that begins a transaction. One that only reads sees one state of the database. */
 function beginText({ readOnly, isolation }: BlockOptions): string {
-  const level = isolation === undefined
-    ? ""
-    : ` ISOLATION LEVEL ${isolation.replaceAll("_", " ").toUpperCase()}`;
-  return `BEGIN${level}${readOnly === true ? " READ ONLY" : ""}`;
+  const level = readOnly === true && isolation !== "serializable" ? "repeatable_read" : isolation;
+  const words = level?.replaceAll("_", " ").toUpperCase();
+  return `BEGIN${words === undefined ? "" : ` ISOLATION LEVEL ${words}`}` +
+    (readOnly === true ? " READ ONLY" : "");
 }
 
 /** Begins a transaction. Throws {@linkcode SqpError}. */

@@ -5,6 +5,7 @@ import { SqpError } from "../../wire/errors.ts";
 import {
   ACTION_DROP_TABLE,
   ACTION_INSERT,
+  ACTION_PRAGMA,
   ACTION_UPDATE,
   describeAction,
   needOf,
@@ -46,6 +47,7 @@ export class Authorizer {
   readonly #readOnly: boolean;
   #preparing = false;
   #trusted = false;
+  #askedWhileRunning = false;
   #effects: StatementEffects = noEffects();
   #refusal: SqpError | undefined;
 
@@ -60,6 +62,7 @@ export class Authorizer {
     this.#preparing = true;
     this.#effects = noEffects();
     this.#refusal = undefined;
+    this.#askedWhileRunning = false;
   }
 
   /** Ends the recording. */
@@ -73,6 +76,16 @@ export class Authorizer {
     const refusal = this.#refusal;
     this.#refusal = undefined;
     return refusal;
+  }
+
+  /**
+   * Whether a statement has asked while it ran, since the last call: SQLite prepares it anew where the schema has
+   * changed.
+   */
+  takeAskedWhileRunning(): boolean {
+    const asked = this.#askedWhileRunning;
+    this.#askedWhileRunning = false;
+    return asked;
   }
 
   /** Runs statements of the engine's own, which are not asked for permissions. */
@@ -94,6 +107,8 @@ export class Authorizer {
     trigger: string | null,
   ): number => {
     if (this.#trusted) return SQLITE_OK;
+    // Sessions ask for the columns of a table while a statement writes to it.
+    if (!this.#preparing && action !== ACTION_PRAGMA) this.#askedWhileRunning = true;
     const need = needOf(action, argument1, argument2, database);
     if (this.#preparing && need.writes) {
       this.#record(action, need.anyOf, argument1, trigger);

@@ -31,7 +31,7 @@ export type ConnectionRole = "reader" | "writer" | "single";
 export interface PreparedStatement {
   readonly kind: "statement";
   readonly statement: NodeStatement;
-  readonly columns: readonly Column[];
+  columns: readonly Column[];
   readonly effects: StatementEffects;
   readonly plan: BindingPlan;
   /** It gives so few rows that they may be held all at once. */
@@ -113,7 +113,7 @@ export class SqliteConnection {
       }
     }
     const prepared = this.#prepareNew(sql);
-    this.#remember(sql, prepared);
+    if (prepared.kind === "handOff" || isAboutRows(prepared)) this.#remember(sql, prepared);
     return prepared;
   }
 
@@ -137,6 +137,7 @@ export class SqliteConnection {
     // SQLite would read up to the NUL and ignore the rest.
     if (sql.includes("\0")) throw new SqpError("syntax", { message: "The SQL text holds U+0000." });
     if (isBlank(sql)) throw new SqpError("empty_statement");
+    this.#readSchema();
     const authorizer = this.#authorizer;
     authorizer.beginPrepare();
     let statement: NodeStatement;
@@ -166,6 +167,29 @@ export class SqliteConnection {
       busy: false,
       uses: 0,
     };
+  }
+
+  /**
+   * Has SQLite look whether the schema has changed: it prepares by the schema that it remembers, and finds nothing to
+   * drop or to reindex in it, and nothing wrong with that.
+   */
+  #readSchema(): void {
+    this.#control("SELECT 1 FROM sqlite_schema LIMIT 0");
+  }
+
+  /**
+   * Whether SQLite has prepared a statement anew since it was last asked, because the schema had changed. Then the
+   * statement has the columns that it has now, and what was proved of it is forgotten.
+   */
+  isRenewed(prepared: PreparedStatement): boolean {
+    if (!this.#authorizer.takeAskedWhileRunning()) return false;
+    prepared.columns = prepared.statement.columns().map(columnOf);
+    this.#forget(prepared);
+    return true;
+  }
+
+  #forget(prepared: PreparedStatement): void {
+    for (const [sql, cached] of this.#cache) if (cached === prepared) this.#cache.delete(sql);
   }
 
   /** The bytecode of a statement that was just prepared; nothing where it cannot be explained, such as an EXPLAIN. */
@@ -357,6 +381,14 @@ export class SqliteConnection {
     this.#cache.clear();
     this.#database.close();
   }
+}
+
+/**
+ * Whether a statement reads or changes rows. Others are rare, and REINDEX of what has no index does not look whether
+ * the schema has changed since it was prepared.
+ */
+function isAboutRows({ columns, effects }: PreparedStatement): boolean {
+  return columns.length > 0 || effects.writes && !effects.changesSchema;
 }
 
 function columnOf(column: NodeColumn): Column {

@@ -93,7 +93,7 @@ const ACTIONS: readonly (readonly [number, string, Need])[] = [
 
 const ACTION_DELETE = 9;
 export const ACTION_INSERT = 18;
-const ACTION_PRAGMA = 19;
+export const ACTION_PRAGMA = 19;
 const ACTION_READ = 20;
 export const ACTION_UPDATE = 23;
 export const ACTION_DROP_TABLE = 11;
@@ -183,6 +183,8 @@ export function needOf(
   const need = needByArguments(action, argument1, argument2);
   // `CREATE TABLE temp.x` is no CREATE TEMP TABLE to SQLite. ALTER TABLE has the database in its first argument.
   const temporary = database === "temp" || (action === ACTION_ALTER_TABLE && argument1 === "temp");
+  // ALTER TABLE ... RENAME looks for the old name in the temporary schema too, which is always empty.
+  if (action === ACTION_UPDATE && isSchemaTable(argument1)) return need;
   return temporary && need.writes ? REFUSED : need;
 }
 

@@ -20,6 +20,8 @@ export const POOL_LIMITS = {
   stallMsMax: 60_000,
   /** How long a process may take to let go of a cancelled command before it is killed. */
   killAfterMs: 100,
+  /** How long a process may be at a command that nobody waits for any more, before it is killed. */
+  orphanMsMax: 1_000,
   /** After this time without a sign of life, what waits behind the running command of a process is given to another. */
   stuckMs: 25,
   /** How long a reading process beyond `readersMin` stays without work. */

@@ -15,7 +15,6 @@ import {
 /** A read whose few rows are held all at once: `all()` throws where `iterate()` is silent, and is much faster. */
 export class ShortRead implements RunningStatement {
   readonly kind = "running";
-  readonly columns: readonly Column[];
   readonly short: boolean;
   readonly #pages = new RowPageWriter();
   readonly #connection: SqliteConnection;
@@ -24,11 +23,14 @@ export class ShortRead implements RunningStatement {
   #rowCount: number | undefined;
 
   constructor(connection: SqliteConnection, prepared: PreparedStatement, bindings: Bindings) {
-    this.columns = prepared.columns;
     this.short = prepared.short;
     this.#connection = connection;
     this.#prepared = prepared;
     this.#bindings = bindings;
+  }
+
+  get columns(): readonly Column[] {
+    return this.#prepared.columns;
   }
 
   next(): ResultPart {
@@ -42,7 +44,10 @@ export class ShortRead implements RunningStatement {
   #run(): number {
     let rows: SqliteValue[][];
     try {
-      rows = this.#prepared.statement.all(...this.#bindings);
+      // `all()` takes as many values of a row as the statement had columns before it was prepared anew.
+      do rows = this.#prepared.statement.all(...this.#bindings); while (
+        this.#connection.isRenewed(this.#prepared)
+      );
     } catch (error) {
       throw readError(this.#connection, error);
     }
@@ -65,7 +70,6 @@ export interface StreamOptions {
 /** A read that is stepped as pages are asked for. Between pages its snapshot of the database stays open. */
 export class StreamedRead implements RunningStatement {
   readonly kind = "running";
-  readonly columns: readonly Column[];
   readonly short = false;
   readonly #writer: RowPageWriter;
   readonly #connection: SqliteConnection;
@@ -83,7 +87,6 @@ export class StreamedRead implements RunningStatement {
     bindings: Bindings,
     options: StreamOptions,
   ) {
-    this.columns = prepared.columns;
     this.#connection = connection;
     this.#prepared = prepared;
     this.#bindings = bindings;
@@ -93,6 +96,10 @@ export class StreamedRead implements RunningStatement {
     this.#pageBytesMax = options.firstPageBytesMax;
     prepared.busy = true;
     connection.openStreams++;
+  }
+
+  get columns(): readonly Column[] {
+    return this.#prepared.columns;
   }
 
   next(): ResultPart {
@@ -111,6 +118,7 @@ export class StreamedRead implements RunningStatement {
     const dueMs = clockMs() + pageMsMax;
     while (!writer.full) {
       const step = rows.next();
+      if (this.#rowCount === 0) this.#connection.isRenewed(this.#prepared);
       if (step.done) return this.#finish();
       writer.append(step.value);
       this.#rowCount++;

@@ -320,6 +320,8 @@ class SqliteEngine implements SqliteDatabase, SessionHost, TransactionHost {
         retry: "now",
       });
     }
+    // It was killed for another's sake.
+    if (slot.retired) job.attempts--;
     if (job.attempts < this.#limits.attemptsMax) return undefined;
     const message = `The engine process ended ${job.attempts} times before it ran the command.`;
     return new SqpError("engine_not_run", { message, retry: "no" });

@@ -82,19 +82,32 @@ export function fromStepText(text: string): SqpError {
   return fromCode(BY_TEXT.get(text) ?? 1, text, "step");
 }
 
+/** SQLITE_MISMATCH and SQLITE_CONSTRAINT_DATATYPE. */
+const MAY_LEAVE_ROWS: ReadonlySet<unknown> = new Set([20, 3091]);
+
+/**
+ * Whether a statement that failed so may have left rows in the transaction that was open: with these errors SQLite
+ * undoes a transaction of the statement's own, but not always the statement in another's (tried on 3.53.2: UPDATE of a
+ * STRICT table, UPDATE OR REPLACE of a row id).
+ */
+export function mayLeaveRows({ engine }: SqpError): boolean {
+  return MAY_LEAVE_ROWS.has(engine?.code);
+}
+
 function fromCode(code: number, text: string, phase: ErrorPhase): SqpError {
   const known = BY_EXTENDED.get(code) ?? BY_CODE.get(code & 0xff);
-  const name = code === 1 && phase === "prepare" ? prepareError(text) : known?.error;
+  const name = code === 1 ? logicError(text, phase) : known?.error;
   return new SqpError(name ?? "engine_failure", {
     message: text,
     engine: known === undefined ? { code } : { code, name: known.name },
   });
 }
 
-function prepareError(text: string): ErrorName {
+/** A statement is prepared anew, and fails as if for the first time, when it runs by another schema. */
+function logicError(text: string, phase: ErrorPhase): ErrorName {
   if (text.startsWith("no such table: ")) return "unknown_table";
   if (text.startsWith("no such column: ") || text.includes(" has no column named ")) {
     return "unknown_column";
   }
-  return "syntax";
+  return phase === "prepare" ? "syntax" : "value_error";
 }

@@ -84,7 +84,7 @@ export class Supervisor {
   /** A process that stands in a statement that nobody waits for any more is of no use to anybody. */
   #endOrphans(nowMs: number): void {
     for (const slot of this.#pool.slots) {
-      if (slot.orphanMs(nowMs) >= this.#limits.killAfterMs) this.#kill(slot);
+      if (slot.orphanMs(nowMs) >= this.#limits.orphanMsMax) this.#kill(slot);
     }
   }
 

@@ -3,6 +3,7 @@
 import { SqpError } from "../../wire/errors.ts";
 import type { SqliteConnection } from "./connection.ts";
 import type { Write } from "./running_statement.ts";
+import { mayLeaveRows } from "./sqlite_errors.ts";
 
 /** What is told, and asked, while a group runs. */
 export interface WriteGroupHooks {
@@ -50,7 +51,9 @@ function runTogether(writes: readonly Write[], hooks: WriteGroupHooks): number {
   let count = 0;
   do {
     hooks.onRunning(writes[count]!);
-    writes[count++]!.execute();
+    const write = writes[count++]!;
+    write.execute();
+    if (write.failure !== undefined && mayLeaveRows(write.failure)) connection.rollback();
     // Some errors, and INSERT OR ROLLBACK, undo the whole transaction.
   } while (
     connection.inTransaction && count < writes.length && !hooks.isLong() && endUnit(connection)

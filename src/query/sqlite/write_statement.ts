@@ -29,7 +29,6 @@ export interface ReturningLimits {
  */
 export class WriteStatement implements Write {
   readonly kind = "running";
-  readonly columns: readonly Column[];
   readonly short = false;
   readonly connection: SqliteConnection;
   readonly #prepared: PreparedStatement;
@@ -44,11 +43,14 @@ export class WriteStatement implements Write {
     bindings: Bindings,
     limits: ReturningLimits,
   ) {
-    this.columns = prepared.columns;
     this.connection = connection;
     this.#prepared = prepared;
     this.#bindings = bindings;
     this.#limits = limits;
+  }
+
+  get columns(): readonly Column[] {
+    return this.#prepared.columns;
   }
 
   /** Whether it changes the database, rather than being run as what might. */
@@ -110,19 +112,24 @@ export class WriteStatement implements Write {
   }
 
   #runReturning(): number {
-    this.connection.savepoint();
+    const { connection } = this;
+    connection.savepoint();
+    let outcome: number | SqpError;
     try {
-      const rowCount = this.#collect();
-      this.connection.release();
-      return rowCount;
+      outcome = this.#collect();
     } catch (error) {
-      const exact = this.connection.errorOf(error);
-      this.connection.rollbackToSavepoint();
+      const exact = connection.errorOf(error);
+      connection.rollbackToSavepoint();
       throw exact;
     }
+    if (outcome instanceof SqpError) outcome = this.#exactError(outcome);
+    if (connection.inTransaction) connection.release();
+    if (outcome instanceof SqpError) throw outcome;
+    return outcome;
   }
 
-  #collect(): number {
+  /** The number of rows, or the error that ended them in silence. Throws where there are too many. */
+  #collect(): number | SqpError {
     const { bytesMax, pageBytesMax = LIMITS.pageBytesMax } = this.#limits;
     const writer = new RowPageWriter({ pageBytesMax });
     let rowCount = 0;
@@ -139,22 +146,29 @@ export class WriteStatement implements Write {
       if (writer.full) take();
     }
     const silent = this.connection.silentError();
-    if (silent !== undefined) throw this.#exactError(silent);
+    if (silent !== undefined) return silent;
+    this.connection.isRenewed(this.#prepared);
     while (writer.rowCount > 0) take();
     return rowCount;
   }
 
   /**
-   * A silent error has lost its code, and a constraint's matters. SQLite has undone the statement, so a second
-   * attempt inside the same
-   * savepoint fails in the same way, this time aloud; should it succeed, it is rolled back with the savepoint.
+   * A silent error has lost its code, and a constraint's matters. A second attempt on the same state fails in the same
+   * way, this time aloud, and leaves what SQLite leaves of a statement that failed: INSERT OR FAIL keeps the rows that
+   * came before. Where SQLite has undone the whole transaction (INSERT OR ROLLBACK), the attempt has one of its own.
    */
   #exactError(silent: SqpError): SqpError {
-    if (!this.connection.inTransaction) return silent;
+    const { connection } = this;
+    const isUndone = !connection.inTransaction;
     try {
+      if (isUndone) connection.begin();
+      else connection.rollbackTo("sqp");
       this.#prepared.statement.get(...this.#bindings);
+      if (!isUndone) connection.rollbackTo("sqp");
     } catch (error) {
-      return this.connection.errorOf(error);
+      return connection.errorOf(error);
+    } finally {
+      if (isUndone) connection.rollback();
     }
     return silent;
   }
