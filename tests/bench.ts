@@ -13,6 +13,7 @@ import { benchNetlab } from "./bench/netlab.ts";
 import { benchHeadOfLine, benchNetwork } from "./bench/network.ts";
 import { benchQueries, benchSockets, benchStream, benchWrites } from "./bench/queries.ts";
 import { benchRecords } from "./bench/records.ts";
+import { benchRunaway } from "./bench/runaway.ts";
 
 type Measurement = () => Table | Promise<Table>;
 
@@ -26,6 +27,7 @@ const SECTIONS: Readonly<Record<string, readonly Measurement[]>> = {
   queries: [benchQueries],
   stream: [benchStream],
   writes: [benchWrites],
+  runaway: [benchRunaway],
   engines: [benchEngines],
   network: [benchHeadOfLine, benchNetwork],
   netlab: [benchNetlab],

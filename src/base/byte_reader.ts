@@ -1,6 +1,9 @@
 // A cursor over received bytes that cannot run past their end.
 
-import { utf8Text } from "./bytes.ts";
+import { isAscii, latin1Text, utf8Text } from "./bytes.ts";
+
+/** Bytes of the longest text that is read faster byte by byte than by the runtime's decoder. */
+const SHORT_TEXT_BYTES_MAX = 32;
 
 /** Received bytes do not have the form that their format demands. */
 export class DecodeError extends Error {
@@ -13,30 +16,36 @@ export class DecodeError extends Error {
  */
 export class ByteReader {
   readonly #bytes: Uint8Array;
-  #offset = 0;
+  readonly #start: number;
+  readonly #end: number;
+  #at: number;
 
-  constructor(bytes: Uint8Array) {
+  /** Reads what lies from `start` to `end`, by default all of the bytes. */
+  constructor(bytes: Uint8Array, start = 0, end: number = bytes.length) {
     this.#bytes = bytes;
+    this.#start = start;
+    this.#end = end;
+    this.#at = start;
   }
 
   /** Bytes read so far. */
   get offset(): number {
-    return this.#offset;
+    return this.#at - this.#start;
   }
 
   /** Bytes left to read. */
   get remaining(): number {
-    return this.#bytes.length - this.#offset;
+    return this.#end - this.#at;
   }
 
   #advance(lengthBytes: number): number {
-    const start = this.#offset;
+    const at = this.#at;
     // Written so that a negative length and NaN, which no field can hold, are refused as well.
-    if (!(lengthBytes >= 0 && lengthBytes <= this.#bytes.length - start)) {
-      throw new DecodeError(`${lengthBytes} bytes wanted, ${this.#bytes.length - start} left`);
+    if (!(lengthBytes >= 0 && lengthBytes <= this.#end - at)) {
+      throw new DecodeError(`${lengthBytes} bytes wanted, ${this.#end - at} left`);
     }
-    this.#offset = start + lengthBytes;
-    return start;
+    this.#at = at + lengthBytes;
+    return at;
   }
 
   /** Reads an unsigned integer of 1 byte. */
@@ -87,8 +96,8 @@ export class ByteReader {
 
   /** Reads `lengthBytes` bytes as a view. */
   bytes(lengthBytes: number): Uint8Array {
-    const start = this.#advance(lengthBytes);
-    return this.#bytes.subarray(start, start + lengthBytes);
+    const at = this.#advance(lengthBytes);
+    return this.#bytes.subarray(at, at + lengthBytes);
   }
 
   /** Reads all bytes that are left, as a view. */
@@ -99,6 +108,7 @@ export class ByteReader {
   /** Reads `lengthBytes` bytes of UTF-8. */
   text(lengthBytes: number): string {
     const bytes = this.bytes(lengthBytes);
+    if (lengthBytes <= SHORT_TEXT_BYTES_MAX && isAscii(bytes)) return latin1Text(bytes);
     try {
       return utf8Text(bytes);
     } catch {
@@ -108,21 +118,26 @@ export class ByteReader {
 
   /** A cursor over the next `lengthBytes` bytes only: a nested part cannot reach past its bounds. */
   sub(lengthBytes: number): ByteReader {
-    return new ByteReader(this.bytes(lengthBytes));
+    const at = this.#advance(lengthBytes);
+    return new ByteReader(this.#bytes, at, at + lengthBytes);
   }
 
   /** A cursor over a vector whose length stands before it in `lengthSize` bytes. */
   vector(lengthSize: 1 | 2 | 3, minimumBytes = 0, maximumBytes = Infinity): ByteReader {
-    return new ByteReader(this.opaque(lengthSize, minimumBytes, maximumBytes));
+    return this.sub(this.#vectorBytes(lengthSize, minimumBytes, maximumBytes));
   }
 
   /** The bytes of a vector whose length stands before it in `lengthSize` bytes, as a view. */
   opaque(lengthSize: 1 | 2 | 3, minimumBytes = 0, maximumBytes = Infinity): Uint8Array {
+    return this.bytes(this.#vectorBytes(lengthSize, minimumBytes, maximumBytes));
+  }
+
+  #vectorBytes(lengthSize: 1 | 2 | 3, minimumBytes: number, maximumBytes: number): number {
     const lengthBytes = lengthSize === 1 ? this.u8() : lengthSize === 2 ? this.u16() : this.u24();
     if (lengthBytes < minimumBytes || lengthBytes > maximumBytes) {
       throw new DecodeError(`a vector of ${lengthBytes} bytes is outside its bounds`);
     }
-    return this.bytes(lengthBytes);
+    return lengthBytes;
   }
 
   /** Throws {@linkcode DecodeError} where bytes are left. */

@@ -1,12 +1,16 @@
 // A growing buffer of big-endian fields whose vector lengths are filled in afterwards.
 
-import { EMPTY_BYTES } from "./bytes.ts";
+import { EMPTY_BYTES, utf8Bytes } from "./bytes.ts";
+import { shortBytes } from "./short_bytes.ts";
 
 /** Bytes of the rooms that writers take over from one another: what nearly all messages fit in. */
-const SPARE_ROOM_BYTES = 2_048;
+const SPARE_ROOM_BYTES = 4_096;
 
 /** Rooms that are kept for the next writers: as many as write at once, one inside the other. */
 const SPARE_ROOMS_MAX = 8;
+
+/** Bytes that are copied one by one. */
+const LOOP_BYTES_MAX = 40;
 
 /** Rooms of writers that have finished, all zeros: to allocate one takes longer than to fill it. */
 const spareRooms: Uint8Array[] = [];
@@ -126,7 +130,23 @@ export class ByteWriter {
     return this.bytes(bytes);
   }
 
-  /** The bytes written so far as a view, valid until the next write. */
+  /** Writes a text in UTF-8 as a vector with its length before it in `lengthSize` bytes. */
+  text(lengthSize: 1 | 2 | 3, text: string): this {
+    const start = this.#length;
+    const at = this.#reserve(lengthSize + text.length) + lengthSize;
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 0x7f) {
+        this.#length = start;
+        return this.opaque(lengthSize, utf8Bytes(text));
+      }
+      this.#bytes[at + i] = code;
+    }
+    this.#setLength(start, lengthSize, text.length);
+    return this;
+  }
+
+  /** The bytes written so far as a view, valid until the next write, or the end. */
   view(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }
@@ -134,9 +154,24 @@ export class ByteWriter {
   /** The bytes written so far, for good: the writer is empty after that. */
   finish(): Uint8Array {
     const written = this.#bytes.slice(0, this.#length);
+    this.discard();
+    return written;
+  }
+
+  /** The same for this program's own use: see {@linkcode shortBytes}. */
+  finishShort(): Uint8Array {
+    const written = shortBytes(this.#length);
+    // A view of a few bytes, to copy them from, takes longer than this.
+    if (written.length > LOOP_BYTES_MAX) written.set(this.view());
+    else for (let i = 0; i < written.length; i++) written[i] = this.#bytes[i]!;
+    this.discard();
+    return written;
+  }
+
+  /** Gives up what was written, and where: the writer is empty after that. */
+  discard(): void {
     this.#spare();
     this.#bytes = EMPTY_BYTES;
     this.#length = 0;
-    return written;
   }
 }

@@ -73,6 +73,19 @@ export function utf8Bytes(text: string): Uint8Array {
   return utf8Encoder.encode(text);
 }
 
+/** Whether all bytes are of ASCII. */
+export function isAscii(bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i]! > 0x7f) return false;
+  return true;
+}
+
+/** The text that has one character for each byte, with the byte's value as its code. */
+export function latin1Text(bytes: Uint8Array): string {
+  let text = "";
+  for (let i = 0; i < bytes.length; i++) text += String.fromCharCode(bytes[i]!);
+  return text;
+}
+
 /** The text of UTF-8 bytes. Throws `TypeError` where they are not valid UTF-8. */
 export function utf8Text(bytes: Uint8Array): string {
   return utf8Decoder.decode(bytes);

@@ -83,12 +83,20 @@ export class RangeSet {
       edges[last] = end;
       return;
     }
+    if (last < 0) {
+      edges.push(start, end);
+      return;
+    }
     this.#replace(start, end, true);
   }
 
   /** Removes every member of `[start, end)`; nothing where it is empty. */
   removeRange(start: number, end: number): void {
-    if (start < end) this.#replace(start, end, false);
+    if (start >= end) return;
+    const edges = this.#edges;
+    const isAll = edges.length > 0 && start <= edges[0]! && end >= edges.at(-1)!;
+    if (isAll) edges.length = 0;
+    else if (edges.length > 0) this.#replace(start, end, false);
   }
 
   /** Makes all of `[start, end)` member or not; ranges that touch a new member become one. */
@@ -103,11 +111,14 @@ export class RangeSet {
     this.#edges.splice(first, after - first, ...edges);
   }
 
+  /** The range at an index below {@linkcode RangeSet.rangeCount}, in rising order. */
+  rangeAt(index: number): Range {
+    return { start: this.#edges[2 * index]!, end: this.#edges[2 * index + 1]! };
+  }
+
   /** The ranges in rising order. */
   *ranges(): Generator<Range> {
-    for (let i = 0; i < this.#edges.length; i += 2) {
-      yield { start: this.#edges[i]!, end: this.#edges[i + 1]! };
-    }
+    for (let i = 0; i < this.rangeCount; i++) yield this.rangeAt(i);
   }
 
   /** The first range that is missing from `[start, end)`, or `undefined` where all of it is there. */

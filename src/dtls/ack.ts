@@ -58,7 +58,7 @@ export function encodeAck(records: readonly RecordNumber[]): Uint8Array {
   const sorted = [...records].sort((a, b) => a.epoch - b.epoch || a.recordNumber - b.recordNumber);
   return new ByteWriter(2 + sorted.length * RECORD_NUMBER_BYTES).vector(2, (writer) => {
     for (const { epoch, recordNumber } of sorted) writer.u64Number(epoch).u64Number(recordNumber);
-  }).finish();
+  }).finishShort();
 }
 
 /** How many record numbers an ACK of `contentBytes` bytes lists. */

@@ -15,7 +15,7 @@ import { alertFor, asAssociationError, DtlsAlertError, DtlsError, DtlsFault } fr
 import type { AmplificationLimit } from "./amplification_limit.ts";
 import { EarlyDataChannel } from "./early_data_channel.ts";
 import type { HandshakeIo, HandshakeResult } from "./handshake.ts";
-import { handshakeIo, Secrets } from "./handshake_io.ts";
+import { AssociationIo, Secrets } from "./handshake_io.ts";
 import { HandshakeReliability } from "./handshake_reliability.ts";
 import { HandshakeTurns } from "./handshake_turns.ts";
 import { DTLS_LIMITS, type DtlsLimits } from "./limits.ts";
@@ -80,7 +80,7 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
     const { pathPolicy = "enhanced", entropy } = options;
     this.#path = new AssociationPath(this.#records, start.path, pathPolicy, entropy);
     this.#amplification = start.amplification;
-    this.#io = handshakeIo({
+    this.#io = new AssociationIo({
       options,
       limits: this.#limits,
       records: this.#records,

@@ -2,7 +2,7 @@
 
 import { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
-import { concatBytes, EMPTY_BYTES, utf8Bytes } from "../base/bytes.ts";
+import { EMPTY_BYTES, utf8Bytes } from "../base/bytes.ts";
 import { DtlsFault } from "./errors.ts";
 import { type Extensions, readExtensions, writeExtensions } from "./extensions.ts";
 
@@ -36,7 +36,7 @@ export function decodeEncryptedExtensions(body: Uint8Array): Extensions {
 export function encodeEncryptedExtensions(extensions: Extensions): Uint8Array {
   const writer = new ByteWriter();
   writeExtensions(writer, extensions);
-  return writer.finish();
+  return writer.finishShort();
 }
 
 /** Decodes a Certificate body of at most `chainMax` certificates. */
@@ -69,7 +69,7 @@ export function encodeCertificate(
   writer.vector(3, () => {
     for (const certificate of chain) writer.opaque(3, certificate).u16(0);
   });
-  return writer.finish();
+  return writer.finishShort();
 }
 
 /** Decodes a CertificateRequest body. */
@@ -85,7 +85,7 @@ export function decodeCertificateRequest(body: Uint8Array): CertificateRequest {
 export function encodeCertificateRequest(extensions: Extensions): Uint8Array {
   const writer = new ByteWriter().opaque(1, EMPTY_BYTES);
   writeExtensions(writer, extensions);
-  return writer.finish();
+  return writer.finishShort();
 }
 
 /** Decodes a CertificateVerify body. */
@@ -98,7 +98,7 @@ export function decodeCertificateVerify(body: Uint8Array): CertificateVerify {
 
 /** Encodes a CertificateVerify body. */
 export function encodeCertificateVerify({ scheme, signature }: CertificateVerify): Uint8Array {
-  return new ByteWriter().u16(scheme).opaque(2, signature).finish();
+  return new ByteWriter().u16(scheme).opaque(2, signature).finishShort();
 }
 
 const SIGNED_PADDING = new Uint8Array(64).fill(0x20);
@@ -112,5 +112,6 @@ const SIGNED_CONTEXTS = {
  * hash.
  */
 export function signedContent(signer: "client" | "server", transcriptHash: Uint8Array): Uint8Array {
-  return concatBytes(SIGNED_PADDING, SIGNED_CONTEXTS[signer], transcriptHash);
+  return new ByteWriter().bytes(SIGNED_PADDING).bytes(SIGNED_CONTEXTS[signer]).bytes(transcriptHash)
+    .finishShort();
 }

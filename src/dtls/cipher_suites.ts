@@ -80,9 +80,13 @@ const SUITES: readonly SuiteParameters[] = [
   },
 ];
 
+const SUITES_BY_NUMBER: ReadonlyMap<number, SuiteParameters> = new Map(
+  SUITES.map((parameters) => [parameters.suite, parameters]),
+);
+
 /** The parameters of a suite, or `undefined` for one that is not implemented. */
 export function suiteParameters(suite: number): SuiteParameters | undefined {
-  return SUITES.find((parameters) => parameters.suite === suite);
+  return SUITES_BY_NUMBER.get(suite);
 }
 
 const GROUPS: readonly (readonly [NamedGroup, GroupName])[] = [

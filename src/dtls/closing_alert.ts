@@ -43,6 +43,9 @@ export class ClosingAlert {
   }
 }
 
+/** What the next alert is written from. */
+const alert = new Uint8Array(2);
+
 /** A datagram with an alert; `undefined` where the key that would seal it is worn out. */
 export function sealAlert(
   records: RecordLayer,
@@ -52,7 +55,9 @@ export function sealAlert(
 ): Uint8Array | undefined {
   try {
     const writer = records.startDatagram(datagramBytesMax);
-    writer.write(records.sealingEpoch, ContentType.ALERT, new Uint8Array([level, description]));
+    alert[0] = level;
+    alert[1] = description;
+    writer.write(records.sealingEpoch, ContentType.ALERT, alert);
     return writer.finish();
   } catch (error) {
     if (!(error instanceof DtlsError)) throw error;

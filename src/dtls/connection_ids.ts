@@ -20,7 +20,7 @@ export interface NewConnectionId {
 export function encodeNewConnectionId({ connectionIds, isImmediate }: NewConnectionId): Uint8Array {
   return new ByteWriter(64).vector(2, (writer) => {
     for (const id of connectionIds) writer.opaque(1, id);
-  }).u8(isImmediate ? ConnectionIdUsage.CID_IMMEDIATE : ConnectionIdUsage.CID_SPARE).finish();
+  }).u8(isImmediate ? ConnectionIdUsage.CID_IMMEDIATE : ConnectionIdUsage.CID_SPARE).finishShort();
 }
 
 /** Decodes a NewConnectionId. Throws `DecodeError`, or {@linkcode DtlsFault} for values that make no sense. */
@@ -43,7 +43,7 @@ export function decodeNewConnectionId(body: Uint8Array): NewConnectionId {
 
 /** The body of a RequestConnectionId. */
 export function encodeRequestConnectionId(count: number): Uint8Array {
-  return new ByteWriter(1).u8(count).finish();
+  return new ByteWriter(1).u8(count).finishShort();
 }
 
 /** How many IDs a RequestConnectionId asks for. Throws `DecodeError`. */

@@ -4,7 +4,7 @@
 import type { Entropy, Milliseconds } from "../base/core.ts";
 import { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
-import { concatBytes, utf8Bytes } from "../base/bytes.ts";
+import { concatBytes, latin1Text, utf8Bytes } from "../base/bytes.ts";
 import { suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
 import type { CryptoProvider } from "./crypto/provider.ts";
@@ -20,7 +20,7 @@ import { equalSecrets } from "./key_schedule.ts";
 import type { DtlsServerOptions } from "./options.ts";
 import { HELLO_DIGEST_BYTES, helloDigest, helloRetryRequest } from "./hello_retry.ts";
 import type { AcceptedHello } from "./server_hello.ts";
-import { transcriptMessage } from "./transcript.ts";
+import { hashMessage } from "./transcript.ts";
 
 /** How long a cookie is accepted. */
 export const COOKIE_LIFE_MS = 10_000;
@@ -98,7 +98,8 @@ export class CookieExchange {
         ? takeVouchingPsk(early, negotiation, this.#options)
         : undefined;
       if (vouching !== undefined) {
-        return { kind: "accepted", accepted: { hello, ...message, address, vouching } };
+        const accepted = { hello, ...message, negotiation, address, vouching };
+        return { kind: "accepted", accepted };
       }
       const body = this.#retry(hello, message.body, negotiation, address, now);
       return {
@@ -125,7 +126,7 @@ export class CookieExchange {
     if (!this.#use(cookie, now)) return { kind: "used" };
     const body = helloRetryRequest(content.suite, content.group, cookie);
     const retry = { clientHelloHash: content.clientHelloHash, helloRetryRequest: body };
-    return { kind: "accepted", accepted: { hello, ...message, address, retry } };
+    return { kind: "accepted", accepted: { hello, ...message, negotiation, address, retry } };
   }
 
   /** Of DTLS 1.2 a cookie holds the time; its MAC covers what the ClientHello must not change as well. */
@@ -144,7 +145,7 @@ export class CookieExchange {
     }
     // RFC 6347 section 4.2.1: "if the server receives a ClientHello with an invalid cookie, it SHOULD be treated the
     // same as a ClientHello with no cookie."
-    const madeAt = new ByteWriter(COOKIE_TIME_BYTES).u48(Math.floor(now)).finish();
+    const madeAt = new ByteWriter(COOKIE_TIME_BYTES).u48(Math.floor(now)).finishShort();
     // The number of the message that is to bring the cookie is covered as well: this side's own begin with it.
     const covered = this.#covered12(hello, messageSeq + 1);
     const body = encodeHelloVerifyRequest(this.#cookie12(this.#key, madeAt, covered, address));
@@ -156,7 +157,7 @@ export class CookieExchange {
 
   #covered12(hello: ClientHello, messageSeq: number): Uint8Array {
     const digest = helloDigest(this.#provider, hello);
-    return new ByteWriter(64).u32(messageSeq).bytes(digest).finish();
+    return new ByteWriter(64).u32(messageSeq).bytes(digest).finishShort();
   }
 
   #cookie12(
@@ -193,11 +194,11 @@ export class CookieExchange {
     const { suite } = negotiation;
     const group = negotiation.share === undefined ? negotiation.group : 0;
     const transcript = this.#provider.hash(suite.hash);
-    transcript.update(transcriptMessage(HandshakeType.CLIENT_HELLO, body));
+    hashMessage(transcript, HandshakeType.CLIENT_HELLO, body);
     const content = new ByteWriter(128).u48(Math.floor(now)).u16(suite.suite).u16(group)
-      .opaque(1, transcript.digest()).bytes(helloDigest(this.#provider, hello)).finish();
+      .opaque(1, transcript.digest()).bytes(helloDigest(this.#provider, hello)).finishShort();
     const mac = this.#mac(this.#key, content, address);
-    const cookie = new ByteWriter(192).bytes(content).bytes(mac).finish();
+    const cookie = new ByteWriter(192).bytes(content).bytes(mac).finishShort();
     return helloRetryRequest(suite.suite, group, cookie);
   }
 
@@ -223,12 +224,15 @@ export class CookieExchange {
   }
 
   #mac(key: Uint8Array, content: Uint8Array, address: string): Uint8Array {
-    return this.#provider.hmac("sha256", key, content, utf8Bytes(address));
+    const covered = new ByteWriter().bytes(content).text(2, address);
+    const mac = this.#provider.hmac("sha256", key, covered.view());
+    covered.discard();
+    return mac;
   }
 
   /** Notes that a cookie is used. Returns whether it was not before. */
   #use(cookie: Uint8Array, now: Milliseconds): boolean {
-    const id = String.fromCharCode(...cookie.subarray(-COOKIE_MAC_BYTES));
+    const id = latin1Text(cookie.subarray(-COOKIE_MAC_BYTES));
     if (this.#used.has(id)) return false;
     for (const [oldId, usedAt] of this.#used) {
       // Insertion is in the order of time, so the first that is still alive ends the search.

@@ -17,7 +17,7 @@ import type { OfferedPsk } from "./psk_offer.ts";
 import { checkSelectedPsk, type SelectedPsk, selectPsk } from "./psk_selection.ts";
 import type { DtlsSession } from "./session.ts";
 import { trafficOpener, trafficSealer } from "./traffic_epochs.ts";
-import { transcriptMessage } from "./transcript.ts";
+import { hashMessage } from "./transcript.ts";
 
 /** Whether a ClientHello or EncryptedExtensions has the extension. Throws `DecodeError` where it is not empty. */
 export function hasEarlyData(extensions: Extensions): boolean {
@@ -53,7 +53,7 @@ export function offerEarlyData(
 ): void {
   const suite = suiteParameters(session.suite)!;
   const transcript = io.provider.hash(suite.hash);
-  transcript.update(transcriptMessage(HandshakeType.CLIENT_HELLO, body));
+  hashMessage(transcript, HandshakeType.CLIENT_HELLO, body);
   const secrets = earlySecrets(io, suite, session.secret, transcript.digest(), clientRandom);
   const sealer = trafficSealer(io, 1, suite, secrets.traffic);
   io.earlyData.offer(sealer, session.earlyDataBytesMax, secrets.exporter);

@@ -12,7 +12,7 @@ import type { ConnectionIdSource } from "./connection_ids.ts";
 import { CookieExchange } from "./cookie_exchange.ts";
 import { alertFor, DtlsFault } from "./errors.ts";
 import {
-  encodeHandshakeFragment,
+  encodeHandshakeMessage,
   type HandshakeFragment,
   readHandshakeFragment,
 } from "./handshake_fragment.ts";
@@ -250,7 +250,7 @@ export class DtlsEndpoint {
     const outcome = this.#cookies.handle(hello, { body, messageSeq, recordNumber }, address, now);
     if (outcome.kind === "retry") {
       const { answer } = outcome;
-      reply(ContentType.HANDSHAKE, encodeHandshakeFragment(answer, 0, answer.body.length));
+      reply(ContentType.HANDSHAKE, encodeHandshakeMessage(answer));
       return undefined;
     }
     if (outcome.kind === "used") {

@@ -2,8 +2,8 @@
 
 import { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
-import { utf8Bytes } from "../base/bytes.ts";
 import { codePointName } from "../base/code_points.ts";
+import { shortCopy } from "../base/short_bytes.ts";
 import { ExtensionType } from "./code_points.ts";
 import { DtlsFault } from "./errors.ts";
 
@@ -82,7 +82,7 @@ export function readCodePoints(reader: ByteReader, lengthSize: 1 | 2): number[] 
 export function encodeCodePoints(values: readonly number[], lengthSize: 1 | 2): Uint8Array {
   return new ByteWriter(64).vector(lengthSize, (writer) => {
     for (const value of values) writer.u16(value);
-  }).finish();
+  }).finishShort();
 }
 
 /** The client's key shares (RFC 8446 section 4.2.8). */
@@ -109,12 +109,12 @@ export function readKeyShare(reader: ByteReader): KeyShare {
 export function encodeKeyShares(shares: readonly KeyShare[]): Uint8Array {
   return new ByteWriter().vector(2, (writer) => {
     for (const { group, publicKey } of shares) writer.u16(group).opaque(2, publicKey);
-  }).finish();
+  }).finishShort();
 }
 
 /** The form that {@linkcode readKeyShare} reads. */
 export function encodeKeyShare({ group, publicKey }: KeyShare): Uint8Array {
-  return new ByteWriter().u16(group).opaque(2, publicKey).finish();
+  return new ByteWriter().u16(group).opaque(2, publicKey).finishShort();
 }
 
 /** The first host name of a server_name extension, or `undefined` (RFC 6066 section 3). */
@@ -131,7 +131,7 @@ export function readServerName(reader: ByteReader): string | undefined {
 
 /** The form that {@linkcode readServerName} reads. */
 export function encodeServerName(name: string): Uint8Array {
-  return new ByteWriter().vector(2, (writer) => writer.u8(0).opaque(2, utf8Bytes(name))).finish();
+  return new ByteWriter().vector(2, (writer) => writer.u8(0).text(2, name)).finishShort();
 }
 
 /** Protocol names of ALPN (RFC 7301 section 3.1). */
@@ -148,18 +148,18 @@ export function readProtocolNames(reader: ByteReader): string[] {
 /** The form that {@linkcode readProtocolNames} reads. */
 export function encodeProtocolNames(names: readonly string[]): Uint8Array {
   return new ByteWriter().vector(2, (writer) => {
-    for (const name of names) writer.opaque(1, utf8Bytes(name));
-  }).finish();
+    for (const name of names) writer.text(1, name);
+  }).finishShort();
 }
 
 /** A connection ID (RFC 9146 section 3). */
 export function readConnectionId(reader: ByteReader): Uint8Array {
-  return reader.opaque(1).slice();
+  return shortCopy(reader.opaque(1));
 }
 
 /** The form that {@linkcode readConnectionId} reads. */
 export function encodeConnectionId(connectionId: Uint8Array): Uint8Array {
-  return new ByteWriter(1 + connectionId.length).opaque(1, connectionId).finish();
+  return new ByteWriter(1 + connectionId.length).opaque(1, connectionId).finishShort();
 }
 
 /** A cookie (RFC 8446 section 4.2.2). */
@@ -169,7 +169,7 @@ export function readCookie(reader: ByteReader): Uint8Array {
 
 /** The form that {@linkcode readCookie} reads. */
 export function encodeCookie(cookie: Uint8Array): Uint8Array {
-  return new ByteWriter(2 + cookie.length).opaque(2, cookie).finish();
+  return new ByteWriter(2 + cookie.length).opaque(2, cookie).finishShort();
 }
 
 /** The names of certificate authorities, encoded (RFC 8446 section 4.2.4). */
@@ -184,5 +184,5 @@ export function readAuthorities(reader: ByteReader): Uint8Array[] {
 export function encodeAuthorities(names: readonly Uint8Array[]): Uint8Array {
   return new ByteWriter().vector(2, (writer) => {
     for (const name of names) writer.opaque(2, name);
-  }).finish();
+  }).finishShort();
 }

@@ -1,13 +1,13 @@
 // A flight of handshake messages on its way out: cut into records, acknowledged piece by piece, sent again (RFC 9147
 // section 5.8).
 
-import { concatBytes } from "../base/bytes.ts";
+import { ByteWriter } from "../base/byte_writer.ts";
 import { RangeSet } from "../base/range_set.ts";
 import { ContentType } from "./code_points.ts";
 import {
-  encodeHandshakeFragment,
   HANDSHAKE_HEADER_BYTES,
   type HandshakeMessage,
+  writeHandshakeFragment,
 } from "./handshake_fragment.ts";
 import type { DtlsLimits } from "./limits.ts";
 import type { RecordNumber } from "./ack.ts";
@@ -134,10 +134,12 @@ export class Flight {
     const { epoch, contentType } = this.#messages[first]!;
     const pieces: Piece[] = [];
     let left = roomBytes;
-    for (const message of this.#messages.slice(first)) {
+    for (let at = first; at < this.#messages.length; at++) {
+      const message = this.#messages[at]!;
       if (message.epoch !== epoch || message.contentType !== contentType) break;
       const headerBytes = isHandshake(message) ? HANDSHAKE_HEADER_BYTES : 0;
-      for (const { start, end } of message.pending.ranges()) {
+      for (let i = 0; i < message.pending.rangeCount; i++) {
+        const { start, end } = message.pending.rangeAt(i);
         const wanted = message.body.length === 0 ? 0 : end - start;
         const lengthBytes = Math.min(wanted, left - headerBytes);
         if (lengthBytes < Math.min(wanted, FRAGMENT_BYTES_MIN)) return pieces;
@@ -150,8 +152,11 @@ export class Flight {
   }
 
   #write(sink: RecordSink, pieces: readonly Piece[]): void {
-    const [{ message: { epoch, contentType } }] = pieces as [Piece];
-    const number = sink.write(epoch, contentType, concatBytes(...pieces.map(encodePiece)));
+    const { epoch, contentType } = pieces[0]!.message;
+    const content = new ByteWriter();
+    for (const piece of pieces) writePiece(content, piece);
+    const number = sink.write(epoch, contentType, content.view());
+    content.discard();
     for (const { message, start, end } of pieces) message.pending.removeRange(start, end);
     if (this.#sent.length >= this.#limits.sentRecordsMax) this.#sent.shift();
     this.#sent.push({ ...number, pieces });
@@ -240,8 +245,9 @@ export class Flight {
   }
 }
 
-function encodePiece({ message, start, end }: Piece): Uint8Array {
-  if (!isHandshake(message)) return message.body;
-  const lengthBytes = message.body.length === 0 ? 0 : end - start;
-  return encodeHandshakeFragment(message, start, lengthBytes);
+function writePiece(writer: ByteWriter, { message, start, end }: Piece): void {
+  const { body } = message;
+  if (isHandshake(message)) {
+    writeHandshakeFragment(writer, message, start, body.length === 0 ? 0 : end - start);
+  } else writer.bytes(body);
 }

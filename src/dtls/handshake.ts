@@ -125,6 +125,10 @@ export function scheduleParameters(
 
 /** The exporter of DTLS 1.3 on an exporter_master_secret, which stays the caller's to zero. */
 export function exporter(parameters: KeyScheduleParameters, secret: Uint8Array): Exporter {
-  return (label, context = EMPTY_BYTES, lengthBytes) =>
-    exportKeyingMaterial(parameters, secret, label, context, lengthBytes);
+  return (label, context = EMPTY_BYTES, lengthBytes) => {
+    const exported = exportKeyingMaterial(parameters, secret, label, context, lengthBytes);
+    const own = exported.slice();
+    exported.fill(0);
+    return own;
+  };
 }

@@ -4,6 +4,7 @@
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
 import { RangeSet } from "../base/range_set.ts";
+import { shortBytes } from "../base/short_bytes.ts";
 import { DtlsFault } from "./errors.ts";
 import type { DtlsLimits } from "./limits.ts";
 
@@ -65,16 +66,23 @@ export function readHandshakeRecord(
   }
 }
 
-/** A fragment of a message with its header. */
-export function encodeHandshakeFragment(
-  message: HandshakeMessage,
+/** Writes a fragment of a message with its header. */
+export function writeHandshakeFragment(
+  writer: ByteWriter,
+  { type, messageSeq, body }: HandshakeMessage,
   offset: number,
   lengthBytes: number,
-): Uint8Array {
-  return new ByteWriter(HANDSHAKE_HEADER_BYTES + lengthBytes)
-    .u8(message.type).u24(message.body.length).u16(message.messageSeq).u24(offset).u24(lengthBytes)
-    .bytes(message.body.subarray(offset, offset + lengthBytes))
-    .finish();
+): void {
+  writer.u8(type).u24(body.length).u16(messageSeq).u24(offset).u24(lengthBytes)
+    .bytes(body.length === lengthBytes ? body : body.subarray(offset, offset + lengthBytes));
+}
+
+/** A message in one fragment. */
+export function encodeHandshakeMessage(message: HandshakeMessage): Uint8Array {
+  const { length } = message.body;
+  const writer = new ByteWriter(HANDSHAKE_HEADER_BYTES + length);
+  writeHandshakeFragment(writer, message, 0, length);
+  return writer.finish();
 }
 
 interface PartialMessage {
@@ -106,7 +114,8 @@ function fits(partial: PartialMessage, fragment: HandshakeFragment, epoch: numbe
     partial.type !== fragment.type || partial.body.length !== fragment.messageBytes ||
     partial.epoch !== epoch
   ) return false;
-  for (const range of partial.received.ranges()) {
+  for (let i = 0; i < partial.received.rangeCount; i++) {
+    const range = partial.received.rangeAt(i);
     for (
       let at = Math.max(range.start, offset);
       at < Math.min(range.end, offset + body.length);
@@ -184,7 +193,7 @@ export class HandshakeAssembler {
       partial = {
         type: fragment.type,
         epoch,
-        body: new Uint8Array(fragment.messageBytes),
+        body: shortBytes(fragment.messageBytes),
         received: new RangeSet(),
       };
       this.#partial.set(fragment.messageSeq, partial);
@@ -219,9 +228,9 @@ export class HandshakeAssembler {
   /** Bytes that the messages past the next one take. */
   #bytesAhead(): number {
     let bytes = 0;
-    for (const [messageSeq, { body }] of this.#partial) {
+    this.#partial.forEach(({ body }, messageSeq) => {
       if (messageSeq > this.#nextReceiveSeq) bytes += body.length;
-    }
+    });
     return bytes;
   }
 

@@ -93,7 +93,7 @@ export function encodeClientHello({
   });
   writer.u8(1).u8(0);
   writeExtensions(writer, extensions);
-  return writer.finish();
+  return writer.finishShort();
 }
 
 /** Decodes the body of a ServerHello or HelloRetryRequest. Throws `DecodeError` or `DtlsFault`. */
@@ -128,7 +128,7 @@ export function encodeServerHello(
   writer.u16(ProtocolVersion.DTLS_1_2).bytes(random).opaque(1, legacySessionIdEcho);
   writer.u16(cipherSuite).u8(0);
   writeExtensions(writer, extensions);
-  return writer.finish();
+  return writer.finishShort();
 }
 
 /** Whether a ServerHello asks for another ClientHello. */

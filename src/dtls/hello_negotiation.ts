@@ -86,8 +86,10 @@ export function negotiateHello(hello: ClientHello, options: DtlsServerOptions): 
     throw new DtlsFault("illegal-parameter", "a compression method is offered");
   }
   const preferred = options.cipherSuites ?? DEFAULT_CIPHER_SUITES;
-  const suite = preferred.filter((one) => hello.cipherSuites.includes(one)).map(suiteParameters)
-    .find((parameters) => parameters?.version === "1.3");
+  const common = preferred.find((one) =>
+    hello.cipherSuites.includes(one) && suiteParameters(one)?.version === "1.3"
+  );
+  const suite = common && suiteParameters(common);
   if (suite === undefined) throw new DtlsFault("no-common-parameters", "no cipher suite in common");
   // RFC 8446 section 9.2: if a ClientHello does "not contain a "pre_shared_key" extension, it MUST contain both a
   // "signature_algorithms" extension and a "supported_groups" extension."

@@ -55,7 +55,7 @@ export class HelloReassembly {
     const { type, messageSeq, body, messageBytes } = fragment;
     // What is whole in one datagram, as nearly all are, needs no slot.
     if (body.length === messageBytes) {
-      return { message: { type, messageSeq, body: body.slice() }, receivedBytes: datagramBytes };
+      return { message: { type, messageSeq, body }, receivedBytes: datagramBytes };
     }
     const key = `${messageSeq} ${address}`;
     const slot = this.#slot(key, messageSeq, now);

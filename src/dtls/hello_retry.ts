@@ -38,10 +38,15 @@ export function helloDigest(provider: CryptoProvider, hello: ClientHello): Uint8
   const writer = new ByteWriter(512);
   writer.u16(hello.legacyVersion).bytes(hello.random).opaque(1, hello.legacySessionId);
   for (const suite of hello.cipherSuites) writer.u16(suite);
-  const fixed = [...hello.extensions].filter(([type]) => !CHANGEABLE_EXTENSIONS.includes(type));
-  for (const [type, data] of fixed.sort(([a], [b]) => a - b)) writer.u16(type).opaque(2, data);
+  const fixed = [...hello.extensions.keys()].filter((type) =>
+    !CHANGEABLE_EXTENSIONS.includes(type)
+  );
+  for (const type of fixed.sort((a, b) => a - b)) {
+    writer.u16(type).opaque(2, hello.extensions.get(type)!);
+  }
   const hash = provider.hash("sha256");
   hash.update(writer.view());
+  writer.discard();
   return hash.digest();
 }
 
@@ -53,7 +58,7 @@ export function helloRetryRequest(suite: number, group: number, cookie: Uint8Arr
   const extensions = new Map<number, Uint8Array>();
   extensions.set(ExtensionType.SUPPORTED_VERSIONS, SELECTED_VERSION);
   if (group !== 0) {
-    extensions.set(ExtensionType.KEY_SHARE, new ByteWriter(2).u16(group).finish());
+    extensions.set(ExtensionType.KEY_SHARE, new ByteWriter(2).u16(group).finishShort());
   }
   if (cookie.length > 0) extensions.set(ExtensionType.COOKIE, encodeCookie(cookie));
   return encodeServerHello(HELLO_RETRY_REQUEST_RANDOM, EMPTY_BYTES, suite, extensions);

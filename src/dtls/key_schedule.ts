@@ -85,13 +85,20 @@ const BINDER_LABELS: Readonly<Record<PskKind, string>> = {
   resumption: "res binder",
 };
 
+/** RFC 8446 section 7.1: ""0" indicates a string of Hash.length bytes set to zero." */
+const ZEROS: Readonly<Record<HashName, Uint8Array>> = {
+  sha256: new Uint8Array(HASH_BYTES.sha256),
+  sha384: new Uint8Array(HASH_BYTES.sha384),
+  sha512: new Uint8Array(HASH_BYTES.sha512),
+};
+
 /** The first phase: from a PSK, or from zeros where there is none. */
 export class EarlySecret extends PhaseSecret {
   /** Takes a PSK, or none. The PSK stays the caller's to zero. */
   constructor(parameters: KeyScheduleParameters, psk?: Uint8Array) {
     const { provider, hash } = parameters;
     // RFC 8446 section 7.1: "if PSK is not in use, Early Secret will still be HKDF-Extract(0, 0)"
-    const zeros = new Uint8Array(HASH_BYTES[hash]);
+    const zeros = ZEROS[hash];
     super(parameters, hkdfExtract(provider, hash, zeros, psk ?? zeros));
   }
 
@@ -116,7 +123,7 @@ export class EarlySecret extends PhaseSecret {
    * secret stays the caller's to zero.
    */
   handshakeSecret(sharedSecret?: Uint8Array): HandshakeSecret {
-    const inputKeyingMaterial = sharedSecret ?? new Uint8Array(HASH_BYTES[this.parameters.hash]);
+    const inputKeyingMaterial = sharedSecret ?? ZEROS[this.parameters.hash];
     return new HandshakeSecret(this.parameters, this.extractNext(inputKeyingMaterial));
   }
 }
@@ -135,8 +142,7 @@ export class HandshakeSecret extends PhaseSecret {
 
   /** The next phase. Zeroes this phase's secret. */
   masterSecret(): MasterSecret {
-    const zeros = new Uint8Array(HASH_BYTES[this.parameters.hash]);
-    return new MasterSecret(this.parameters, this.extractNext(zeros));
+    return new MasterSecret(this.parameters, this.extractNext(ZEROS[this.parameters.hash]));
   }
 }
 

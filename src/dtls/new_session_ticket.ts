@@ -43,9 +43,9 @@ export function encodeNewSessionTicket(message: NewSessionTicket): Uint8Array {
     .opaque(1, message.nonce).opaque(2, message.ticket);
   const extensions = new Map<number, Uint8Array>();
   if (message.earlyDataBytesMax > 0) {
-    const bytesMax = new ByteWriter(4).u32(message.earlyDataBytesMax).finish();
+    const bytesMax = new ByteWriter(4).u32(message.earlyDataBytesMax).finishShort();
     extensions.set(ExtensionType.EARLY_DATA, bytesMax);
   }
   writeExtensions(writer, extensions);
-  return writer.finish();
+  return writer.finishShort();
 }

@@ -3,6 +3,7 @@
 
 import type { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
+import { shortBytes } from "../base/short_bytes.ts";
 import { ExtensionType, HandshakeType, PskKeyExchangeMode } from "./code_points.ts";
 import { HASH_BYTES } from "./crypto/hkdf.ts";
 import type { Hash, HashName } from "./crypto/provider.ts";
@@ -15,7 +16,7 @@ import {
   type KeyScheduleParameters,
   type PskKind,
 } from "./key_schedule.ts";
-import { transcriptMessage } from "./transcript.ts";
+import { hashMessage } from "./transcript.ts";
 
 /** One PSK of an offer. */
 export interface PskIdentity {
@@ -65,9 +66,9 @@ export function encodeOfferedPsks(
       }
     })
     .vector(2, (writer) => {
-      for (const hash of hashes) writer.opaque(1, new Uint8Array(HASH_BYTES[hash]));
+      for (const hash of hashes) writer.opaque(1, shortBytes(HASH_BYTES[hash]));
     })
-    .finish();
+    .finishShort();
 }
 
 /** Fills the binders of a ClientHello's body, in the order of the offer. */
@@ -101,9 +102,8 @@ export function pskBinder(
   body: Uint8Array,
   bindersBytes: number,
 ): Uint8Array {
-  const message = transcriptMessage(HandshakeType.CLIENT_HELLO, body);
   const transcript = before.copy();
-  transcript.update(message.subarray(0, message.length - bindersBytes));
+  hashMessage(transcript, HandshakeType.CLIENT_HELLO, body, body.length - bindersBytes);
   const earlySecret = new EarlySecret(parameters, parameters.psk);
   const binderKey = earlySecret.binderKey(parameters.kind);
   const binder = finishedVerifyData(parameters, binderKey, transcript.digest());
@@ -148,7 +148,7 @@ export function readSelectedIdentity(reader: ByteReader): number {
 
 /** The form that {@linkcode readSelectedIdentity} reads. */
 export function encodeSelectedIdentity(index: number): Uint8Array {
-  return new ByteWriter(2).u16(index).finish();
+  return new ByteWriter(2).u16(index).finishShort();
 }
 
 /** Reads the ways in which a client uses PSKs. */

@@ -101,12 +101,14 @@ export function offerPsks(
   cipherSuites: readonly number[],
   now: Milliseconds,
 ): PskOffer {
+  const { session: offered, externalPsks = [] } = options;
+  if (offered === undefined && externalPsks.length === 0) return new PskOffer(options.provider, []);
   const suites = cipherSuites.map(suiteParameters);
   const hashes = new Set(suites.flatMap((suite) => suite?.version === "1.3" ? [suite.hash] : []));
   const psks: OfferedPsk[] = [];
   const session = resumableSession(options, hashes, now);
   if (session !== undefined) psks.push(session);
-  for (const external of options.externalPsks ?? []) {
+  for (const external of externalPsks) {
     for (const hash of hashes) {
       const psk = offerablePsk(options.provider, external, hash);
       if (psk !== undefined) psks.push({ ...psk, external });

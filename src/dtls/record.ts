@@ -30,6 +30,9 @@ export const UnifiedHeader = {
   EPOCH_MASK: 0x03,
 } as const;
 
+/** Bytes of the longest: its first byte, a connection ID, a record number and a length. */
+export const UNIFIED_HEADER_BYTES_MAX: number = 1 + 255 + 2 + 2;
+
 /** A record with the header of DTLSPlaintext: unprotected in epoch 0, DTLS 1.2's DTLSCiphertext in those after. */
 export interface PlaintextRecord {
   readonly kind: "plaintext";

@@ -219,7 +219,9 @@ export class RecordLayer {
       if (record === undefined) return this.#drops.add("malformed-record");
       at = record.end;
       if (record.kind === "plaintext" && record.epoch === 0) {
-        onRecord({ ...record, lengthBytes: at - start, isNewest: false });
+        const { epoch, recordNumber, type, content } = record;
+        const lengthBytes = at - start;
+        onRecord({ epoch, recordNumber, type, content, lengthBytes, isNewest: false });
         continue;
       }
       const early = this.#earlyOpener;
@@ -350,7 +352,7 @@ export class RecordLayer {
     return new DatagramWriter(
       datagramBytesMax,
       this.#sendBytesMax,
-      (epoch) => this.#sealers.find((sealer) => sealer.epoch === epoch),
+      this.#sealers,
       this.#plaintext,
     );
   }
@@ -364,14 +366,14 @@ export class DatagramWriter implements RecordSink {
   readonly #bytes: Uint8Array;
   readonly #contentBytesMax: number;
   readonly #bytesMax: number;
-  readonly #sealerOf: (epoch: number) => RecordSealer | undefined;
+  readonly #sealers: readonly RecordSealer[];
   readonly #plaintext: PlaintextState;
   #length = 0;
 
   constructor(
     bytesMax: number,
     contentBytesMax: number,
-    sealerOf: (epoch: number) => RecordSealer | undefined,
+    sealers: readonly RecordSealer[],
     plaintext: PlaintextState,
   ) {
     this.#bytes = spareRoom !== undefined && spareRoom.length >= bytesMax
@@ -380,7 +382,7 @@ export class DatagramWriter implements RecordSink {
     spareRoom = undefined;
     this.#bytesMax = bytesMax;
     this.#contentBytesMax = contentBytesMax;
-    this.#sealerOf = sealerOf;
+    this.#sealers = sealers;
     this.#plaintext = plaintext;
   }
 
@@ -405,7 +407,7 @@ export class DatagramWriter implements RecordSink {
   }
 
   #sealer(epoch: number): RecordSealer {
-    const sealer = this.#sealerOf(epoch);
+    const sealer = this.#sealers.find((candidate) => candidate.epoch === epoch);
     if (sealer === undefined) {
       throw new DtlsError("internal", `no keys to send with in epoch ${epoch}`);
     }

@@ -3,7 +3,12 @@
 import { FORGED_RECORDS_MAX, NONCE_BYTES, type SuiteParameters } from "./cipher_suites.ts";
 import type { Aead, RecordNumberCipher } from "./crypto/provider.ts";
 import { DtlsError, DtlsFault } from "./errors.ts";
-import { type RawRecord, RECORD_CONTENT_BYTES_MAX, UnifiedHeader } from "./record.ts";
+import {
+  type RawRecord,
+  RECORD_CONTENT_BYTES_MAX,
+  UNIFIED_HEADER_BYTES_MAX,
+  UnifiedHeader,
+} from "./record.ts";
 import {
   fillNonce,
   type OpenResult,
@@ -11,6 +16,10 @@ import {
   type RecordSealer,
 } from "./record_protection.ts";
 import { ReplayWindow } from "./replay_window.ts";
+
+/** A record's nonce, and its header with the number in clear: a record is sealed or opened in one go. */
+const nonce = new Uint8Array(NONCE_BYTES);
+const clearHeader = new Uint8Array(UNIFIED_HEADER_BYTES_MAX);
 
 /** The ciphers of one direction of one epoch, and the secret bytes that belong to them. */
 export interface CiphertextKeys {
@@ -32,19 +41,18 @@ export class CiphertextSealer implements RecordSealer {
   readonly sealedRecordsMax: number;
   connectionId: Uint8Array;
   readonly #keys: CiphertextKeys;
-  readonly #nonce = new Uint8Array(NONCE_BYTES);
   #nextRecordNumber = 0;
 
   /** `connectionId` is the peer's, empty where it wants none. */
   constructor(
     epoch: number,
-    suite: SuiteParameters,
+    { sealedRecordsMax }: Pick<SuiteParameters, "sealedRecordsMax">,
     keys: CiphertextKeys,
     connectionId: Uint8Array,
   ) {
     this.epoch = epoch;
     this.#keys = keys;
-    this.sealedRecordsMax = suite.sealedRecordsMax;
+    this.sealedRecordsMax = sealedRecordsMax;
     this.connectionId = connectionId;
   }
 
@@ -81,11 +89,11 @@ export class CiphertextSealer implements RecordSealer {
     const sealed = datagram.subarray(at, end);
     sealed.set(content);
     sealed[content.length] = type;
-    fillNonce(this.#nonce, this.#keys.iv, recordNumber);
+    fillNonce(nonce, this.#keys.iv, recordNumber);
     // RFC 9147 section 4: "The entire header value shown in Figure 4 (but prior to record number encryption) is
     // used as the additional data value for the AEAD function."
     const plaintext = sealed.subarray(0, content.length + 1);
-    this.#keys.aead.seal(this.#nonce, datagram.subarray(start, at), plaintext, sealed);
+    this.#keys.aead.seal(nonce, datagram.subarray(start, at), plaintext, sealed);
     const mask = this.#keys.numberCipher.mask(sealed);
     datagram[numberAt]! ^= mask[0]!;
     datagram[numberAt + 1]! ^= mask[1]!;
@@ -103,8 +111,6 @@ export class CiphertextOpener implements RecordOpener {
   readonly forgedRecordsMax: number = FORGED_RECORDS_MAX;
   readonly #keys: CiphertextKeys;
   readonly #window: ReplayWindow;
-  readonly #nonce = new Uint8Array(NONCE_BYTES);
-  #header = new Uint8Array(5);
 
   constructor(epoch: number, keys: CiphertextKeys, replayWindowRecords: number) {
     this.epoch = epoch;
@@ -122,11 +128,7 @@ export class CiphertextOpener implements RecordOpener {
 
   open(record: RawRecord): OpenResult {
     if (record.kind !== "ciphertext") return { kind: "bad-tag" };
-    // Headers of one epoch are of one length, but for those of a peer that changes its mind.
-    if (this.#header.length !== record.header.length) {
-      this.#header = new Uint8Array(record.header.length);
-    }
-    const header = this.#header;
+    const header = clearHeader.subarray(0, record.header.length);
     header.set(record.header);
     const mask = this.#keys.numberCipher.mask(record.ciphertext);
     let truncated = 0;
@@ -138,8 +140,8 @@ export class CiphertextOpener implements RecordOpener {
     const recordNumber = nearest(truncated, 2 ** (8 * record.numberBytes), this.#window.next);
     const check = this.#window.check(recordNumber);
     if (check !== "new") return { kind: check };
-    fillNonce(this.#nonce, this.#keys.iv, recordNumber);
-    const inner = this.#keys.aead.open(this.#nonce, header, record.ciphertext, true);
+    fillNonce(nonce, this.#keys.iv, recordNumber);
+    const inner = this.#keys.aead.open(nonce, header, record.ciphertext, true);
     if (inner === undefined) return { kind: "bad-tag" };
     this.#window.accept(recordNumber);
     return openedRecord(inner, recordNumber);

@@ -34,7 +34,7 @@ export function encodeRecordSizeLimit(limit: number): Uint8Array {
       `a record size limit is ${LIMIT_MIN} to ${RECORD_SIZE_LIMIT_MAX}, not ${limit}`,
     );
   }
-  return new ByteWriter(2).u16(limit).finish();
+  return new ByteWriter(2).u16(limit).finishShort();
 }
 
 /**

@@ -1,5 +1,7 @@
 // The sliding window that refuses a record which was received before (RFC 9147 section 4.5.1).
 
+import { shortBytes } from "../base/short_bytes.ts";
+
 /** Records that a window has room for at first: most associations receive few, and there may be many associations. */
 const FIRST_RECORDS = 64;
 
@@ -9,15 +11,15 @@ const FIRST_RECORDS = 64;
  */
 export class ReplayWindow {
   /** One bit for each record, at its number modulo their count, which grows up to the window's. */
-  #bits: Uint32Array;
+  #bits: Uint8Array;
   readonly #windowRecords: number;
   /** The record number after the largest accepted one. */
   #next = 0;
 
-  /** `windowRecords` is a multiple of 32. */
+  /** `windowRecords` is a multiple of 8. */
   constructor(windowRecords: number) {
     this.#windowRecords = windowRecords;
-    this.#bits = new Uint32Array(Math.min(windowRecords, FIRST_RECORDS) / 32);
+    this.#bits = shortBytes(Math.min(windowRecords, FIRST_RECORDS) / 8);
   }
 
   /** The record number after the largest that was accepted. */
@@ -30,7 +32,7 @@ export class ReplayWindow {
     if (recordNumber >= this.#next) return "new";
     if (recordNumber < this.#next - this.#windowRecords) return "too-old";
     const slot = this.#slot(recordNumber);
-    return (this.#bits[slot >>> 5]! & (1 << (slot & 31))) === 0 ? "new" : "replay";
+    return (this.#bits[slot >>> 3]! & (1 << (slot & 7))) === 0 ? "new" : "replay";
   }
 
   /**
@@ -44,25 +46,25 @@ export class ReplayWindow {
     else for (let number = this.#next; number < recordNumber; number++) this.#clear(number);
     if (ahead >= 0) this.#next = recordNumber + 1;
     const slot = this.#slot(recordNumber);
-    this.#bits[slot >>> 5]! |= 1 << (slot & 31);
+    this.#bits[slot >>> 3]! |= 1 << (slot & 7);
   }
 
   #slot(recordNumber: number): number {
-    return recordNumber % (32 * this.#bits.length);
+    return recordNumber % (8 * this.#bits.length);
   }
 
   /** Until the window has its whole size, no number was above that of its bits, so each bit keeps its place. */
   #grow(recordNumber: number): void {
-    let records = 32 * this.#bits.length;
+    let records = 8 * this.#bits.length;
     if (recordNumber < records || records === this.#windowRecords) return;
     while (records <= recordNumber && records < this.#windowRecords) records *= 2;
-    const bits = new Uint32Array(Math.min(records, this.#windowRecords) / 32);
+    const bits = shortBytes(Math.min(records, this.#windowRecords) / 8);
     bits.set(this.#bits);
     this.#bits = bits;
   }
 
   #clear(recordNumber: number): void {
     const slot = this.#slot(recordNumber);
-    this.#bits[slot >>> 5]! &= ~(1 << (slot & 31));
+    this.#bits[slot >>> 3]! &= ~(1 << (slot & 7));
   }
 }

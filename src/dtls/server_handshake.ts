@@ -24,7 +24,8 @@ export function* serverHandshake(
 ): Handshake {
   let received = accepted;
   if (received === undefined) received = acceptHello(yield [HandshakeType.CLIENT_HELLO]);
-  const version = negotiateVersion(received.hello, options);
+  const is13 = received.negotiation !== undefined;
+  const version = is13 ? "1.3" : negotiateVersion(received.hello, options);
   io.setVersion(version);
   if (version === "1.2") return yield* serverHandshake12(io, options, received);
   if (accepted === undefined) received = yield* retryHello(io, options, received);

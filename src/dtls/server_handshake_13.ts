@@ -64,7 +64,7 @@ export function* serverHandshake13(
   accepted: AcceptedHello,
 ): Handshake {
   const { hello } = accepted;
-  const negotiation = negotiateHello(hello, options);
+  const negotiation = accepted.negotiation ?? negotiateHello(hello, options);
   const { suite, share } = negotiation;
   if (share === undefined) {
     // RFC 8446 section 4.1.2: after a HelloRetryRequest the client sends the share that it named; pitfall "no
@@ -211,7 +211,7 @@ function serverHello(
   }
   // RFC 9147 section 5: "DTLS servers MUST NOT echo the "legacy_session_id" value from the client".
   const random = io.entropy(RANDOM_BYTES);
-  const body = encodeServerHello(random, new Uint8Array(0), suite.suite, extensions);
+  const body = encodeServerHello(random, EMPTY_BYTES, suite.suite, extensions);
   return { body, hasRoutabilityCheck };
 }
 

@@ -2,6 +2,7 @@
 
 import type { VouchingPsk } from "./early_handshake.ts";
 import type { ClientHello } from "./hello_messages.ts";
+import type { HelloNegotiation } from "./hello_negotiation.ts";
 
 /** The ClientHello that a server accepted, and what the cookie kept of the exchange before it. */
 export interface AcceptedHello {
@@ -9,6 +10,12 @@ export interface AcceptedHello {
   readonly hello: ClientHello;
   /** Its bytes, without the header. */
   readonly body: Uint8Array;
+  /**
+   * What it has in common with the server in DTLS 1.3, where that was negotiated to accept it.
+   *
+   * @internal
+   */
+  readonly negotiation?: HelloNegotiation;
   /** Its number among the client's handshake messages. */
   readonly messageSeq: number;
   /** The record that it came in, whose number this side's own records begin at. */

@@ -2,7 +2,7 @@
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
-import { EMPTY_BYTES, utf8Bytes } from "../base/bytes.ts";
+import { EMPTY_BYTES } from "../base/bytes.ts";
 import type { Milliseconds } from "../base/core.ts";
 import { isCodePoint } from "../base/code_points.ts";
 import { ProtocolVersion } from "./code_points.ts";
@@ -106,7 +106,7 @@ export function decodeSession(bytes: Uint8Array): DtlsSession {
 /** Writes what {@linkcode readResumableState} reads. */
 export function writeResumableState(writer: ByteWriter, state: ResumableState): void {
   writer.u16(state.version).u16(state.suite).opaque(1, state.secret)
-    .opaque(1, utf8Bytes(state.serverName ?? "")).opaque(1, utf8Bytes(state.alpn ?? ""))
+    .text(1, state.serverName ?? "").text(1, state.alpn ?? "")
     .vector(3, () => {
       for (const certificate of state.peerChain) writer.opaque(3, certificate);
     })

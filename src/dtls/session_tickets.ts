@@ -95,9 +95,12 @@ export function sessionOfTicket(
   // RFC 8446 section 4.6.1: "The value of zero indicates that the ticket should be discarded immediately."
   if (lifetimeSeconds === 0) return undefined;
   const parameters = scheduleParameters(provider, resumable.suite);
+  const psk = resumptionPsk(parameters, resumable.resumptionSecret, nonce);
+  const secret = psk.slice();
+  psk.fill(0);
   return {
     ...resumableState(resumable),
-    secret: resumptionPsk(parameters, resumable.resumptionSecret, nonce),
+    secret,
     ageAdd,
     earlyDataBytesMax,
     ticket: ticket.slice(),

@@ -3,7 +3,7 @@
 
 import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
-import { EMPTY_BYTES, equalBytes, utf8Bytes } from "../base/bytes.ts";
+import { equalBytes } from "../base/bytes.ts";
 import { type Entropy, type Milliseconds, NEVER } from "../base/core.ts";
 import { NONCE_BYTES } from "./crypto/aead_shape.ts";
 import type { Aead, CryptoProvider } from "./crypto/provider.ts";
@@ -133,7 +133,9 @@ export class TicketKeys {
     this.#rotate(now);
     const current = this.#keys[0];
     if (current === undefined) return undefined;
-    const plaintext = encodeState(state);
+    const writer = new ByteWriter();
+    writeState(writer, state);
+    const plaintext = writer.view();
     const { aead, name } = current;
     const headBytes = TICKET_KEY_NAME_BYTES + NONCE_BYTES;
     const ticket = new Uint8Array(headBytes + plaintext.length + aead.tagBytes);
@@ -145,6 +147,7 @@ export class TicketKeys {
       current.seals++;
     }
     plaintext.fill(0);
+    writer.discard();
     return ticket.length <= TICKET_BYTES_MAX ? ticket : undefined;
   }
 
@@ -237,16 +240,14 @@ function eraseKey({ key, aead }: LiveKey): void {
   aead.destroy();
 }
 
-function encodeState(state: TicketState): Uint8Array {
-  const writer = new ByteWriter(TICKET_BYTES_MAX).u8(FORMAT);
-  writeResumableState(writer, state);
-  const address = utf8Bytes(state.address ?? "");
-  writer.u48(Math.floor(state.issuedAt)).opaque(1, address.length > 255 ? EMPTY_BYTES : address);
-  const { singleUse } = state;
+function writeState(writer: ByteWriter, state: TicketState): void {
+  writeResumableState(writer.u8(FORMAT), state);
+  const { singleUse, address = "" } = state;
+  // No address is that long.
+  writer.u48(Math.floor(state.issuedAt)).text(1, 3 * address.length > 255 ? "" : address);
   if (singleUse !== undefined) {
     writer.bytes(singleUse.zone).u48(singleUse.number);
   }
-  return writer.view();
 }
 
 /** `undefined` for a form of another release. */

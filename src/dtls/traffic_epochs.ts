@@ -18,7 +18,7 @@ export function trafficSealer(
   const sealedRecordsMax = Math.min(suite.sealedRecordsMax, io.limits.sealedRecordsMax);
   return new CiphertextSealer(
     epoch,
-    { ...suite, sealedRecordsMax },
+    { sealedRecordsMax },
     ciphertextKeys(io, suite, trafficSecret),
     io.sendConnectionId,
   );

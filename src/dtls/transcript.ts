@@ -1,25 +1,32 @@
 // The running hash of the handshake's messages (RFC 8446 section 4.4.1, RFC 6347 section 4.2.6).
 
-import { ByteWriter } from "../base/byte_writer.ts";
 import { concatBytes } from "../base/bytes.ts";
 import { HandshakeType } from "./code_points.ts";
 import type { CryptoProvider, Hash, HashName } from "./crypto/provider.ts";
-import { encodeHandshakeFragment, type HandshakeMessage } from "./handshake_fragment.ts";
+import { encodeHandshakeMessage, type HandshakeMessage } from "./handshake_fragment.ts";
 import type { DtlsVersion } from "./options.ts";
 
-/**
- * A handshake message as the transcript has it. RFC 9147 section 5.2: "the message transcript is computed over the
- * original TLS 1.3-style Handshake messages without the message_seq, fragment_offset, and fragment_length values."
- */
-export function transcriptMessage(type: number, body: Uint8Array): Uint8Array {
-  return new ByteWriter(4 + body.length).u8(type).u24(body.length).bytes(body).finish();
-}
+/** One serves all transcripts: a hash takes it at once. */
+const messageHeader = new Uint8Array(4);
 
-/** Adds to a hash what {@linkcode transcriptMessage} gives, without putting it together. */
-function updateByMessage(hash: Hash, type: number, body: Uint8Array): void {
+/**
+ * Adds a handshake message to a hash, of a truncated one the first `hashedBytes` bytes of its body. RFC 9147 section
+ * 5.2: "the message transcript is computed over the original TLS 1.3-style Handshake messages without the message_seq,
+ * fragment_offset, and fragment_length values."
+ */
+export function hashMessage(
+  hash: Hash,
+  type: number,
+  body: Uint8Array,
+  hashedBytes: number = body.length,
+): void {
   const { length } = body;
-  hash.update(Uint8Array.of(type, length >>> 16, length >>> 8, length));
-  hash.update(body);
+  messageHeader[0] = type;
+  messageHeader[1] = length >>> 16;
+  messageHeader[2] = length >>> 8;
+  messageHeader[3] = length;
+  hash.update(messageHeader);
+  hash.update(hashedBytes === length ? body : body.subarray(0, hashedBytes));
 }
 
 /** The transcript of one handshake. Messages wait until version and hash function are known. */
@@ -50,10 +57,10 @@ export class Transcript {
   }
 
   #update(message: HandshakeMessage): void {
-    if (this.#version === "1.3") return updateByMessage(this.#hash!, message.type, message.body);
+    if (this.#version === "1.3") return hashMessage(this.#hash!, message.type, message.body);
     // RFC 6347 section 4.2.6: "handshake messages [...] are hashed [...] as if each handshake message had been sent as
     // a single fragment", with message_seq, fragment_offset and fragment_length.
-    const bytes = encodeHandshakeFragment(message, 0, message.body.length);
+    const bytes = encodeHandshakeMessage(message);
     this.#signed?.push(bytes);
     this.#hash!.update(bytes);
   }
@@ -93,7 +100,7 @@ export class Transcript {
     const digest = clientHelloHash ?? this.digest();
     this.#waiting = [];
     this.#hash = this.#provider.hash(hash);
-    updateByMessage(this.#hash, HandshakeType.MESSAGE_HASH, digest);
+    hashMessage(this.#hash, HandshakeType.MESSAGE_HASH, digest);
   }
   /** The handshake is over: nothing is kept of it. */
   end(): void {

@@ -22,6 +22,7 @@ const SEAL = 1;
 /** Where libcrypto says how many bytes it wrote, which the lengths given to it say as well. */
 const written = new Uint8Array(4);
 const tag = new Uint8Array(TAG_BYTES);
+const mask = new Uint8Array(16);
 const ZEROS = new Uint8Array(16);
 /** Where a record is opened before its tag is checked; zeros between calls. */
 const unverified = new Uint8Array(2_048);
@@ -49,8 +50,8 @@ export class OpensslCiphers {
     if (name === "chacha20-poly1305") {
       return new OpensslChaChaMask(this.#libcrypto, this.#context("chacha20", key));
     }
+    // Padding would come at the end, which there is none of: each block is encrypted at once.
     const context = this.#context(name === "aes-128-gcm" ? "aes-128-ecb" : "aes-256-ecb", key);
-    this.#libcrypto.EVP_CIPHER_CTX_set_padding(context.pointer, 0);
     return new OpensslAesMask(this.#libcrypto, context);
   }
 
@@ -137,7 +138,6 @@ class OpensslAead implements Aead {
 class OpensslAesMask implements RecordNumberCipher {
   readonly #libcrypto: Libcrypto;
   readonly #context: Handle;
-  readonly #mask = new Uint8Array(16);
 
   constructor(libcrypto: Libcrypto, context: Handle) {
     this.#libcrypto = libcrypto;
@@ -148,22 +148,21 @@ class OpensslAesMask implements RecordNumberCipher {
     checkSample(ciphertext);
     const lib = this.#libcrypto;
     // RFC 9147 section 4.2.3: "Mask = AES-ECB(sn_key, Ciphertext[0..15])"
-    if (lib.EVP_CipherUpdate(this.#context.pointer, this.#mask, written, ciphertext, 16) !== 1) {
+    if (lib.EVP_CipherUpdate(this.#context.pointer, mask, written, ciphertext, 16) !== 1) {
       throw new OpensslError(lib, "EVP_CipherUpdate");
     }
-    return this.#mask;
+    return mask;
   }
 
   destroy(): void {
     this.#context.release();
-    this.#mask.fill(0);
+    mask.fill(0);
   }
 }
 
 class OpensslChaChaMask implements RecordNumberCipher {
   readonly #libcrypto: Libcrypto;
   readonly #context: Handle;
-  readonly #mask = new Uint8Array(16);
 
   constructor(libcrypto: Libcrypto, context: Handle) {
     this.#libcrypto = libcrypto;
@@ -177,13 +176,13 @@ class OpensslChaChaMask implements RecordNumberCipher {
     // RFC 9147 section 4.2.3: "treating the first 4 bytes of the ciphertext as the block counter and the next 12
     // bytes as the nonce". libcrypto takes the two as one, the counter first and little-endian.
     const isMade = lib.EVP_CipherInit_ex(context, null, null, null, ciphertext, SEAL) === 1 &&
-      lib.EVP_CipherUpdate(context, this.#mask, written, ZEROS, ZEROS.length) === 1;
+      lib.EVP_CipherUpdate(context, mask, written, ZEROS, ZEROS.length) === 1;
     if (!isMade) throw new OpensslError(lib, "a cipher");
-    return this.#mask;
+    return mask;
   }
 
   destroy(): void {
     this.#context.release();
-    this.#mask.fill(0);
+    mask.fill(0);
   }
 }

@@ -1,5 +1,6 @@
 // Key exchanges on libcrypto: X25519 by its EVP functions, the NIST curves by those of points.
 
+import { shortBytes } from "../base/short_bytes.ts";
 import { KeyConsumedError } from "../dtls/crypto/key_errors.ts";
 import type { GroupName, KeyExchange } from "../dtls/crypto/provider.ts";
 import { GROUP_SHAPES, isAllZero, isPublicKeyShape, privateScalar } from "../dtls/crypto/scalar.ts";
@@ -38,7 +39,7 @@ let peerKey: Pointer | undefined;
 
 class OpensslX25519 implements KeyExchange {
   readonly group = "x25519";
-  readonly publicKey = new Uint8Array(X25519_BYTES);
+  readonly publicKey = shortBytes(X25519_BYTES);
   readonly #libcrypto: Libcrypto;
   #key: Handle | undefined;
 
@@ -72,7 +73,7 @@ class OpensslX25519 implements KeyExchange {
       libcrypto.EVP_PKEY_new_raw_public_key(X25519, null, peerPublicKey, X25519_SIZE),
     );
     const context = libcrypto.EVP_PKEY_CTX_new(key, null);
-    const secret = new Uint8Array(X25519_BYTES);
+    const secret = shortBytes(X25519_BYTES);
     const isDerived =
       libcrypto.EVP_PKEY_set1_encoded_public_key(peerKey, peerPublicKey, X25519_SIZE) === 1 &&
       libcrypto.EVP_PKEY_derive_init(context) === 1 &&

@@ -1,6 +1,7 @@
 // Hashes and HMAC on libcrypto. The state of a hash is bytes that the caller provides, so that there is nothing to
 // release, and a copy is a copy of bytes.
 
+import { shortBytes, shortCopy } from "../base/short_bytes.ts";
 import type { Hash, HashName } from "../dtls/crypto/provider.ts";
 import { type Libcrypto, OpensslError } from "./openssl_library.ts";
 
@@ -74,14 +75,14 @@ class OpensslHash implements Hash {
   digest(): Uint8Array {
     // libcrypto ends a hash with its digest, hence the copy.
     const { hashBytes, scratch, final } = this.#function;
-    const digest = new Uint8Array(hashBytes);
+    const digest = shortBytes(hashBytes);
     scratch.set(this.#state);
     final(scratch, digest);
     return digest;
   }
 
   copy(): Hash {
-    return new OpensslHash(this.#function, this.#state.slice());
+    return new OpensslHash(this.#function, shortCopy(this.#state));
   }
 }
 
@@ -123,12 +124,10 @@ class Hmac {
   compute(key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
     const { blockBytes, hashBytes, wordBytes, initialState, scratch: state, update } =
       this.#function;
-    const [inner, outer, innerPad, outerPad] = [
-      this.#inner,
-      this.#outer,
-      this.#innerPad,
-      this.#outerPad,
-    ];
+    const inner = this.#inner;
+    const outer = this.#outer;
+    const innerPad = this.#innerPad;
+    const outerPad = this.#outerPad;
     this.#setKey(key);
     for (let i = 0; i < innerPad.length; i++) {
       const word = innerPad[i]!;
@@ -156,7 +155,7 @@ class Hmac {
     }
     state.set(initialState);
     update(state, outer, outer.length);
-    const mac = new Uint8Array(hashBytes);
+    const mac = shortBytes(hashBytes);
     readHash(state, wordBytes, mac, 0, hashBytes);
     state.fill(0);
     inner.fill(0, 0, usedBytes);
@@ -221,13 +220,13 @@ export class OpensslHashes {
   /** {@linkcode CryptoProvider.hash} on libcrypto. */
   hash(name: HashName): Hash {
     const hashFunction = this.#functions[name];
-    return new OpensslHash(hashFunction, hashFunction.initialState.slice());
+    return new OpensslHash(hashFunction, shortCopy(hashFunction.initialState));
   }
 
   /** The hash of one byte string. */
   digest(name: HashName, bytes: Uint8Array): Uint8Array {
     const { scratch: state, initialState, hashBytes, update, final } = this.#functions[name];
-    const digest = new Uint8Array(hashBytes);
+    const digest = shortBytes(hashBytes);
     state.set(initialState);
     update(state, bytes, bytes.length);
     final(state, digest);

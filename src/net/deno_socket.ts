@@ -44,8 +44,8 @@ export class DenoDatagramSocket implements DatagramSocket {
     }
   }
 
-  async send(bytes: Uint8Array, { hostname, port }: UdpAddress): Promise<void> {
-    await this.#socket.send(bytes, { transport: "udp", hostname, port });
+  send(bytes: Uint8Array, { hostname, port }: UdpAddress): Promise<unknown> {
+    return this.#socket.send(bytes, { transport: "udp", hostname, port });
   }
 
   close(): void {

@@ -2,7 +2,7 @@
 
 import { type AddressedCore, type Milliseconds, NEVER } from "../base/core.ts";
 import { Counters } from "../base/counters.ts";
-import { addressText, type DatagramSocket, parseAddress, type UdpAddress } from "./socket.ts";
+import { type DatagramSocket, LastAddress, type UdpAddress } from "./socket.ts";
 
 /** Datagrams that are sent before other work of the thread gets its turn. */
 const SENDS_PER_TURN_MAX = 256;
@@ -29,6 +29,7 @@ export class UdpDriver {
   readonly #socket: DatagramSocket;
   readonly #core: AddressedCore;
   readonly #onTurn: (now: Milliseconds) => void;
+  readonly #address = new LastAddress();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAt: Milliseconds = NEVER;
   #openSends = 0;
@@ -80,7 +81,7 @@ export class UdpDriver {
     if (this.#isClosed) return;
     this.counters.add("received");
     // A core never throws. If it does all the same that is a defect, and not to be hidden.
-    this.#core.handleDatagram(bytes, addressText(from), monotonicNow());
+    this.#core.handleDatagram(bytes, this.#address.textOf(from), monotonicNow());
     this.wake();
   }
 
@@ -100,7 +101,7 @@ export class UdpDriver {
       if (this.#openSends >= (this.#isFirstSent ? SENDS_OPEN_MAX : 1)) return;
       const datagram = this.#core.pollTransmit(now);
       if (datagram === undefined) return;
-      this.#send(datagram.bytes, parseAddress(datagram.address));
+      this.#send(datagram.bytes, this.#address.parse(datagram.address));
     }
     // More is left: others of this thread go first.
     this.wake();
@@ -109,12 +110,20 @@ export class UdpDriver {
   #send(bytes: Uint8Array, to: UdpAddress): void {
     this.#openSends++;
     this.counters.add("sent");
-    this.#socket.send(bytes, to).catch(() => this.counters.add("send-failed")).finally(() => {
-      const wasFull = this.#openSends-- >= SENDS_OPEN_MAX || !this.#isFirstSent;
-      this.#isFirstSent = true;
-      if (wasFull) this.wake();
-    });
+    // One promise for each datagram, and no closure: there are very many.
+    this.#socket.send(bytes, to).then(this.#onSent, this.#onSendFailed);
   }
+
+  readonly #onSent = () => {
+    const wasFull = this.#openSends-- >= SENDS_OPEN_MAX || !this.#isFirstSent;
+    this.#isFirstSent = true;
+    if (wasFull) this.wake();
+  };
+
+  readonly #onSendFailed = () => {
+    this.counters.add("send-failed");
+    this.#onSent();
+  };
 
   async #sendsDone(): Promise<void> {
     while (this.#openSends > 0) await new Promise((resolve) => setTimeout(resolve, 0));

@@ -26,7 +26,7 @@ export interface DatagramSocket {
    */
   receive(sink: DatagramSink): Promise<void>;
   /** Hands a datagram to the system. Rejects where the system does not take it. */
-  send(bytes: Uint8Array, to: UdpAddress): Promise<void>;
+  send(bytes: Uint8Array, to: UdpAddress): Promise<unknown>;
   /** Closes the socket. */
   close(): void;
 }
@@ -73,4 +73,27 @@ export function parseAddress(address: string): UdpAddress {
   const host = address.slice(0, colon);
   const hostname = host.startsWith("[") ? host.slice(1, -1) : host;
   return { hostname, port: Number(address.slice(colon + 1)) };
+}
+
+/** The address of the last datagram, as text and parsed: most have the same as the one before. */
+export class LastAddress {
+  #address: UdpAddress = { hostname: "", port: 0 };
+  #text = "";
+
+  /** See {@linkcode addressText}. */
+  textOf(address: UdpAddress): string {
+    const { hostname, port } = this.#address;
+    if (address.port === port && address.hostname === hostname) return this.#text;
+    this.#address = address;
+    this.#text = addressText(address);
+    return this.#text;
+  }
+
+  /** See {@linkcode parseAddress}. */
+  parse(text: string): UdpAddress {
+    if (text === this.#text) return this.#address;
+    this.#text = text;
+    this.#address = parseAddress(text);
+    return this.#address;
+  }
 }

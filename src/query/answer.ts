@@ -85,7 +85,7 @@ export class Answer implements ResultSink {
   }
 
   onHead(columns: readonly Column[]): void {
-    this.#columns = this.#options.origins ? columns : columns.map(withoutOrigin);
+    this.#columns = this.#options.origins ? columns : withoutOrigins(columns);
   }
 
   onPage(page: Uint8Array, last: boolean): void {
@@ -154,9 +154,16 @@ export class Answer implements ResultSink {
   }
 }
 
-function withoutOrigin(column: Column): Column {
-  const { name, declaredType } = column;
-  return column.origin === undefined ? column : { name, declaredType };
+/** Columns that were told before: an engine gives those of a known statement again. */
+const plainColumns = new WeakMap<readonly Column[], readonly Column[]>();
+
+function withoutOrigins(columns: readonly Column[]): readonly Column[] {
+  let plain = plainColumns.get(columns);
+  if (plain === undefined) {
+    plain = columns.map(({ name, declaredType }) => ({ name, declaredType }));
+    plainColumns.set(columns, plain);
+  }
+  return plain;
 }
 
 /** Integers that a `number` holds exactly travel as such. */

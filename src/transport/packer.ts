@@ -1,7 +1,7 @@
 // One outgoing packet: its bytes, and what it carries for whom.
 
 import type { Milliseconds } from "../base/core.ts";
-import { type MessageType, PacketWriter } from "../wire/frame.ts";
+import { type MessageType, type PacketRoom, PacketWriter } from "../wire/frame.ts";
 import type { SentFrame, SentOwner, SentPacket } from "./sent_packet.ts";
 
 /** Collects the frames of one packet. Nothing is allocated before the first frame. */
@@ -13,18 +13,31 @@ export class PacketBuilder {
   isMtuProbe = false;
   readonly #sessionId: bigint;
   readonly #maxBytes: number;
+  readonly #room: PacketRoom | undefined;
   readonly #frames: SentFrame[] = [];
   #writer: PacketWriter | undefined;
 
-  constructor(number: number, sessionId: bigint, maxBytes: number, now: Milliseconds) {
+  constructor(
+    number: number,
+    sessionId: bigint,
+    maxBytes: number,
+    now: Milliseconds,
+    room?: PacketRoom,
+  ) {
     this.number = number;
     this.now = now;
     this.#sessionId = sessionId;
     this.#maxBytes = maxBytes;
+    this.#room = room;
   }
 
   get #open(): PacketWriter {
-    return this.#writer ??= new PacketWriter(this.number, this.#sessionId, this.#maxBytes);
+    return this.#writer ??= new PacketWriter(
+      this.number,
+      this.#sessionId,
+      this.#maxBytes,
+      this.#room,
+    );
   }
 
   /** Payload bytes that one more frame may carry; negative where not even its header fits. */

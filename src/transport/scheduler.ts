@@ -2,7 +2,8 @@
 
 import type { Milliseconds } from "../base/core.ts";
 import { ACK_BITMAP_BYTES_MAX, ACK_PREFIX_BYTES } from "../wire/ack.ts";
-import { HEADER_BYTES } from "../wire/frame.ts";
+import { HEADER_BYTES, PacketRoom } from "../wire/frame.ts";
+import { LIMITS } from "../wire/limits.ts";
 import { URGENCY_FIRST, URGENCY_LAST } from "../wire/urgency.ts";
 import type { CongestionController } from "./congestion.ts";
 import type { AckState } from "./ack_state.ts";
@@ -39,6 +40,8 @@ export interface SchedulerParts {
 export class Scheduler {
   readonly #parts: SchedulerParts;
   readonly #pacer = new Pacer();
+  /** Where the packets that are sent at once are written, one after the other; none is kept between. */
+  #room: PacketRoom | undefined;
   readonly #sources: readonly FrameSource[];
   readonly #requestSources: readonly RequestFrameSource[];
 
@@ -54,8 +57,17 @@ export class Scheduler {
       this.#requestSources.some((source) => source.wantsToSend);
   }
 
-  /** The next packet, `undefined` where there is nothing to send or nothing may be sent. */
+  /**
+   * The next packet, `undefined` where there is nothing to send or nothing may be sent. It is written over the one
+   * before.
+   */
   nextPacket(sessionId: bigint, now: Milliseconds): PacketBuilder | undefined {
+    const builder = this.#fillPacket(sessionId, now);
+    if (builder === undefined) this.#room = undefined;
+    return builder;
+  }
+
+  #fillPacket(sessionId: bigint, now: Milliseconds): PacketBuilder | undefined {
     const { loss, acks, messages, pathMtu } = this.#parts;
     const maxPacketBytes = pathMtu.packetBytes;
     this.#pacer.release();
@@ -66,7 +78,7 @@ export class Scheduler {
     loss.limited = hasWindow && !wants;
     const open = hasWindow && wants && this.#isPaced(maxPacketBytes, now);
     if (this.#mayProbeMtu(now)) {
-      const probe = new PacketBuilder(loss.nextNumber, sessionId, pathMtu.probeBytes, now);
+      const probe = this.#newPacket(sessionId, pathMtu.probeBytes, now);
       pathMtu.packProbe(probe);
       return probe;
     }
@@ -74,12 +86,17 @@ export class Scheduler {
     if (!sends && acks.deadline() > now) return undefined;
 
     const maxBytes = sends ? maxPacketBytes : ACK_PACKET_BYTES;
-    const builder = new PacketBuilder(loss.nextNumber, sessionId, maxBytes, now);
+    const builder = this.#newPacket(sessionId, maxBytes, now);
     // "An endpoint SHOULD send an ACK frame with other frames when there are new ack-eliciting packets to
     // acknowledge" (RFC 9000, section 13.2.1).
     if (acks.isPending) acks.write(builder, now);
     if (sends) this.#packFrames(builder, open);
     return builder.isEmpty ? undefined : builder;
+  }
+
+  #newPacket(sessionId: bigint, maxBytes: number, now: Milliseconds): PacketBuilder {
+    this.#room ??= new PacketRoom(LIMITS.datagramBytesMax);
+    return new PacketBuilder(this.#parts.loss.nextNumber, sessionId, maxBytes, now, this.#room);
   }
 
   /** Whether a larger packet may be tried now: beside others, within the window, and not as a probe of a timeout. */

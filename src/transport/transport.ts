@@ -253,7 +253,7 @@ export class Transport implements Core<TransportEvent> {
 
   // Sent.
 
-  /** The next packet to send, or `undefined` when there is none for now. */
+  /** The next packet to send, or `undefined` when there is none for now. The next call may write over it. */
   pollTransmit(now: Milliseconds): Uint8Array | undefined {
     if (this.#stopped) return this.#takeFarewell();
     const builder = this.#scheduler.nextPacket(this.#sessionIds.own, now);

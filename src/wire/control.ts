@@ -1,13 +1,12 @@
-// Control payloads: maps in MessagePack through the standard library's codec, behind the guard, with typed readers of
-// their fields.
+// Control payloads: maps in MessagePack, written as rows are, and read with typed readers of their fields.
 
-import { decode, encode, type ValueType } from "@std/msgpack";
 import { DecodeError } from "../base/byte_reader.ts";
-import { concatBytes } from "../base/bytes.ts";
 import { Fields, isMap } from "./control_fields.ts";
+import { readControlValue } from "./control_reader.ts";
 import { SqpError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
-import { guardControl } from "./msgpack_guard.ts";
+import { INT64_MAX } from "./value.ts";
+import { ValueWriter } from "./value_writer.ts";
 
 /** What a control payload may hold; an entry of a map that is `undefined` is left out. */
 export type ControlValue =
@@ -25,81 +24,56 @@ export interface ControlMap {
   readonly [key: string]: ControlValue | undefined;
 }
 
-const INT64_MIN = -(2n ** 63n);
-const UINT64_MAX = 2n ** 64n - 1n;
+/** Bytes that nearly all control payloads fit in. */
+const ROOM_BYTES = 256;
 
 /**
  * Encodes a map, integers in their shortest form. Throws {@linkcode SqpError} `text_not_unicode` for a text with a
  * lone surrogate, and `RangeError` for a number that is no integer of 64 bits.
  */
 export function encodeControl(map: ControlMap): Uint8Array {
-  return encode(prepare(map));
+  const writer = new ValueWriter(ROOM_BYTES);
+  write(writer, map);
+  return writer.view().slice();
 }
 
-/** The same value in the form that the standard library's encoder keeps exact. */
-function prepare(value: ControlValue): ValueType {
-  if (value === null || typeof value === "boolean" || value instanceof Uint8Array) return value;
-  if (typeof value === "string") {
-    if (!value.isWellFormed()) throw new SqpError("text_not_unicode");
-    return value;
+function write(writer: ValueWriter, value: ControlValue): void {
+  switch (typeof value) {
+    case "string":
+      if (!value.isWellFormed()) throw new SqpError("text_not_unicode");
+      return writer.text(value);
+    case "number":
+      if (Number.isSafeInteger(value)) return writer.int(value);
+      throw new RangeError("a number of a control payload is not a safe integer");
+    case "bigint":
+      return value > INT64_MAX ? writer.uint64(value) : writer.bigint(value);
+    case "boolean":
+      return writer.bool(value);
   }
-  if (typeof value === "number" || typeof value === "bigint") return prepareInteger(value);
-  if (isList(value)) return value.map(prepare);
-  const prepared: { [key: string]: ValueType } = {};
-  for (const [key, entry] of Object.entries(value)) {
-    if (entry !== undefined) prepared[key] = prepare(entry);
+  if (value === null) return writer.nil();
+  if (value instanceof Uint8Array) return writer.bin(value);
+  if (isList(value)) {
+    writer.arrayHead(value.length);
+    for (const element of value) write(writer, element);
+    return;
   }
-  return prepared;
+  const entries = Object.entries(value).filter(([, entry]) => entry !== undefined);
+  writer.mapHead(entries.length);
+  for (const [key, entry] of entries) {
+    writer.text(key);
+    write(writer, entry!);
+  }
 }
 
 function isList(value: ControlValue): value is readonly ControlValue[] {
   return Array.isArray(value);
 }
 
-/**
- * The encoder writes a `number` outside 32 bits as a float and a `bigint` always in 9 bytes, so each gets what suits
- * the other.
- */
-function prepareInteger(value: number | bigint): number | bigint {
-  if (typeof value === "number" && !Number.isSafeInteger(value)) {
-    throw new RangeError("a number of a control payload is not a safe integer");
-  }
-  if (value >= -0x8000_0000 && value <= 0xffff_ffff) return Number(value);
-  const exact = BigInt(value);
-  if (exact < INT64_MIN || exact > UINT64_MAX) throw new RangeError("an integer exceeds 64 bits");
-  return exact;
-}
-
 /** Decodes a control payload, which is one map. Byte strings are views. Throws {@linkcode DecodeError}. */
 export function decodeControl(bytes: Uint8Array): Fields {
-  const { byteOrderMarks } = guardControl(bytes);
-  const value = decode(doubleByteOrderMarks(bytes, byteOrderMarks));
+  const value = readControlValue(bytes);
   if (!isMap(value)) throw new DecodeError("a control payload is not a map");
   return new Fields(value);
-}
-
-/** The decoder drops one U+FEFF from the beginning of a text; this puts a second one before it. */
-function doubleByteOrderMarks(bytes: Uint8Array, formatsAt: readonly number[]): Uint8Array {
-  if (formatsAt.length === 0) return bytes;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const parts: Uint8Array[] = [];
-  let copiedTo = 0;
-  for (const at of formatsAt) {
-    const format = bytes[at]!;
-    const lengthSize = format < 0xc0 ? 0 : 1 << (format - 0xd9);
-    const lengthBytes = format < 0xc0
-      ? format & 0x1f
-      : format === 0xd9
-      ? view.getUint8(at + 1)
-      : format === 0xda
-      ? view.getUint16(at + 1)
-      : view.getUint32(at + 1);
-    const head = new Uint8Array([0xdb, 0, 0, 0, 0, 0xef, 0xbb, 0xbf]);
-    new DataView(head.buffer).setUint32(1, lengthBytes + 3);
-    parts.push(bytes.subarray(copiedTo, at), head);
-    copiedTo = at + 1 + lengthSize;
-  }
-  return concatBytes(...parts, bytes.subarray(copiedTo));
 }
 
 /** A duration as it travels: whole milliseconds, rounded up, neither negative nor longer than the longest deadline. */

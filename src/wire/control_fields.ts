@@ -1,14 +1,11 @@
 // Typed readers of the fields of a control payload's map.
 
-import type { ValueType } from "@std/msgpack";
 import { DecodeError } from "../base/byte_reader.ts";
+import type { DecodedMap, DecodedValue } from "./control_reader.ts";
 import { utf8LengthBytes } from "./text_length.ts";
 
-/** A map as the decoder of control payloads gives it. */
-export type DecodedMap = { readonly [key: string]: ValueType };
-
 /** Whether a decoded value is a map. */
-export function isMap(value: ValueType | undefined): value is DecodedMap {
+export function isMap(value: DecodedValue | undefined): value is DecodedMap {
   return typeof value === "object" && value !== null && !Array.isArray(value) &&
     !(value instanceof Uint8Array);
 }
@@ -31,7 +28,7 @@ export class Fields {
     this.#map = map;
   }
 
-  #get(key: string): ValueType | undefined {
+  #get(key: string): DecodedValue | undefined {
     return Object.hasOwn(this.#map, key) ? this.#map[key] ?? undefined : undefined;
   }
 
@@ -136,9 +133,9 @@ export class Fields {
 /** Reads an array whose elements have one type. */
 export class List {
   readonly #name: string;
-  readonly #values: readonly ValueType[];
+  readonly #values: readonly DecodedValue[];
 
-  constructor(name: string, value: ValueType, lengthMax: number) {
+  constructor(name: string, value: DecodedValue, lengthMax: number) {
     if (!Array.isArray(value)) throw new DecodeError(`${name} is not an array`);
     if (value.length > lengthMax) throw new DecodeError(`${name} has too many elements`);
     this.#name = name;
@@ -174,7 +171,7 @@ export class List {
     return this.#values.map((value) => value === null ? null : this.#toFields(value));
   }
 
-  #toFields(value: ValueType): Fields {
+  #toFields(value: DecodedValue): Fields {
     if (!isMap(value)) throw new DecodeError(`an element of ${this.#name} is no map`);
     return new Fields(value);
   }
@@ -214,7 +211,7 @@ export class List {
   }
 }
 
-function checkInt(name: string, value: ValueType, min: number, max: number): number {
+function checkInt(name: string, value: DecodedValue, min: number, max: number): number {
   if (typeof value !== "number" && typeof value !== "bigint") {
     throw new DecodeError(`${name} is not an integer`);
   }

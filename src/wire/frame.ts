@@ -101,18 +101,34 @@ export function decodePacket(packet: Uint8Array): Packet {
   return { sequenceNumber, frames };
 }
 
+/** A buffer that packets are written into, one after the other. */
+export class PacketRoom {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+
+  constructor(lengthBytes: number) {
+    this.bytes = new Uint8Array(lengthBytes);
+    this.view = new DataView(this.bytes.buffer);
+  }
+}
+
 /** Writes the frames of one packet into one buffer. */
 export class PacketWriter {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
+  readonly #room: PacketRoom;
+  readonly #maxBytes: number;
   readonly #sequenceNumber: number;
   readonly #sessionId: bigint;
   #length = 0;
 
-  /** `sequenceNumber` is cut to its low 32 bits; `maxBytes` is the largest packet that may come out. */
-  constructor(sequenceNumber: number, sessionId: bigint, maxBytes: number) {
-    this.#bytes = new Uint8Array(maxBytes);
-    this.#view = new DataView(this.#bytes.buffer);
+  /**
+   * `sequenceNumber` is cut to its low 32 bits; `maxBytes` is the largest packet that may come out. It is written into
+   * `room`, where there is one and it is large enough.
+   */
+  constructor(sequenceNumber: number, sessionId: bigint, maxBytes: number, room?: PacketRoom) {
+    this.#room = room !== undefined && room.bytes.length >= maxBytes
+      ? room
+      : new PacketRoom(maxBytes);
+    this.#maxBytes = maxBytes;
     this.#sequenceNumber = sequenceNumber % 0x1_0000_0000;
     this.#sessionId = sessionId;
   }
@@ -124,7 +140,7 @@ export class PacketWriter {
 
   /** Payload bytes that one more frame may carry; negative where not even its header fits. */
   get remaining(): number {
-    return this.#bytes.length - this.#length - HEADER_BYTES;
+    return this.#maxBytes - this.#length - HEADER_BYTES;
   }
 
   /**
@@ -134,20 +150,20 @@ export class PacketWriter {
   frame(type: MessageType, flags: number, requestId: number, payloadBytes: number): Uint8Array {
     if (payloadBytes > this.remaining) throw new RangeError("the frame does not fit the packet");
     const at = this.#length;
-    const view = this.#view;
-    this.#bytes[at] = WIRE_VERSION;
-    this.#bytes[at + 1] = flags;
+    const { bytes, view } = this.#room;
+    bytes[at] = WIRE_VERSION;
+    bytes[at + 1] = flags;
     view.setUint16(at + 2, type);
     view.setBigUint64(at + 4, this.#sessionId);
     view.setUint32(at + 12, requestId);
     view.setUint32(at + 16, this.#sequenceNumber);
     view.setUint32(at + 20, payloadBytes);
     this.#length = at + HEADER_BYTES + payloadBytes;
-    return this.#bytes.subarray(at + HEADER_BYTES, this.#length);
+    return bytes.subarray(at + HEADER_BYTES, this.#length);
   }
 
-  /** The packet so far, as a view of the writer's buffer. */
+  /** The packet so far, as a view of its room. */
   finish(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+    return this.#room.bytes.subarray(0, this.#length);
   }
 }

@@ -17,6 +17,7 @@ export type NumberKind = typeof NumberKind[keyof typeof NumberKind];
 const ASCII_TRY_MAX = 48;
 
 const TWO_32 = 0x1_0000_0000;
+const UINT64_MAX = 2n ** 64n - 1n;
 
 const utf8 = new TextEncoder();
 
@@ -163,6 +164,15 @@ export class ValueWriter {
     this.#bytes[at] = value < 0n ? 0xd3 : 0xcf;
     this.#view.setBigInt64(at + 1, value);
     this.#length = at + 9;
+  }
+
+  /** Writes an integer of 64 bits without sign that exceeds those with one. */
+  uint64(value: bigint): void {
+    if (value <= INT64_MAX || value > UINT64_MAX) throw new RangeError("not such an integer");
+    this.#reserve(9);
+    this.#bytes[this.#length] = 0xcf;
+    this.#view.setBigUint64(this.#length + 1, value);
+    this.#length += 9;
   }
 
   /** Writes a text. Throws `RangeError` for one with a lone surrogate. */

@@ -15,7 +15,7 @@ interface Layer {
 const LAYERS: Readonly<Record<string, Layer>> = {
   base: { folders: [], packages: [] },
   dtls: { folders: ["base"], packages: ["@noble/", "node:crypto", "node:buffer"] },
-  wire: { folders: ["base"], packages: ["@std/msgpack"] },
+  wire: { folders: ["base"], packages: [] },
   transport: { folders: ["base", "wire"], packages: [] },
   session: {
     folders: ["base", "wire", "transport", "dtls"],
@@ -23,7 +23,15 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   },
   query: {
     folders: ["base", "wire"],
-    packages: ["node:sqlite", "node:path", "node:crypto", "postgres", "node:net", "node:tls"],
+    packages: [
+      "node:sqlite",
+      "node:path",
+      "node:os",
+      "node:crypto",
+      "postgres",
+      "node:net",
+      "node:tls",
+    ],
   },
   net: { folders: ["base"], packages: ["node:dgram", "node:dns/promises"] },
   dtls_runtime: { folders: ["base", "dtls", "net"], packages: ["node:tls"] },

@@ -8,6 +8,7 @@ import {
   DtlsAssociation,
   type DtlsClientOptions,
   DtlsEndpoint,
+  type DtlsServerOptions,
   type DtlsSession,
   type DtlsVersion,
   type EndpointAssociation,
@@ -19,6 +20,7 @@ import { CiphertextOpener, CiphertextSealer } from "../../src/dtls/record_protec
 import { monotonicNow } from "../../src/net/driver.ts";
 import { type BenchCredentials, benchCredentials, systemEntropy } from "./credentials.ts";
 import { figure, measureRate, PRESENT_PROVIDERS, type Table } from "./measure.ts";
+import { RecordedProvider } from "./primitives.ts";
 import { recordKeys } from "./records.ts";
 
 const ROUND_MS = 1_200;
@@ -82,22 +84,46 @@ function inVersion(credentials: BenchCredentials, version: DtlsVersion): BenchCr
   };
 }
 
+/** A server that gives one ticket after each handshake. */
+function resumingServer(server: DtlsServerOptions): DtlsServerOptions {
+  const { provider } = server;
+  return {
+    ...server,
+    tickets: new TicketKeys({ provider, entropy: systemEntropy }, monotonicNow()),
+    cookieExemption: { tickets: new SingleUseTickets(systemEntropy) },
+    ticketsPerHandshake: 1,
+  };
+}
+
 /**
  * Handshakes a second that each resume the session of the one before, with a fresh key exchange; in 1.3 the ticket
  * takes the place of the cookie.
  */
 function resumedRate({ client, server }: BenchCredentials): number {
-  const now = monotonicNow();
-  const tickets = new TicketKeys({ provider: server.provider, entropy: systemEntropy }, now);
-  const cookieExemption = { tickets: new SingleUseTickets(systemEntropy) };
-  const options = { ...server, tickets, cookieExemption, ticketsPerHandshake: 1 };
-  const endpoint = new DtlsEndpoint(options, now);
+  const endpoint = new DtlsEndpoint(resumingServer(server), monotonicNow());
   let session = handshake(endpoint, client);
   const rate = measureRate(() => {
     session = handshake(endpoint, { ...client, session: session! });
   }, ROUND_MS);
   endpoint.destroy();
   return rate;
+}
+
+/** How often a second the primitives alone of one such handshake could be computed, both ends' on one thread. */
+async function primitivesRate(
+  provider: CryptoProvider,
+  key: "p256" | "ed25519",
+  isResumed: boolean,
+): Promise<number> {
+  const recorded = new RecordedProvider(provider);
+  const { client, server } = await benchCredentials(key, recorded, false);
+  const options = isResumed ? resumingServer(server) : server;
+  const endpoint = new DtlsEndpoint(options, monotonicNow());
+  const session = handshake(endpoint, client);
+  recorded.forget();
+  handshake(endpoint, isResumed ? { ...client, session: session! } : client);
+  endpoint.destroy();
+  return measureRate(() => recorded.replay(), ROUND_MS);
 }
 
 /** Records of AES-128-GCM, with so much content, that are sealed and opened in a second. */
@@ -124,6 +150,13 @@ export async function benchDtls(): Promise<Table> {
   fullRate(await benchCredentials("ed25519", PRESENT_PROVIDERS[0]!, true), true, WARM_UP_MS);
   const rows: string[][] = [];
   const add = (what: string, rates: readonly number[]) => rows.push([what, ...rates.map(figure)]);
+  const addPrimitives = async (who: string, key: "p256" | "ed25519", isResumed: boolean) => {
+    const rates: number[] = [];
+    for (const provider of PRESENT_PROVIDERS) {
+      rates.push(await primitivesRate(provider, key, isResumed));
+    }
+    add(`${who}: its primitives alone`, rates);
+  };
   for (const [name, key] of [["P-256", "p256"], ["Ed25519", "ed25519"]] as const) {
     for (const withClient of [false, true]) {
       const credentials = await Promise.all(
@@ -132,9 +165,11 @@ export async function benchDtls(): Promise<Table> {
       const who = `full handshake, ${name}${withClient ? " at both ends" : ""}`;
       add(who, credentials.map((each) => fullRate(each, false)));
       add(`${who}, chain seen first`, credentials.map((each) => fullRate(each, true)));
+      if (!withClient) await addPrimitives(who, key, false);
       if (name === "P-256" && !withClient) {
         const old = credentials.map((each) => inVersion(each, "1.2"));
         add("resumed handshake", credentials.map(resumedRate));
+        await addPrimitives("resumed handshake", key, true);
         add("full handshake of DTLS 1.2, P-256", old.map((each) => fullRate(each, false)));
         add("resumed handshake of DTLS 1.2", old.map(resumedRate));
       }

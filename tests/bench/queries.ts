@@ -9,8 +9,8 @@ import { INSTANT_SERVER, ServerProcess, SQLITE_SERVER, sqliteServer } from "./se
 const ROUND_MS = 3_000;
 const POINTS = 10_000;
 const STREAM_ROWS = 100_000;
-/** Streams of that many rows, one after the other; the first does not count. */
-const STREAMS = 2;
+/** Streams of that many rows, one after the other, of which the fastest counts: others use the machine as well. */
+const STREAMS = 6;
 
 const POINT_QUERY = "select id, name, value from points where id = ?";
 const INSERT = "insert into points (name, value) values (?, ?)";
@@ -86,18 +86,19 @@ function bytesPerRow(): number {
   return writer.takePayload().length / rows;
 }
 
-/** Rows a second of streams, one after the other, from a server with one provider of cryptography. */
+/** Rows a second of a stream from a server with one provider of cryptography. */
 async function streamRate(provider: "noble" | "node" | "openssl"): Promise<number> {
   await using server = await ServerProcess.start(sqliteServer(provider));
   await using client = await server.connect();
-  let start = 0;
-  for (let round = 0; round < STREAMS; round++) {
-    if (round === 1) start = performance.now();
+  let best = 0;
+  for (let stream = 0; stream < STREAMS; stream++) {
+    const start = performance.now();
     let rows = 0;
     for await (const row of client.stream(STREAM_QUERY)) if (row[0] === ++rows) continue;
     if (rows !== STREAM_ROWS) throw new Error(`a stream of ${rows} rows`);
+    best = Math.max(best, STREAM_ROWS * 1_000 / (performance.now() - start));
   }
-  return STREAM_ROWS * (STREAMS - 1) * 1_000 / (performance.now() - start);
+  return best;
 }
 
 /** Rows streamed from SQLite, by the server's provider of cryptography; the client takes the fastest. */

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import type { CryptoProvider } from "../../src/dtls/crypto/provider.ts";
-import { CipherSuite, NamedGroup } from "../../src/dtls/mod.ts";
+import { CipherSuite, encodeSession, NamedGroup } from "../../src/dtls/mod.ts";
 import {
   CLIENT_CREDENTIAL,
   P256_CLIENT_CREDENTIAL,
@@ -11,6 +11,7 @@ import {
   type TestCredential,
 } from "../harness/credentials.ts";
 import { DtlsPair } from "../harness/dtls_pair.ts";
+import { firstAssociation, ticketKeys } from "../harness/resumption.ts";
 import { PROVIDERS, testEach } from "./crypto/providers.ts";
 
 /** A credential whose key another provider than the usual one holds. */
@@ -57,3 +58,21 @@ testEach(
     }
   },
 );
+
+testEach("what a caller is given has memory of its own, in each version", (provider) => {
+  for (const version of ["1.3", "1.2"] as const) {
+    const end = { provider, versions: [version] };
+    const { first, session } = firstAssociation({
+      client: end,
+      server: { ...end, tickets: ticketKeys() },
+    });
+    const given = [
+      session.secret,
+      session.ticket,
+      encodeSession(session),
+      first.client.exportKeyingMaterial("EXPORTER-test", new Uint8Array([1]), 32),
+      first.client.exportKeyingMaterial("EXPORTER-test", new Uint8Array([1]), 20),
+    ];
+    for (const { buffer, length } of given) assertEquals(buffer.byteLength, length, version);
+  }
+});

@@ -9,8 +9,8 @@ import { suiteParameters } from "../../src/dtls/cipher_suites.ts";
 import { ContentType, HandshakeType } from "../../src/dtls/code_points.ts";
 import { nodeProvider } from "../../src/dtls/crypto/node.ts";
 import {
-  encodeHandshakeFragment,
   readHandshakeFragment,
+  writeHandshakeFragment,
 } from "../../src/dtls/handshake_fragment.ts";
 import type { KeyLogLabel } from "../../src/dtls/key_log.ts";
 import { nextTrafficSecret, trafficKeys } from "../../src/dtls/key_schedule.ts";
@@ -220,7 +220,9 @@ export function handshakeMessage(
   offset = 0,
   lengthBytes = body.length,
 ): Uint8Array {
-  return encodeHandshakeFragment({ type, messageSeq, body }, offset, lengthBytes);
+  const writer = new ByteWriter();
+  writeHandshakeFragment(writer, { type, messageSeq, body }, offset, lengthBytes);
+  return writer.finish();
 }
 
 /** The body of a NewSessionTicket that a client has no use for: 40 bytes, of no lifetime. */

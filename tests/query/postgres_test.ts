@@ -120,8 +120,9 @@ postgresTest("moments, booleans and typed parameters", async (engine) => {
 
 postgresTest("errors keep their SQLSTATE, and say whether a retry helps", async (engine) => {
   await ask(engine, "CREATE TABLE t (a int PRIMARY KEY)");
-  const cases: readonly (readonly [string, string, string, string])[] = [
+  const cases: readonly (readonly [string, string, string | undefined, string])[] = [
     ["SELECT 1/0", "value_error", "22012", "no"],
+    ["SELECT 1\0\0\0", "syntax", undefined, "no"],
     ["SELECT 'x'::int", "parameter_range", "22P02", "no"],
     ["SELECT pg_read_file('/etc/passwd')", "permission_denied", "42501", "no"],
     ["SELECT * FROM nowhere.t", "unknown_table", "42P01", "no"],

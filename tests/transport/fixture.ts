@@ -134,7 +134,8 @@ function watched({ transport, limits }: End): Core<TransportEvent> {
     pollTransmit(now) {
       const packet = transport.pollTransmit(now);
       if (packet !== undefined) invariants.checkEach();
-      return packet;
+      // It is under way while the next one is written.
+      return packet?.slice();
     },
     pollTimeout: () => transport.pollTimeout(),
     pollEvent: () => transport.pollEvent(),

@@ -64,6 +64,17 @@ export function hkdfExpand(
 
 /** HkdfLabel and the counter of the first block: two vectors of at most 255 bytes, and four bytes more. */
 const labelRoom = new Uint8Array(2 + 1 + 255 + 1 + 255 + 1);
+/** The beginnings of it that were used, by length. */
+const labelViews = new Map<number, Uint8Array>();
+
+function labelView(lengthBytes: number): Uint8Array {
+  let view = labelViews.get(lengthBytes);
+  if (view === undefined) {
+    view = labelRoom.subarray(0, lengthBytes);
+    labelViews.set(lengthBytes, view);
+  }
+  return view;
+}
 
 /**
  * HKDF-Expand-Label(Secret, Label, Context, Length). `label` stands without its prefix. Throws `RangeError` where it is
@@ -102,11 +113,10 @@ export function hkdfExpandLabel(
   // RFC 5869 section 2.3: "T(1) = HMAC-Hash(PRK, T(0) | info | 0x01)", T(0) being empty: nearly all that is derived is
   // no longer than that.
   info[at] = 1;
-  const block = provider.hmac(hash, secret, info.subarray(0, at + 1));
+  const block = provider.hmac(hash, secret, labelView(at + 1));
   if (block.length === lengthBytes) return block;
-  const output = block.slice(0, lengthBytes);
-  block.fill(0);
-  return output;
+  block.fill(0, lengthBytes);
+  return block.subarray(0, lengthBytes);
 }
 
 /** Derive-Secret(Secret, Label, Messages), given the hash of the messages. */

@@ -67,7 +67,7 @@ export interface Aead {
 export interface RecordNumberCipher {
   /**
    * The mask of a record's ciphertext, of which the first 16 bytes are the sample: at least 2 bytes, of which the first
-   * are used. The result is valid until the next call.
+   * are used. The result is valid until any such object is asked for the next one.
    */
   mask(ciphertext: Uint8Array): Uint8Array;
   /**

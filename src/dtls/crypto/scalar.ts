@@ -1,6 +1,7 @@
 // What the providers share about private keys of key exchanges: the same randomness is the same key in each of them.
 
 import { toHex } from "../../base/bytes.ts";
+import { shortCopy } from "../../base/short_bytes.ts";
 import { type GroupName, KEY_EXCHANGE_RANDOMNESS_BYTES } from "./provider.ts";
 
 /** What a group's encodings look like. */
@@ -39,7 +40,7 @@ export function privateScalar(group: GroupName, randomness: Uint8Array): Uint8Ar
     throw new RangeError(`a key exchange takes ${KEY_EXCHANGE_RANDOMNESS_BYTES} bytes`);
   }
   const { scalarBytes, order } = GROUP_SHAPES[group];
-  if (order === undefined) return randomness.slice(0, scalarBytes);
+  if (order === undefined) return shortCopy(randomness.subarray(0, scalarBytes));
   let rest = BigInt(`0x${toHex(randomness)}`) % (order - 1n) + 1n;
   const scalar = new Uint8Array(scalarBytes);
   for (let i = scalarBytes - 1; i >= 0; i--) {

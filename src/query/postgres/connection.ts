@@ -113,6 +113,12 @@ const ROLL_BACK_CURSOR = new TextEncoder().encode("E\0\0\0\x12cancelled\0\0\0\0\
 
 const STATE_QUERY = "SELECT current_setting('server_encoding'), current_setting('is_superuser')";
 
+/** In the server's protocol a text ends at U+0000, and what follows would be read as something else. */
+function checkText(sql: string): void {
+  if (!sql.includes("\0")) return;
+  throw new SqpError("syntax", { message: "The SQL text holds U+0000." });
+}
+
 /** White space behind a text by which the driver tells it from what it prepared in an earlier session. */
 function sessionMark(resets: number): string {
   return resets === 0 ? "" : `\n${resets.toString(2).replaceAll("0", " ").replaceAll("1", "\t")}`;
@@ -241,6 +247,7 @@ export class PostgresConnection {
   /** Runs a statement. Throws {@linkcode SqpError}. */
   async run(statement: BackendStatement, receiver: RowReceiver): Promise<BackendEnd> {
     const { sql, parameters, prepare, cursorRows } = statement;
+    checkText(sql);
     const args = parameters.map(({ text, oid }) => this.#driver.typed(text as string, oid));
     // Without `simple: false` the driver takes the protocol in which a text may hold several statements.
     const text = prepare ? sql + sessionMark(this.#resets) : sql;
@@ -345,6 +352,7 @@ export class PostgresConnection {
 
   /** Describes a statement without running it. Throws {@linkcode SqpError}. */
   async describe(sql: string): Promise<BackendDescription> {
+    checkText(sql);
     const options = { prepare: false, simple: false } as { prepare: boolean };
     const query = this.#driver.unsafe(sql, [], options).raw() as unknown as DriverQuery;
     // The driver's own way to ask for this leaves a prepared statement behind.

@@ -26,7 +26,7 @@ export class ConnectionPool {
   /** Those that are not lent out, the one that was given back last at the end. */
   readonly #idle: PostgresConnection[] = [];
   readonly #waiting = new Queue<ConnectionRequest>();
-  #opening = 0;
+  readonly #opening = new Set<Promise<void>>();
   /** Attempts in a row that came to nothing, what the last one ended with, and when the next may be made. */
   #failures = 0;
   #lastFailure: SqpError | undefined;
@@ -85,8 +85,8 @@ export class ConnectionPool {
       this.#lend(own, request);
       return true;
     }
-    if (this.#connections.size + this.#opening < this.#limits.connectionsMax) {
-      if (this.#opening < this.#waiting.length) this.#open();
+    if (this.#connections.size + this.#opening.size < this.#limits.connectionsMax) {
+      if (this.#opening.size < this.#waiting.length) this.#open();
       return this.#failsAtOnce(request);
     }
     const other = this.#idle.shift();
@@ -122,25 +122,27 @@ export class ConnectionPool {
   /** With no connection at all and none to be had for now, nobody is kept waiting. */
   #failsAtOnce(request: ConnectionRequest): boolean {
     const isHopeless = this.#lastFailure !== undefined && this.#connections.size === 0 &&
-      this.#opening === 0;
+      this.#opening.size === 0;
     if (isHopeless) request.onError(this.#lastFailure!);
     return isHopeless;
   }
 
   #open(): void {
     if (performance.now() < this.#nextAttemptAtMs) return;
-    this.#opening++;
-    PostgresConnection.open(this.#login, this.#limits).then(
+    const opening = PostgresConnection.open(this.#login, this.#limits).then(
       (connection) => this.#onOpen(connection),
       (error) => this.#onFailure(fromPostgres(error)),
-    ).finally(() => this.#serve());
+    ).finally(() => {
+      this.#opening.delete(opening);
+      this.#serve();
+    });
+    this.#opening.add(opening);
   }
 
-  #onOpen(connection: PostgresConnection): void {
-    this.#opening--;
+  async #onOpen(connection: PostgresConnection): Promise<void> {
     this.#failures = 0;
     this.#lastFailure = undefined;
-    if (this.#closing || !connection.isOpen) return connection.destroy();
+    if (this.#closing || !connection.isOpen) return await connection.close();
     connection.schemaVersion = this.#schemaVersion();
     this.#connections.add(connection);
     connection.onClosed = () => this.#onClosed(connection);
@@ -148,7 +150,6 @@ export class ConnectionPool {
   }
 
   #onFailure(error: SqpError): void {
-    this.#opening--;
     const { retryMs, retryMsMax } = this.#limits;
     const pauseMs = Math.min(retryMsMax, retryMs * 2 ** this.#failures++);
     this.#nextAttemptAtMs = performance.now() + pauseMs;
@@ -188,5 +189,6 @@ export class ConnectionPool {
     this.#closing = true;
     this.#serve();
     await Promise.all([...this.#connections].map((connection) => connection.close()));
+    await Promise.all(this.#opening);
   }
 }

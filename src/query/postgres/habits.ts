@@ -8,7 +8,7 @@ interface Habit {
   readonly parameterCount?: number | null;
 }
 
-/** Texts longer than this are not kept prepared. */
+/** Texts longer than this are neither remembered nor kept prepared. */
 const PREPARED_CHARACTERS_MAX = 16 * 1024;
 
 /** Remembers texts, those that were used last. */
@@ -41,6 +41,7 @@ export class Habits {
 
   /** Remembers a run. */
   note(sql: string, habit: Habit): void {
+    if (sql.length > PREPARED_CHARACTERS_MAX) return;
     const known = this.#habits.get(sql);
     this.#habits.delete(sql);
     this.#habits.set(sql, { ...known, ...habit });

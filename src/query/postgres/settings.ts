@@ -36,7 +36,7 @@ export const POSTGRES_LIMITS = {
   /** Statements that one connection keeps prepared; beyond, it is replaced. */
   preparedMax: 256,
   /** Texts of which the engine remembers how their last run went. */
-  habitsMax: 4_096,
+  habitsMax: 1_024,
   /** A statement whose runs ended within this time and in one page is asked without a cursor. */
   shortMsMax: 20,
   /** How long changes are kept for feeds that come back: seven days. */

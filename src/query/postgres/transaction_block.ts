@@ -3,6 +3,7 @@
 import { SqpError } from "../../wire/errors.ts";
 import type { IsolationLevel } from "../../wire/query_payload.ts";
 import type { PostgresConnection } from "./connection.ts";
+import { fromPostgres } from "./postgres_errors.ts";
 
 /** How a transaction begins. */
 export interface BlockOptions {
@@ -31,9 +32,12 @@ export async function commit(connection: PostgresConnection): Promise<void> {
   const { transactionStatus } = connection;
   try {
     await connection.values("COMMIT");
-  } catch (error) {
+  } catch (thrown) {
     connection.forgetSettings();
-    throw error;
+    const error = fromPostgres(thrown);
+    if (connection.isOpen || error.codeName !== "engine_not_run") throw error;
+    // The server may end a session after it has committed and before it says so.
+    throw new SqpError("outcome_unknown", { message: error.message, cause: error });
   }
   if (transactionStatus === "open") return;
   connection.forgetSettings();

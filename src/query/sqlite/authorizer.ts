@@ -37,6 +37,14 @@ export interface StatementEffects {
   updates: boolean;
 }
 
+/** What a connection is for. */
+export interface AuthorizerOptions {
+  /** A statement that writes is refused as soon as that shows, and is for the writer. */
+  readonly readsOnly: boolean;
+  /** No statement is prepared anew while it runs: what was proved of it would not hold any more. */
+  readonly isPinned: boolean;
+}
+
 /**
  * One per connection. SQLite asks when a statement is prepared, when it is prepared again because the schema changed,
  * and for the inner
@@ -44,17 +52,18 @@ export interface StatementEffects {
  */
 export class Authorizer {
   readonly #permissions: PermissionMask;
-  readonly #readOnly: boolean;
+  readonly readsOnly: boolean;
+  readonly #isPinned: boolean;
   #preparing = false;
   #trusted = false;
   #askedWhileRunning = false;
   #effects: StatementEffects = noEffects();
   #refusal: SqpError | undefined;
 
-  /** With `readOnly`, a statement that writes is refused as soon as that shows, and is for the writer. */
-  constructor(permissions: PermissionMask, readOnly: boolean) {
+  constructor(permissions: PermissionMask, options: AuthorizerOptions) {
     this.#permissions = permissions;
-    this.#readOnly = readOnly;
+    this.readsOnly = options.readsOnly;
+    this.#isPinned = options.isPinned;
   }
 
   /** Starts to record a new statement. */
@@ -108,15 +117,18 @@ export class Authorizer {
   ): number => {
     if (this.#trusted) return SQLITE_OK;
     // Sessions ask for the columns of a table while a statement writes to it.
-    if (!this.#preparing && action !== ACTION_PRAGMA) this.#askedWhileRunning = true;
+    if (!this.#preparing && action !== ACTION_PRAGMA) {
+      this.#askedWhileRunning = true;
+      if (this.#isPinned) return SQLITE_DENY;
+    }
     const need = needOf(action, argument1, argument2, database);
     if (this.#preparing && need.writes) {
       this.#record(action, need.anyOf, argument1, trigger);
-      if (this.#readOnly) return SQLITE_DENY;
+      if (this.readsOnly) return SQLITE_DENY;
     }
     if (need.anyOf === NEEDS_NOTHING) return SQLITE_OK;
     // While a statement runs on a read-only connection, SQLite itself refuses what would write.
-    if (this.#readOnly && need.writes) return SQLITE_OK;
+    if (this.readsOnly && need.writes) return SQLITE_OK;
     if (need.anyOf !== NEVER && (need.anyOf & this.#permissions) !== 0) return SQLITE_OK;
     this.#refusal ??= refusalOf(need.anyOf, describeAction(action, argument1, argument2));
     return SQLITE_DENY;

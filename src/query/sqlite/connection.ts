@@ -21,11 +21,12 @@ import { isBlank } from "./sql_scanner.ts";
 import { type ErrorPhase, fromSqlite, fromStepText } from "./sqlite_errors.ts";
 
 /**
- * Reads go to connections that SQLite opened read-only, writes to those of the writer. `single` is the one connection
+ * Reads go to connections that SQLite opened read-only, writes to those of the writer; `inPlace` are those of the
+ * serving thread, which run a statement only by the schema that it was prepared by. `single` is the one connection
  * of a database in
  * memory, for simulations: it does both.
  */
-export type ConnectionRole = "reader" | "writer" | "single";
+export type ConnectionRole = "reader" | "inPlace" | "writer" | "single";
 
 /** A statement that is ready to run on its connection. */
 export interface PreparedStatement {
@@ -69,7 +70,6 @@ const HAND_OFF: HandedOff = { kind: "handOff" };
 export class SqliteConnection {
   readonly #database: NodeDatabase;
   readonly #authorizer: Authorizer;
-  readonly #role: ConnectionRole;
   readonly #settings: SqliteSettings;
   /** In the order of their last use. */
   readonly #cache = new Map<string, PreparedStatement | HandedOff>();
@@ -85,12 +85,12 @@ export class SqliteConnection {
   /** Opens the database. Throws {@linkcode SqpError}. */
   constructor(settings: SqliteSettings, role: ConnectionRole, permissions: PermissionMask) {
     this.#settings = settings;
-    this.#role = role;
     // Permissions beyond reading are no use on a connection that only reads; they decide whether the writer is asked.
-    const effective = role === "reader" ? permissions & (READ | OWN) : permissions;
-    this.#authorizer = new Authorizer(effective, role === "reader");
+    const readsOnly = role === "reader" || role === "inPlace";
+    const effective = readsOnly ? permissions & (READ | OWN) : permissions;
+    this.#authorizer = new Authorizer(effective, { readsOnly, isPinned: role === "inPlace" });
     this.#database = open(settings, role);
-    if (role !== "reader") {
+    if (!readsOnly) {
       this.#capture = new ChangeCapture(this.#database, settings.limits, () => Date.now());
     }
     this.#database.setAuthorizer(this.#authorizer.authorize);
@@ -149,7 +149,7 @@ export class SqliteConnection {
       effects = authorizer.endPrepare();
       const refusal = authorizer.takeRefusal();
       if (refusal !== undefined) throw refusal;
-      if (this.#role === "reader" && effects.writes) return HAND_OFF;
+      if (this.#authorizer.readsOnly && effects.writes) return HAND_OFF;
       throw fromSqlite(error, "prepare");
     }
     // SQLite compiles the first statement and leaves the rest; its text says where it ended.
@@ -186,6 +186,11 @@ export class SqliteConnection {
     prepared.columns = prepared.statement.columns().map(columnOf);
     this.#forget(prepared);
     return true;
+  }
+
+  /** Whether a statement was to be prepared anew since this was last asked, on a connection that allows it not. */
+  isRefusedAnew(): boolean {
+    return this.#authorizer.takeAskedWhileRunning();
   }
 
   #forget(prepared: PreparedStatement): void {
@@ -399,11 +404,12 @@ function columnOf(column: NodeColumn): Column {
 }
 
 function open(settings: SqliteSettings, role: ConnectionRole): NodeDatabase {
+  const readsOnly = role === "reader" || role === "inPlace";
   const { path, synchronous, limits } = settings;
   let database: NodeDatabase | undefined;
   try {
     database = openDatabase(path, {
-      readOnly: role === "reader",
+      readOnly: readsOnly,
       enableForeignKeyConstraints: true,
       allowExtension: false,
       enableDoubleQuotedStringLiterals: false,
@@ -416,7 +422,7 @@ function open(settings: SqliteSettings, role: ConnectionRole): NodeDatabase {
     const pragma = (text: string) => database!.prepare(`PRAGMA ${text}`).all();
     pragma(`hard_heap_limit = ${limits.heapBytesMax}`);
     pragma("cell_size_check = ON");
-    if (role !== "reader") {
+    if (!readsOnly) {
       const mode = pragma("journal_mode = WAL")[0]?.[0];
       if (mode !== (role === "writer" ? "wal" : "memory")) {
         throw new SqpError("engine_failure", {

@@ -3,6 +3,7 @@
 /** The names of its counters. */
 export type CounterName =
   | "executed"
+  | "inPlace"
   | "handedOff"
   | "killed"
   | "crashed"

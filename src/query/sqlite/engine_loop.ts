@@ -147,9 +147,11 @@ export class EngineLoop {
       if (kind === MessageKind.PREPARE) return this.#describe(message);
       if (kind === MessageKind.BATCH) return this.#add(id, this.runner.startBatch(readBatch(body)));
       const request = readExecute(body);
-      if (!this.runner.knows(request)) this.announce(id);
+      const isNew = !this.runner.knows(request);
+      if (isNew) this.announce(id);
       const running = this.runner.start(request);
       if (running.kind === "handOff") return this.out.handOff(id, 0);
+      if (isNew && running.short) this.out.bare(MessageKind.SHORT, id);
       this.#add(id, running);
     } catch (error) {
       this.fail(id, error);

@@ -2,16 +2,33 @@
 // output. Reads block,
 // because nothing is to be done in between, and a blocking read wakes up five times as fast as the event loop.
 
+import { getPriority, setPriority } from "node:os";
 import { EngineLoop } from "./engine_loop.ts";
 import { MessageSplitter } from "./ipc.ts";
 
 const READ_BYTES = 64 * 1024;
+
+/**
+ * What readers yield to others, as `nice` counts: a statement that takes its time takes it after the server's thread,
+ * which answers everybody.
+ */
+const READER_NICENESS = 5;
+const LOWEST_PRIORITY = 19;
 
 /** The main thread of the process; the type of a Worker's global scope is not among the project's types. */
 const main = self as unknown as { postMessage(message: unknown): void };
 
 function writeAll(bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+}
+
+/** Lowers the priority of this thread, where the system lets it. */
+function yieldToOthers(): void {
+  try {
+    setPriority(Math.min(LOWEST_PRIORITY, getPriority() + READER_NICENESS));
+  } catch {
+    // Statements are read all the same.
+  }
 }
 
 function run(): void {
@@ -26,6 +43,7 @@ function run(): void {
     if (!told && loop.opened !== undefined) {
       told = true;
       main.postMessage({ removeAtExit: loop.opened.removeAtExit });
+      if (loop.opened.role === "reader") yieldToOthers();
     }
   }
   loop.close();

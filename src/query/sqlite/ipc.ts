@@ -47,6 +47,8 @@ export const MessageKind = {
   DESCRIPTION: 27,
   /** From the process: a CONTROL was done. */
   DONE: 28,
+  /** From a reader: the statement, which it had to prepare, cannot run for long. */
+  SHORT: 29,
 } as const;
 export type MessageKind = typeof MessageKind[keyof typeof MessageKind];
 
@@ -73,6 +75,13 @@ export interface OpenMessage {
 const utf8 = new TextEncoder();
 // A byte order mark is part of a SQL text.
 const text = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Bodies of HEAD: a prepared statement has the same columns each time. */
+const headBodies = new WeakMap<readonly Column[], Uint8Array>();
+
+/** Columns that were read, by their text, the oldest forgotten first. */
+const knownColumns = new Map<string, readonly Column[]>();
+const KNOWN_COLUMNS_MAX = 256;
 
 /** Gathers messages into one write. */
 export class MessageWriter {
@@ -118,7 +127,12 @@ export class MessageWriter {
   }
 
   head(id: number, columns: readonly Column[]): void {
-    this.#json(MessageKind.HEAD, id, columns);
+    let body = headBodies.get(columns);
+    if (body === undefined) {
+      body = utf8.encode(JSON.stringify(columns));
+      headBodies.set(columns, body);
+    }
+    this.whole(MessageKind.HEAD, id, body);
   }
 
   /** `step`: which one of a batch. */
@@ -221,8 +235,19 @@ export function readDescription(body: Uint8Array): StatementDescription {
 }
 
 /** Reads the body of HEAD. */
-export function readHead(body: Uint8Array): Column[] {
-  return JSON.parse(text.decode(body));
+export function readHead(body: Uint8Array): readonly Column[] {
+  const json = text.decode(body);
+  let columns = knownColumns.get(json);
+  if (columns !== undefined) return columns;
+  columns = JSON.parse(json) as Column[];
+  knownColumns.set(json, columns);
+  if (knownColumns.size > KNOWN_COLUMNS_MAX) {
+    for (const oldest of knownColumns.keys()) {
+      knownColumns.delete(oldest);
+      break;
+    }
+  }
+  return columns;
 }
 
 /** Reads the body of END. */

@@ -22,6 +22,8 @@ export const POOL_LIMITS = {
   killAfterMs: 100,
   /** How long a process may be at a command that nobody waits for any more, before it is killed. */
   orphanMsMax: 1_000,
+  /** The same where it has given part of a result besides, which would be lost with it. */
+  orphanBesideResultMsMax: 10_000,
   /** After this time without a sign of life, what waits behind the running command of a process is given to another. */
   stuckMs: 25,
   /** How long a reading process beyond `readersMin` stays without work. */

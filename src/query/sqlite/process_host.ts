@@ -133,6 +133,7 @@ function processArguments({ role, settings, removeAtExit }: OpenMessage): string
     "--no-prompt",
     "--cached-only",
     `--allow-read=${path},${sources}`,
+    "--allow-sys=getPriority,setPriority",
     ...(role === "writer" ? [`--allow-write=${writable}`] : []),
     ENTRY.href,
   ];

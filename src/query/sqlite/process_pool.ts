@@ -24,6 +24,8 @@ export interface PoolListener {
   onRoom(): void;
   /** A reading process does not do what it was given. `step`: which one of a batch writes. */
   onHandOff(job: Job, step: number): void;
+  /** A job's statement cannot run for long. */
+  onShort(job: Job): void;
   /** A job had its last answer. */
   onJobEnd(job: Job): void;
   /** A process is gone; its jobs are still in the slot. */
@@ -156,6 +158,7 @@ export class ProcessPool {
           onReady: (slot) => this.#onReady(slot),
           onFatal: (slot, error) => this.#onFatal(slot, error),
           onHandOff: (job, step) => this.#listener.onHandOff(job, step),
+          onShort: (job) => this.#listener.onShort(job),
           onJobEnd: (job) => this.#listener.onJobEnd(job),
           onRoom: (slot) => {
             this.#restarts[slot.role].crashes = 0;

@@ -78,6 +78,7 @@ export class StreamedRead implements RunningStatement {
   readonly #options: StreamOptions;
   #rows: IterableIterator<SqliteValue[]> | undefined;
   #rowCount = 0;
+  #hasBegun = false;
   #closed = false;
   #pageBytesMax: number;
 
@@ -95,7 +96,6 @@ export class StreamedRead implements RunningStatement {
     this.#writer = new RowPageWriter(rowBytesMax === undefined ? {} : { rowBytesMax });
     this.#pageBytesMax = options.firstPageBytesMax;
     prepared.busy = true;
-    connection.openStreams++;
   }
 
   get columns(): readonly Column[] {
@@ -112,7 +112,7 @@ export class StreamedRead implements RunningStatement {
   }
 
   #fillPage(): ResultPart {
-    const rows = this.#rows ??= this.#prepared.statement.iterate(...this.#bindings);
+    const rows = this.#rows ??= this.#iterate();
     const writer = this.#writer;
     const { clockMs, pageMsMax } = this.#options;
     const dueMs = clockMs() + pageMsMax;
@@ -126,6 +126,12 @@ export class StreamedRead implements RunningStatement {
     }
     this.#pageBytesMax = Infinity;
     return { page: writer.takePage() };
+  }
+
+  #iterate(): IterableIterator<SqliteValue[]> {
+    this.#connection.openStreams++;
+    this.#hasBegun = true;
+    return this.#prepared.statement.iterate(...this.#bindings);
   }
 
   /** `iterate()` ends in the same way at the last row and at an error, so the connection is asked which it was. */
@@ -144,6 +150,6 @@ export class StreamedRead implements RunningStatement {
     this.#rows?.return?.();
     this.#rows = undefined;
     this.#prepared.busy = false;
-    this.#connection.openStreams--;
+    if (this.#hasBegun) this.#connection.openStreams--;
   }
 }

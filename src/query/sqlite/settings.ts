@@ -4,6 +4,8 @@
 const SQLITE_LIMITS = {
   /** The largest text, blob or row that SQLite computes with. Larger: `engine_limit`. */
   valueBytesMax: 16 * 1024 * 1024,
+  /** The same for reads in the serving thread, which is not to be long at one; an engine process reads larger rows. */
+  inPlaceBytesMax: 64 * 1024,
   /** The longest SQL text. */
   sqlBytesMax: 1024 * 1024,
   /** Memory that SQLite may take in one process; its own error, `engine_limit`, comes beyond. */

@@ -19,6 +19,8 @@ export interface SlotListener {
   onFatal(slot: EngineSlot, error: SqpError): void;
   /** A job of a reader that is for the writer. `step`: which one of a batch writes. */
   onHandOff(job: Job, step: number): void;
+  /** A job's statement cannot run for long. */
+  onShort(job: Job): void;
   /** A job had its last answer. */
   onJobEnd(job: Job): void;
   /** The process has room for another job. */
@@ -102,6 +104,12 @@ export class EngineSlot implements JobProcess {
     for (const [id, { job }] of this.#attempts) if (this.#isCurrent(job, id)) yield job;
   }
 
+  /** Whether the process has begun to give the result of a job that it is to answer. */
+  get hasResult(): boolean {
+    for (const job of this.jobs()) if (job.headSeen) return true;
+    return false;
+  }
+
   /** Whether the process is in the middle of this job, as far as it said. */
   isRunning(job: Job): boolean {
     return this.#runningId !== undefined && this.#attempts.get(this.#runningId)?.job === job;
@@ -170,6 +178,7 @@ export class EngineSlot implements JobProcess {
       this.#runningSinceMs = this.progressAtMs;
       return;
     }
+    if (kind === MessageKind.SHORT) return this.#listener.onShort(job);
     if (kind === MessageKind.BEGUN) {
       attempt.begun = true;
       if (current) job.begun = true;

@@ -18,11 +18,12 @@ import type {
 import type { CounterName } from "./counter_names.ts";
 import { type DatabaseLocation, locateDatabase } from "./database_location.ts";
 import { FEED_LIMITS } from "../feed_limits.ts";
+import { InPlaceReads } from "./in_place_reads.ts";
 import type { ProcessRole } from "./ipc.ts";
 import { Job, type JobSink, type JobSpec } from "./job.ts";
 import { ownJob, resultSink } from "./job_specs.ts";
 import type { SqliteDatabase, SqliteEngineOptions } from "./options.ts";
-import { SCHEMA, WRITE } from "./permissions.ts";
+import { permissionMask, SCHEMA, WRITE } from "./permissions.ts";
 import { POOL_LIMITS, type PoolLimits } from "./pool_limits.ts";
 import { ProcessPool } from "./process_pool.ts";
 import { RouteTable } from "./route_table.ts";
@@ -53,6 +54,7 @@ class SqliteEngine implements SqliteDatabase, SessionHost, TransactionHost {
   readonly #limits: PoolLimits;
   readonly #counters = new Counters<CounterName>();
   readonly #routes = new RouteTable();
+  readonly #inPlace: InPlaceReads;
   readonly #pool: ProcessPool;
   readonly #supervisor: Supervisor;
   readonly #feeds: SqliteFeeds;
@@ -75,11 +77,13 @@ class SqliteEngine implements SqliteDatabase, SessionHost, TransactionHost {
   constructor(location: DatabaseLocation, options: SqliteEngineOptions) {
     this.#limits = { ...POOL_LIMITS, ...options.pool };
     const settings = sqliteSettings(location.path, options);
+    this.#inPlace = new InPlaceReads(settings);
     const counters = this.#counters;
     this.#feeds = new SqliteFeeds(this, { ...FEED_LIMITS, ...options.feeds });
     this.#pool = new ProcessPool({ location, settings, limits: this.#limits, counters }, {
       onRoom: () => this.#dispatchSoon(),
       onHandOff: (job, step) => this.#onHandOff(job, step),
+      onShort: ({ spec }) => this.#inPlace.learn(spec.texts[0]!, spec.permissions),
       onJobEnd: (job) => {
         this.#jobs.delete(job);
         if (job.route === "writer") this.#feeds.wake();
@@ -117,6 +121,15 @@ class SqliteEngine implements SqliteDatabase, SessionHost, TransactionHost {
 
   routeOf(texts: readonly string[]): ProcessRole {
     return texts.some((sql) => this.#routes.get(sql) === "writer") ? "writer" : "reader";
+  }
+
+  readInPlace(caller: Caller, command: ExecuteCommand, sink: ResultSink): boolean {
+    const { sql, params, idempotencyKey } = command;
+    if (idempotencyKey !== undefined || this.#closing !== undefined) return false;
+    const permissions = permissionMask(caller.permissions);
+    if (!this.#inPlace.run({ sql, params, permissions }, sink)) return false;
+    this.#counters.add("inPlace");
+    return true;
   }
 
   submit(spec: JobSpec, sink: JobSink): Execution {
@@ -371,6 +384,7 @@ class SqliteEngine implements SqliteDatabase, SessionHost, TransactionHost {
       const heard = job.route === "writer" && job.slot !== undefined;
       if (!heard) job.fail(new SqpError("shutting_down"));
     }
+    this.#inPlace.close();
     await this.#pool.close();
   }
 }

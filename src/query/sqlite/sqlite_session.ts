@@ -31,10 +31,15 @@ import {
 
 import type { SqliteTransaction } from "./sqlite_transaction.ts";
 
+/** A command whose answer is on its way already. */
+const ANSWERED: Execution = { pull() {}, cancel() {} };
+
 /** What a session needs of the engine. */
 export interface SessionHost {
   /** Where a command with these texts is tried first. */
   routeOf(texts: readonly string[]): ProcessRole;
+  /** Answers a read in this thread, where that cannot take long. Returns whether it does. */
+  readInPlace(caller: Caller, command: ExecuteCommand, sink: ResultSink): boolean;
   /** Takes a job that belongs to no transaction. */
   submit(spec: JobSpec, sink: JobSink): Execution;
   begin(caller: Caller, command: BeginCommand, reply: Reply<void>): SqliteTransaction;
@@ -53,6 +58,7 @@ export class SqliteSession implements EngineSession {
   }
 
   execute(command: ExecuteCommand, sink: ResultSink): Execution {
+    if (this.#host.readInPlace(this.#caller, command, sink)) return ANSWERED;
     const place = this.#place([command.sql], command.idempotencyKey);
     return this.#host.submit(executeJob(place, command), resultSink(sink));
   }

@@ -83,8 +83,12 @@ export class Supervisor {
 
   /** A process that stands in a statement that nobody waits for any more is of no use to anybody. */
   #endOrphans(nowMs: number): void {
+    const { orphanMsMax, orphanBesideResultMsMax } = this.#limits;
     for (const slot of this.#pool.slots) {
-      if (slot.orphanMs(nowMs) >= this.#limits.orphanMsMax) this.#kill(slot);
+      const orphanMs = slot.orphanMs(nowMs);
+      if (orphanMs < orphanMsMax) continue;
+      // What has no head yet is run again elsewhere.
+      if (orphanMs >= orphanBesideResultMsMax || !slot.hasResult) this.#kill(slot);
     }
   }
 
