@@ -1,11 +1,14 @@
 // Random transactions by several writers, and subscribers that come and go: each has, in the end, exactly the tables
 // as they are, by way of changes that each fitted what was there.
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import type { Engine } from "../../src/query/engine.ts";
 import { openSqliteEngine, type SqliteDatabase } from "../../src/query/mod.ts";
+import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import { SqpError } from "../../src/wire/errors.ts";
 import type { Row, SqlValue } from "../../src/wire/value.ts";
 import { inFolder } from "../harness/folder.ts";
+import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
 import { Random } from "../harness/random.ts";
 import { type FeedEvent, Replica, TestFeed, type Wanted } from "./feed_harness.ts";
 import {
@@ -20,40 +23,78 @@ import {
 
 const SEED = 9_101;
 
-/** A write to one table writes to the other by a trigger: transactions span both. */
-const SCHEMA = [
-  "CREATE TABLE t (id INTEGER PRIMARY KEY, g INT, v)",
-  // Both halves of a pair are always equal between transactions.
-  "CREATE TABLE pairs (writer INT, half TEXT, n INT, PRIMARY KEY (writer, half)) WITHOUT ROWID",
-  "INSERT INTO pairs SELECT w.value, h.value, 0 FROM json_each('[0,1,2]') w, json_each('[\"a\",\"b\"]') h",
-  "CREATE TABLE u (k TEXT, n INT, v, PRIMARY KEY (n, k)) WITHOUT ROWID",
-  `CREATE TRIGGER copied AFTER INSERT ON t BEGIN
-     REPLACE INTO u VALUES ('of ' || new.id % 5, new.g, new.v);
-   END`,
-  `CREATE TRIGGER gone AFTER DELETE ON t BEGIN
-     DELETE FROM u WHERE n = old.g;
-   END`,
-];
+/** Limits that make feeds read from the log, and be told that nothing happens, all the time. */
+const FEEDS = { pollMs: 20, resolvedMs: 20, partBytesMax: 2_000, recentBytesMax: 10_000 };
+
+type Write = readonly [string, readonly SqlValue[]];
+
+/** An engine under test. */
+interface Subject {
+  /** Opens the database of a test, again after it was closed. */
+  open(folder: string): Promise<Engine>;
+  /** A write to one table writes to the other by a trigger: transactions span both. */
+  readonly schema: readonly string[];
+  randomWrite(random: Random): Write;
+  /** Raises one half of a writer's pair; both are equal between transactions. */
+  readonly raise: string;
+}
+
+const SQLITE: Subject = {
+  open: (folder) =>
+    openSqliteEngine({
+      database: `${folder}/feeds.sqlite`,
+      synchronous: "normal",
+      feeds: FEEDS,
+    }),
+  schema: [
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, g INT, v)",
+    "CREATE TABLE pairs (writer INT, half TEXT, n INT, PRIMARY KEY (writer, half)) WITHOUT ROWID",
+    "CREATE TABLE u (k TEXT, n INT, v, PRIMARY KEY (n, k)) WITHOUT ROWID",
+    `CREATE TRIGGER copied AFTER INSERT ON t BEGIN
+       REPLACE INTO u VALUES ('of ' || new.id % 5, new.g, new.v);
+     END`,
+    `CREATE TRIGGER gone AFTER DELETE ON t BEGIN
+       DELETE FROM u WHERE n = old.g;
+     END`,
+  ],
+  randomWrite: randomSqliteWrite,
+  raise: "UPDATE pairs SET n = n + 1 WHERE writer = ? AND half = ?",
+};
+
+const postgresSubject = (of: PostgresServer): Subject => ({
+  open: () => openPostgresEngine({ url: of.url("feeds"), feeds: FEEDS }),
+  schema: [
+    "CREATE TABLE t (id int PRIMARY KEY, g int, v text)",
+    "CREATE TABLE pairs (writer int, half text, n int, PRIMARY KEY (writer, half))",
+    "CREATE TABLE u (k text, n int, v text, PRIMARY KEY (n, k))",
+    `CREATE FUNCTION copy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+       INSERT INTO u VALUES ('of ' || new.id % 5, new.g, new.v)
+         ON CONFLICT (n, k) DO UPDATE SET v = excluded.v;
+       RETURN NULL;
+     END $$`,
+    "CREATE TRIGGER copied AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION copy()",
+  ],
+  randomWrite: randomPostgresWrite,
+  raise: "UPDATE pairs SET n = n + 1 WHERE writer = $1 AND half = $2",
+});
 
 /** One server's life after the other, on the same database. */
 class World {
-  readonly #file: string;
-  #engine: SqliteDatabase | undefined;
+  readonly subject: Subject;
+  readonly #folder: string;
+  #engine: Engine | undefined;
 
-  constructor(file: string) {
-    this.#file = file;
+  constructor(subject: Subject, folder: string) {
+    this.subject = subject;
+    this.#folder = folder;
   }
 
-  get engine(): SqliteDatabase {
+  get engine(): Engine {
     return this.#engine!;
   }
 
   async start(): Promise<void> {
-    this.#engine = await openSqliteEngine({
-      database: this.#file,
-      synchronous: "normal",
-      feeds: { pollMs: 20, resolvedMs: 20, partBytesMax: 2_000, recentBytesMax: 10_000 },
-    });
+    this.#engine = await this.subject.open(this.#folder);
   }
 
   async stop(): Promise<void> {
@@ -66,7 +107,29 @@ class World {
   }
 }
 
-function randomWrite(random: Random): [string, SqlValue[]] {
+function randomPostgresWrite(random: Random): Write {
+  const id = random.integer(0, 40);
+  const value = random.pick([null, "", 'text, (é😀) "\\', "x".repeat(500)]);
+  const span = random.integer(1, 12);
+  switch (random.integer(0, 5)) {
+    case 0:
+      return ["DELETE FROM t WHERE id BETWEEN $1 AND $2", [id, id + span]];
+    case 1:
+      return ["UPDATE t SET v = $1, g = g + 1 WHERE id BETWEEN $2 AND $3", [value, id, id + span]];
+    case 2:
+      return ["UPDATE t SET id = $1 WHERE id = $2", [id, id + span]];
+    case 3:
+      return ["UPDATE u SET n = (n + 1) % 4 WHERE k = $1", [`of ${id % 5}`]];
+    default:
+      return [
+        `INSERT INTO t SELECT i, i % 4, $3 FROM generate_series($1::int, $2::int) i
+         ON CONFLICT (id) DO UPDATE SET v = excluded.v`,
+        [id, id + span, value],
+      ];
+  }
+}
+
+function randomSqliteWrite(random: Random): Write {
   const id = random.integer(0, 40);
   const value = random.pick([null, 1n, 0.5, "text é😀", new Uint8Array([0, 255]), "x".repeat(500)]);
   const span = random.integer(1, 12);
@@ -97,15 +160,13 @@ async function transact(world: World, random: Random, writer: number): Promise<v
     onError: begun.reject,
   });
   const raise = (half: string) =>
-    askIn(transaction, "UPDATE pairs SET n = n + 1 WHERE writer = ? AND half = ?", {
-      params: [writer, half],
-    });
+    askIn(transaction, world.subject.raise, { params: [writer, half] });
   try {
     await begun.promise;
     await raise("a");
     const isUndone = random.chance(0.3);
     if (isUndone) await replied<void>((reply) => transaction.savepoint(1, reply));
-    const [sql, params] = randomWrite(random);
+    const [sql, params] = world.subject.randomWrite(random);
     await askIn(transaction, sql, { params });
     if (isUndone) await replied<void>((reply) => transaction.rollbackTo(1, reply));
     await raise("b");
@@ -120,7 +181,7 @@ async function transact(world: World, random: Random, writer: number): Promise<v
 
 async function write(world: World, random: Random, writer: number, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
-    const [sql, params] = randomWrite(random);
+    const [sql, params] = world.subject.randomWrite(random);
     try {
       if (random.chance(0.2)) await transact(world, random, writer);
       else await ask(world.engine, sql, { params });
@@ -184,12 +245,19 @@ async function tableRows(world: World, sql: string): Promise<Row[]> {
   return (await ask(world.engine, sql)).rows;
 }
 
-async function run(seed: number, disturb: (world: World, random: Random) => Promise<void>) {
+async function run(
+  subject: Subject,
+  seed: number,
+  disturb: (world: World, random: Random) => Promise<void>,
+): Promise<void> {
   await inFolder(async (folder) => {
     const random = new Random(seed);
-    const world = new World(`${folder}/feeds.sqlite`);
+    const world = new World(subject, folder);
     await world.start();
-    for (const sql of SCHEMA) await ask(world.engine, sql);
+    for (const sql of subject.schema) await ask(world.engine, sql);
+    for (const writer of [0, 1, 2]) {
+      await ask(world.engine, `INSERT INTO pairs VALUES (${writer}, 'a', 0), (${writer}, 'b', 0)`);
+    }
     await write(world, random.fork(), 0, 10);
     const whole = [0, 1].map(() => new Subscriber(world, random.fork(), ["t", "u", "pairs"]));
     const one = new Subscriber(world, random.fork(), ["u"]);
@@ -210,6 +278,7 @@ async function run(seed: number, disturb: (world: World, random: Random) => Prom
       sorted(await tableRows(world, "SELECT * FROM u")),
       sorted(await tableRows(world, "SELECT * FROM t WHERE g = 2")),
     ];
+    assert(t.length > 0 && u.length > 0);
     for (const { replicas } of whole) {
       assertEquals(sorted(replicas.t!.sorted()), t, `seed ${seed}`);
       assertEquals(sorted(replicas.u!.sorted()), u, `seed ${seed}`);
@@ -226,7 +295,7 @@ Deno.test({
   name: "subscribers that come and go see every change once and in order",
   ignore: CANNOT_RUN_PROCESSES,
   async fn() {
-    for (let seed = SEED; seed < SEED + 2; seed++) await run(seed, () => Promise.resolve());
+    for (let seed = SEED; seed < SEED + 2; seed++) await run(SQLITE, seed, () => Promise.resolve());
   },
 });
 
@@ -234,7 +303,7 @@ Deno.test({
   name: "so they do when the server is stopped and started again",
   ignore: CANNOT_RUN_PROCESSES,
   async fn() {
-    await run(SEED + 10, async (world, random) => {
+    await run(SQLITE, SEED + 10, async (world, random) => {
       for (let i = 0; i < 3; i++) {
         await pause(random.integer(50, 200));
         await world.restart();
@@ -247,12 +316,49 @@ Deno.test({
   name: "so they do when engine processes are killed from outside",
   ignore: CANNOT_KILL,
   async fn() {
-    await run(SEED + 20, async (world, random) => {
+    await run(SQLITE, SEED + 20, async (world, random) => {
       for (let i = 0; i < 10; i++) {
         await pause(random.integer(20, 150));
         const role = random.chance(0.7) ? "writer" : "reader";
-        for (const pid of world.engine.processIds(role)) killProcess(pid);
+        const { processIds } = world.engine as SqliteDatabase;
+        for (const pid of processIds.call(world.engine, role)) killProcess(pid);
       }
     });
   },
 });
+
+const why = whyNoPostgres();
+
+/** A test with a PostgreSQL server of its own. */
+function postgresTest(name: string, fn: (server: PostgresServer) => Promise<void>): void {
+  Deno.test({
+    name: why === undefined ? `PostgreSQL: ${name}` : `PostgreSQL: ${name} (${why})`,
+    ignore: why !== undefined,
+    async fn() {
+      await using server = await PostgresServer.start();
+      await server.makeDatabase("feeds");
+      await fn(server);
+    },
+  });
+}
+
+postgresTest("subscribers that come and go see every change once and in order", async (server) => {
+  const subject = postgresSubject(server);
+  for (let seed = SEED; seed < SEED + 2; seed++) {
+    await run(subject, seed, () => Promise.resolve());
+    await server.makeDatabase("feeds");
+  }
+});
+
+postgresTest(
+  "so they do when SQP is started again, and when the database crashes",
+  async (server) => {
+    await run(postgresSubject(server), SEED + 30, async (world, random) => {
+      await pause(random.integer(100, 300));
+      await world.restart();
+      await pause(random.integer(100, 300));
+      await server.crash();
+      await server.restart();
+    });
+  },
+);

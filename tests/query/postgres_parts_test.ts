@@ -92,6 +92,7 @@ Deno.test("messages are seen however their bytes are cut", () => {
       onReady: (status) => seen.push(`ready ${status}`),
       onFatal: (code) => seen.push(`fatal ${code}`),
       onEmptyQuery: () => seen.push("empty"),
+      onNotification: () => seen.push("notification"),
       onTooLarge: (lengthBytes) => seen.push(`large ${lengthBytes}`),
     });
     for (let at = 0, n = 0; at < all.length; n++) {

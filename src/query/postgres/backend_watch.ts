@@ -11,6 +11,8 @@ export interface BackendListener {
   onFatal(code: string): void;
   /** EmptyQueryResponse. */
   onEmptyQuery(): void;
+  /** NotificationResponse. */
+  onNotification(): void;
   /** A message is announced that is larger than the limit. */
   onTooLarge(lengthBytes: number): void;
 }
@@ -26,6 +28,7 @@ const KEY = type("K");
 const READY = type("Z");
 const EMPTY_QUERY = type("I");
 const ERROR = type("E");
+const NOTIFICATION = type("A");
 
 /** Takes the bytes that the server sends, in order and in any pieces. */
 export class BackendWatch {
@@ -73,6 +76,8 @@ export class BackendWatch {
         return this.#listener.onReady(String.fromCharCode(this.#start[HEADER_BYTES]!));
       case EMPTY_QUERY:
         return this.#listener.onEmptyQuery();
+      case NOTIFICATION:
+        return this.#listener.onNotification();
       case ERROR:
         return this.#onError(this.#start.subarray(HEADER_BYTES, seenBytes));
     }

@@ -163,6 +163,8 @@ export class PostgresConnection {
   #statementTimeoutMs: number | undefined = 0;
   /** Called once, when the connection is gone. */
   onClosed: () => void = () => {};
+  /** Called when a channel that it listens to has news. */
+  onNotification: () => void = () => {};
 
   private constructor(login: Login, limits: PostgresLimits) {
     this.#login = login;
@@ -215,6 +217,7 @@ export class PostgresConnection {
         this.#status = status === "I" ? "idle" : status === "T" ? "open" : "failed",
       onFatal: (code) => this.#fatalCode = code,
       onEmptyQuery: () => void socket.write(SYNC),
+      onNotification: () => this.onNotification(),
       onTooLarge: (lengthBytes) => {
         const message = `A row of ${lengthBytes} bytes is larger than the limit.`;
         socket.destroy(new SqpError("row_too_large", { message }));

@@ -3,10 +3,12 @@
 import { Counters } from "../../base/counters.ts";
 import { SqpError } from "../../wire/errors.ts";
 import type { Caller, Engine, EngineSession, EngineStatus, Permission } from "../engine.ts";
+import { FEED_LIMITS, type FeedLimits } from "../feed_limits.ts";
 import { Catalog } from "./catalog.ts";
 import { ConnectionPool } from "./connection_pool.ts";
 import { type Login, parseLogin, roleName } from "./login.ts";
 import { OutcomeStore } from "./outcome_store.ts";
+import { PostgresFeeds } from "./postgres_feeds.ts";
 import { PostgresSession } from "./postgres_session.ts";
 import type { CounterName, Role } from "./role.ts";
 import { POSTGRES_LIMITS, type PostgresLimits } from "./settings.ts";
@@ -19,6 +21,8 @@ export interface PostgresEngineOptions {
   readonly url: string;
   /** Limits that differ from the defaults. */
   readonly limits?: Partial<PostgresLimits>;
+  /** Limits of change feeds that differ from the defaults. */
+  readonly feeds?: Partial<FeedLimits>;
 }
 
 /**
@@ -27,7 +31,8 @@ export interface PostgresEngineOptions {
  */
 export async function openPostgresEngine(options: PostgresEngineOptions): Promise<Engine> {
   const login = parseLogin(options.url);
-  const engine = new PostgresEngine(login, { ...POSTGRES_LIMITS, ...options.limits });
+  const limits = { ...POSTGRES_LIMITS, ...options.limits };
+  const engine = new PostgresEngine(login, limits, { ...FEED_LIMITS, ...options.feeds });
   try {
     await engine.check();
   } catch (error) {
@@ -45,6 +50,8 @@ class PostgresEngine implements Engine {
   readonly #roles = new Map<string, Role>();
   readonly #catalogPool: ConnectionPool;
   readonly #catalog: Catalog;
+  readonly #feedPool: ConnectionPool;
+  readonly #feeds: PostgresFeeds;
   readonly #work = new Set<Work>();
   /** The store of outcomes, as each role may use it. */
   readonly #outcomes = new Map<string, Promise<OutcomeStore>>();
@@ -54,11 +61,14 @@ class PostgresEngine implements Engine {
   #ticker: ReturnType<typeof setTimeout> | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(login: Login, limits: PostgresLimits) {
+  constructor(login: Login, limits: PostgresLimits, feeds: FeedLimits) {
     this.#login = login;
     this.#limits = limits;
     this.#catalogPool = new ConnectionPool(login, { ...limits, connectionsMax: 1 }, () => 0);
     this.#catalog = new Catalog(this.#catalogPool);
+    const connectionsMax = limits.feedConnectionsMax;
+    this.#feedPool = new ConnectionPool(login, { ...limits, connectionsMax }, () => 0);
+    this.#feeds = new PostgresFeeds(this.#feedPool, limits, feeds);
   }
 
   /** Connects once with the login of all permissions. Throws {@linkcode SqpError}. */
@@ -76,6 +86,11 @@ class PostgresEngine implements Engine {
       },
       unwatch: (work) => this.#work.delete(work),
       end: (work, error) => this.#end(work, error),
+      subscribe: (command, sink) => {
+        // `admit` has found a role for these permissions.
+        const role = roleName(this.#login.user, permissions)!;
+        return this.#feeds.open(role, command, sink);
+      },
       count: (name) => this.#counters.add(name),
     }, principal);
   }
@@ -166,7 +181,11 @@ class PostgresEngine implements Engine {
   }
 
   #pools(): ConnectionPool[] {
-    return [this.#catalogPool, ...[...this.#roles.values()].map(({ pool }) => pool)];
+    return [
+      this.#catalogPool,
+      this.#feedPool,
+      ...[...this.#roles.values()].map(({ pool }) => pool),
+    ];
   }
 
   #end(work: Work, error: SqpError): void {
@@ -192,6 +211,7 @@ class PostgresEngine implements Engine {
 
   async #close(): Promise<void> {
     clearTimeout(this.#ticker);
+    this.#feeds.close();
     for (const work of this.#work) this.#end(work, new SqpError("shutting_down"));
     const { killAfterMs, tickMs } = this.#limits;
     const giveUpAtMs = performance.now() + killAfterMs;

@@ -172,11 +172,8 @@ export class PostgresSession implements EngineSession {
     return runningWork(this.#host, work);
   }
 
-  subscribe(_command: SubscribeCommand, sink: FeedSink): Execution {
-    return admitted(this.#host, sink, () => {
-      const message = "Changes of a PostgreSQL database cannot be subscribed to.";
-      throw new SqpError("feed_not_supported", { message });
-    });
+  subscribe(command: SubscribeCommand, sink: FeedSink): Execution {
+    return admitted(this.#host, sink, () => this.#host.subscribe(command, sink));
   }
 
   begin(command: BeginCommand, reply: Reply<void>): EngineTransaction {

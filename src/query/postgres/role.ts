@@ -2,6 +2,7 @@
 // statements.
 
 import type { SqpError } from "../../wire/errors.ts";
+import type { Execution, FeedSink, SubscribeCommand } from "../engine.ts";
 import type { Catalog } from "./catalog.ts";
 import type { PostgresConnection } from "./connection.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
@@ -34,6 +35,8 @@ export interface SessionHost {
   unwatch(work: Work): void;
   /** Ends a piece of work before its time. */
   end(work: Work, error: SqpError): void;
+  /** Opens a change feed. */
+  subscribe(command: SubscribeCommand, sink: FeedSink): Execution;
   /** Counts something. */
   count(name: CounterName): void;
 }

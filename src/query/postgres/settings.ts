@@ -39,6 +39,12 @@ export const POSTGRES_LIMITS = {
   habitsMax: 1_024,
   /** A statement whose runs ended within this time and in one page is asked without a cursor. */
   shortMsMax: 20,
+  /** How long changes are kept for feeds that come back: seven days. */
+  changesMsMax: 7 * 24 * 60 * 60 * 1000,
+  /** Bytes of the changes that are kept; the oldest go first. */
+  changesBytesMax: 256 * 1024 * 1024,
+  /** Connections that change feeds share. */
+  feedConnectionsMax: 4,
   /** The outcome of a write with an idempotency key. Larger: `result_too_large`, and nothing is written. */
   outcomeBytesMax: 64 * 1024,
   /** How long such an outcome is kept, at least: seven days. */

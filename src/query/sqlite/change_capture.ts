@@ -3,23 +3,11 @@
 
 import { appendChange, CHANGE_BYTES_MAX } from "../../wire/feed_page.ts";
 import { ValueWriter } from "../../wire/value_writer.ts";
-import {
-  ChangeLog,
-  type ChangeRetention,
-  type LogEntry,
-  type LogHead,
-  resetEntry,
-  type WatchedSince,
-} from "./change_log.ts";
+import type { UnsupportedTable, WatchOutcome } from "../feed_backend.ts";
+import { ChangeLog, type ChangeRetention, type LogEntry, resetEntry } from "./change_log.ts";
 import { readChangeset, type RecordValue, type RowChange } from "./changeset.ts";
 import type { NodeDatabase, NodeSession, NodeStatement, SqliteValue } from "./node_sqlite.ts";
-import {
-  quoteName,
-  readTableShape,
-  shapeText,
-  type TableShape,
-  type UnsupportedTable,
-} from "./table_shape.ts";
+import { quoteName, readTableShape, shapeText, type TableShape } from "./table_shape.ts";
 
 /** Bytes of changes in one row of the log, unless a single change is larger. */
 const ENTRY_BYTES_MAX = 32 * 1024;
@@ -37,14 +25,6 @@ interface WatchedTable {
   /** Finds a row whose key holds NULL, where there can be one. */
   readonly findNullKey: NodeStatement | undefined;
 }
-
-/** A table whose changes are kept. */
-export type WatchedShape = TableShape & WatchedSince;
-
-/** What came of {@linkcode ChangeCapture.watch}: the tables in the order in which they were asked for. */
-export type WatchOutcome =
-  | { readonly unsupported: readonly UnsupportedTable[] }
-  | LogHead & { readonly tables: readonly WatchedShape[] };
 
 /** A table in the unit that is open. */
 interface Recording {
@@ -139,9 +119,10 @@ export class ChangeCapture {
     const added: string[] = [];
     const tablesSince = (shapes as TableShape[]).map((shape) => {
       const known = watched.get(shape.name);
-      if (known !== undefined) return { ...known, ...shape };
-      added.push(shape.name);
-      return { ...shape, ...this.#log.watch(shape.name, shapeText(shape)) };
+      const text = shapeText(shape);
+      if (known === undefined) added.push(shape.name);
+      const { name, columns, keys } = shape;
+      return { name, columns, keys, shape: text, ...known ?? this.#log.watch(name, text) };
     });
     // Every connection to the database looks at what is watched when the schema has changed.
     if (added.length > 0) {

@@ -4,6 +4,7 @@
 // A transaction is one or more rows in a row, the last of which `ends` it. Their ids are consecutive, in the order of
 // commits, and the last row is never removed: a reader that finds the row of its cursor has missed nothing.
 
+import type { LogHead, WatchedSince } from "../feed_backend.ts";
 import type { NodeDatabase, NodeStatement } from "./node_sqlite.ts";
 
 /** Why a feed of a table cannot go on after a transaction. */
@@ -19,26 +20,10 @@ export interface LogEntry {
   readonly body: Uint8Array;
 }
 
-/** From when on the changes of a table are in the log. */
-export interface WatchedSince {
-  /** The last row of the log before they were kept. */
-  readonly sinceId: number;
-  /** The last one before the table had the shape that it has. */
-  readonly shapeSinceId: number;
-}
-
 /** A table whose changes are kept. */
 interface Watched extends WatchedSince {
   /** Its shape when that was last looked at. */
   readonly shape: string;
-}
-
-/** A log and its last row. */
-export interface LogHead {
-  readonly logId: string;
-  readonly headId: number;
-  /** When that row was written, in milliseconds since 1970. */
-  readonly headAtMs: number;
 }
 
 const SCHEMA = [

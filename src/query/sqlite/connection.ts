@@ -5,7 +5,8 @@ import type { Column } from "../../wire/response_payload.ts";
 import { Authorizer, type StatementEffects } from "./authorizer.ts";
 import { BindingPlan } from "./bindings.ts";
 import { type Instruction, proveBytecode } from "./bytecode.ts";
-import { ChangeCapture, type WatchOutcome } from "./change_capture.ts";
+import type { WatchOutcome } from "../feed_backend.ts";
+import { ChangeCapture } from "./change_capture.ts";
 import {
   lastErrorText,
   type NodeColumn,

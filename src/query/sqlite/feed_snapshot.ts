@@ -6,23 +6,9 @@ import { LIMITS } from "../../wire/limits.ts";
 import { encodeChanges } from "../../wire/feed_page.ts";
 import { PAGE_PREFIX_BYTES } from "../../wire/page_cutter.ts";
 import { concatBytes } from "../../base/bytes.ts";
-import type { RowFilter } from "../feed_filter.ts";
+import type { FedTable, SnapshotPart } from "../feed_backend.ts";
 import type { SqlValue } from "../../wire/value.ts";
-import { quoteName, shapeText, type TableShape } from "./table_shape.ts";
-
-/** A table to read, and which of its rows. */
-export interface SnapshotTable {
-  readonly shape: TableShape;
-  readonly filter: RowFilter;
-}
-
-/** What the first row says: where the log stands. */
-export interface SnapshotHead {
-  readonly id: number;
-  readonly atMs: number;
-  /** The first of the tables that no longer has the shape that the statement was made for. */
-  readonly otherTable: string | undefined;
-}
+import { quoteName } from "./table_shape.ts";
 
 /** Columns of the first row behind its mark. */
 const HEAD_COLUMNS = 3;
@@ -35,19 +21,19 @@ const HEAD_OF_NEW = new Uint8Array([0x92, 0xc0]);
 
 /** The statement that reads a snapshot, and its parameters. */
 export function snapshotStatement(
-  tables: readonly SnapshotTable[],
+  tables: readonly FedTable[],
 ): { sql: string; params: SqlValue[] } {
-  const width = Math.max(HEAD_COLUMNS, ...tables.map(({ shape }) => shape.columns.length));
+  const width = Math.max(HEAD_COLUMNS, ...tables.map(({ watched }) => watched.columns.length));
   const padded = (columns: readonly string[]) =>
     [...columns, ...new Array(width - columns.length).fill("NULL")].join();
   const params: SqlValue[] = [];
-  const shapes = tables.map(({ shape }, index) => {
-    params.push(shape.name, shapeText(shape));
+  const shapes = tables.map(({ watched }, index) => {
+    params.push(watched.name, watched.shape);
     return `WHEN NOT EXISTS (SELECT 1 FROM main.sqp_watched WHERE table_name = ? AND shape = ?) THEN ${index}`;
   });
   const head = padded(["id", "at_ms", `CASE ${shapes.join(" ")} END`]);
-  const selects = tables.map(({ shape, filter }, index) => {
-    const columns = shape.columns.map(({ name }) => quoteName(name));
+  const selects = tables.map(({ watched, filter }, index) => {
+    const columns = watched.columns.map(({ name }) => quoteName(name));
     const terms = Array.from(filter, ([column, value]) => {
       const name = columns[column]!;
       if (value === null) return `${name} IS NULL`;
@@ -56,7 +42,7 @@ export function snapshotStatement(
       return `${name} = ? AND +${name} = ? COLLATE BINARY`;
     });
     const where = terms.length === 0 ? "" : ` WHERE ${terms.join(" AND ")}`;
-    return `SELECT ${index}, ${padded(columns)} FROM main.${quoteName(shape.name)}${where}`;
+    return `SELECT ${index}, ${padded(columns)} FROM main.${quoteName(watched.name)}${where}`;
   });
   const first =
     `SELECT * FROM (SELECT ${HEAD_MARK}, ${head} FROM main.sqp_changes ORDER BY id DESC LIMIT 1)`;
@@ -66,12 +52,12 @@ export function snapshotStatement(
 /** A page of a snapshot's result: its head, where it is the first one, and the rows as pages of a feed. */
 export function readSnapshotPage(
   page: Uint8Array,
-  tables: readonly SnapshotTable[],
-): { head?: SnapshotHead; parts: Uint8Array[] } {
+  tables: readonly FedTable[],
+): SnapshotPart {
   const bytes = page.subarray(PAGE_PREFIX_BYTES);
   const reader = new ValueReader(bytes);
   const parts: Uint8Array[] = [];
-  let head: SnapshotHead | undefined;
+  let head: SnapshotPart["head"];
   let rows: Uint8Array[] = [];
   let tableOfRows = 0;
   const take = () => {
@@ -86,12 +72,12 @@ export function readSnapshotPage(
     if (table === HEAD_MARK) {
       const values = Array.from({ length: columnCount - 1 }, () => reader.value());
       const [id, atMs, other] = values as [number, number, number | null];
-      head = { id, atMs, otherTable: other === null ? undefined : tables[other]!.shape.name };
+      head = { id, atMs, otherTable: other === null ? undefined : tables[other]!.watched.name };
       continue;
     }
     if (table !== tableOfRows) take();
     tableOfRows = table;
-    const width = tables[table]!.shape.columns.length;
+    const width = tables[table]!.watched.columns.length;
     const from = reader.offset;
     for (let i = 0; i < width; i++) reader.value();
     rows.push(HEAD_OF_NEW, rowHead(width), bytes.subarray(from, reader.offset));

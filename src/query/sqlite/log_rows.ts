@@ -1,21 +1,9 @@
 // Rows of the log of changes as the server reads them.
 
+import type { LogRow } from "../feed_backend.ts";
 import { ValueReader } from "../../wire/value_reader.ts";
 import { LIMITS } from "../../wire/limits.ts";
 import { PAGE_PREFIX_BYTES } from "../../wire/page_cutter.ts";
-
-/** One row of the log. */
-export interface LogRow {
-  readonly id: number;
-  /** It is the last one of its transaction. */
-  readonly ends: boolean;
-  readonly atMs: number;
-  /** `null` in the first row of a log, which tells nothing. */
-  readonly table: string | null;
-  /** 0 where `body` is the reason for a reset. */
-  readonly count: number;
-  readonly body: Uint8Array;
-}
 
 /** The log after a row, in order. */
 export const LOG_AFTER =
@@ -30,8 +18,11 @@ export function decodeLogPage(page: Uint8Array): LogRow[] {
   const rows: LogRow[] = [];
   for (let left = reader.arrayHead(LIMITS.pageRowsMax); left > 0; left--) {
     reader.arrayHead(LIMITS.columnsMax);
+    const id = reader.value() as number;
     rows.push({
-      id: reader.value() as number,
+      id,
+      // Ids are consecutive.
+      previousId: id - 1,
       ends: reader.value() === 1,
       atMs: reader.value() as number,
       table: reader.value() as string | null,

@@ -1,7 +1,7 @@
 // How a SQLite database is opened, and what its owner sees of it.
 
 import type { Engine } from "../engine.ts";
-import type { FeedLimits } from "./feed_limits.ts";
+import type { FeedLimits } from "../feed_limits.ts";
 import type { PoolLimits } from "./pool_limits.ts";
 import type { SqliteLimits, Synchronous } from "./settings.ts";
 

@@ -17,7 +17,7 @@ import type {
 } from "../engine.ts";
 import type { CounterName } from "./counter_names.ts";
 import { type DatabaseLocation, locateDatabase } from "./database_location.ts";
-import { FEED_LIMITS } from "./feed_limits.ts";
+import { FEED_LIMITS } from "../feed_limits.ts";
 import { InPlaceReads } from "./in_place_reads.ts";
 import type { ProcessRole } from "./ipc.ts";
 import { Job, type JobSink, type JobSpec } from "./job.ts";

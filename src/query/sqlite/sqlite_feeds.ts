@@ -5,6 +5,7 @@ import { PAGE_PREFIX_BYTES } from "../../wire/page_cutter.ts";
 import { encodeParams } from "../../wire/params.ts";
 import { decodeRowPage } from "../../wire/row_page.ts";
 import type { SqlParams } from "../../wire/value.ts";
+import { ChangeFeed } from "../change_feed.ts";
 import type {
   ExecuteCommand,
   Execution,
@@ -12,10 +13,13 @@ import type {
   ResultSink,
   SubscribeCommand,
 } from "../engine.ts";
-import { type FeedBackend, FeedHub, type PageReader } from "./feed_hub.ts";
-import type { FeedLimits } from "./feed_limits.ts";
+import type { FeedBackend, PartReader } from "../feed_backend.ts";
+import { FeedHub } from "../feed_hub.ts";
+import type { FeedLimits } from "../feed_limits.ts";
+import { toSqliteValue } from "./bindings.ts";
+import { readSnapshotPage, snapshotStatement } from "./feed_snapshot.ts";
 import type { ProcessRole } from "./ipc.ts";
-import { SqliteFeed } from "./sqlite_feed.ts";
+import { decodeLogPage, LOG_AFTER } from "./log_rows.ts";
 import { readWatchOutcome, watchText } from "./watch_statement.ts";
 
 /** Runs the engine's own commands, which may use its own tables. */
@@ -36,7 +40,7 @@ export class SqliteFeeds {
 
   /** Opens a feed. */
   open(command: SubscribeCommand, sink: FeedSink): Execution {
-    return new SqliteFeed(this.#hub, this.#backend, command, sink);
+    return new ChangeFeed(this.#hub, this.#backend, command, sink);
   }
 
   /** What is counted. */
@@ -55,7 +59,11 @@ export class SqliteFeeds {
   }
 }
 
+const CURSOR_FACTS = `SELECT min(id), max(id),
+  (SELECT at_ms FROM main.sqp_changes WHERE id = ? AND ends = 1) FROM main.sqp_changes`;
+
 function backendOf(host: FeedHost): FeedBackend {
+  const read = (sql: string, params: SqlParams) => new OwnRead(host, "reader", sql, params);
   return {
     async watch(tables) {
       const reader = new OwnRead(host, "writer", watchText(tables), []);
@@ -63,12 +71,32 @@ function backendOf(host: FeedHost): FeedBackend {
       const [value] = decodeRowPage(page!.subarray(PAGE_PREFIX_BYTES), 1)[0]!;
       return readWatchOutcome(value as string);
     },
-    read: (sql, params) => new OwnRead(host, "reader", sql, params),
+    filterValue: toSqliteValue,
+    async cursorFacts(id) {
+      const page = await read(CURSOR_FACTS, [id]).next();
+      const [minId, maxId, atMs] = decodeRowPage(page!.subarray(PAGE_PREFIX_BYTES), 3)[0]!;
+      return { minId: Number(minId), maxId: Number(maxId), atMs: atMs as number | null };
+    },
+    snapshot(tables) {
+      const { sql, params } = snapshotStatement(tables);
+      return mapped(read(sql, params), (page) => readSnapshotPage(page, tables));
+    },
+    logAfter: (id) => mapped(read(LOG_AFTER, [id]), decodeLogPage),
+  };
+}
+
+function mapped<From, To>(reader: PartReader<From>, convert: (part: From) => To): PartReader<To> {
+  return {
+    async next() {
+      const part = await reader.next();
+      return part === undefined ? undefined : convert(part);
+    },
+    close: () => reader.close(),
   };
 }
 
 /** A result that is taken page by page. */
-class OwnRead implements PageReader, ResultSink {
+class OwnRead implements PartReader<Uint8Array>, ResultSink {
   readonly #execution: Execution;
   #page: Uint8Array | undefined;
   #isFirst = true;

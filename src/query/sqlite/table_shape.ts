@@ -1,6 +1,7 @@
 // What a change feed has to know of a table: its columns and its key, and whether its changes can be told at all.
 
 import type { Column } from "../../wire/response_payload.ts";
+import type { UnsupportedTable } from "../feed_backend.ts";
 import type { NodeDatabase } from "./node_sqlite.ts";
 import { OWN_NAME } from "./permissions.ts";
 
@@ -14,12 +15,6 @@ export interface TableShape {
   readonly keys: readonly number[];
   /** The key's one column may hold NULL, which a changeset does not tell. */
   readonly nullableKey: boolean;
-}
-
-/** Why a table's changes cannot be told, for a person. `missing`: there is no such table. */
-export interface UnsupportedTable {
-  readonly missing: boolean;
-  readonly why: string;
 }
 
 interface ListedColumn {

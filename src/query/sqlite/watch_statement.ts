@@ -1,7 +1,7 @@
 // The engine's own command to its writer: to keep the changes of tables from now on.
 
 import { RowPageWriter } from "../../wire/row_page.ts";
-import type { WatchOutcome } from "./change_capture.ts";
+import type { WatchOutcome } from "../feed_backend.ts";
 import type { SqliteConnection } from "./connection.ts";
 import { NO_WRITE, type ResultPart, type RunningStatement } from "./running_statement.ts";
 

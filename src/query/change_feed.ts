@@ -1,34 +1,25 @@
 // One change feed: registered, answered, an optional snapshot, then transactions as they are committed.
 
-import { concatBytes } from "../../base/bytes.ts";
-import { DecodeError } from "../../base/byte_reader.ts";
-import { SqpError } from "../../wire/errors.ts";
-import { encodeChanges, encodeMark } from "../../wire/feed_page.ts";
-import { PAGE_PREFIX_BYTES } from "../../wire/page_cutter.ts";
-import { decodeParams } from "../../wire/params.ts";
-import { decodeRowPage } from "../../wire/row_page.ts";
-import type { SqlValue } from "../../wire/value.ts";
-import type { Execution, FeedSink, SubscribeCommand } from "../engine.ts";
-import { filterChanges, type RowFilter } from "../feed_filter.ts";
-import { toSqliteValue } from "./bindings.ts";
-import type { WatchedShape } from "./change_capture.ts";
+import { concatBytes } from "../base/bytes.ts";
+import { DecodeError } from "../base/byte_reader.ts";
+import { SqpError } from "../wire/errors.ts";
+import { encodeChanges, encodeMark } from "../wire/feed_page.ts";
+import { decodeParams } from "../wire/params.ts";
+import type { SqlValue } from "../wire/value.ts";
+import type { Execution, FeedSink, SubscribeCommand } from "./engine.ts";
+import type {
+  FedTable,
+  FeedBackend,
+  LogRow,
+  UnsupportedTable,
+  WatchedTable,
+} from "./feed_backend.ts";
 import { decodeCursor, encodeCursor } from "./feed_cursor.ts";
-import type { FeedBackend, FeedHub } from "./feed_hub.ts";
-import { readSnapshotPage, snapshotStatement, type SnapshotTable } from "./feed_snapshot.ts";
-import type { LogRow } from "./log_rows.ts";
-import type { TableShape } from "./table_shape.ts";
+import { filterChanges, type RowFilter } from "./feed_filter.ts";
+import type { FeedHub } from "./feed_hub.ts";
 
 /** Bytes after which what there is for a feed is handed over. */
 const BATCH_BYTES = 32 * 1024;
-
-const CURSOR_FACTS = `SELECT (SELECT log_id FROM main.sqp_log),
-  (SELECT min(id) FROM main.sqp_changes), (SELECT max(id) FROM main.sqp_changes),
-  (SELECT at_ms FROM main.sqp_changes WHERE id = ? AND ends = 1)`;
-
-/** A table of this feed. */
-interface FedTable extends SnapshotTable {
-  readonly shape: WatchedShape;
-}
 
 /** The feed cannot go on, and why. */
 class Reset extends Error {
@@ -46,7 +37,7 @@ class Left extends Error {}
 const utf8 = new TextDecoder();
 
 /** A feed under way. Every failure goes to its sink. */
-export class SqliteFeed implements Execution {
+export class ChangeFeed implements Execution {
   readonly #hub: FeedHub;
   readonly #backend: FeedBackend;
   readonly #command: SubscribeCommand;
@@ -121,9 +112,9 @@ export class SqliteFeed implements Execution {
     const { cursor, snapshot, tables } = this.#command;
     const outcome = await this.#orLeave(this.#backend.watch(tables.map(({ table }) => table)));
     if ("unsupported" in outcome) throw refusalOf(outcome.unsupported);
-    this.#tables = outcome.tables.map((shape, index) => ({
-      shape,
-      filter: filterOf(shape, tables[index]!.where),
+    this.#tables = outcome.tables.map((watched, index) => ({
+      watched,
+      filter: this.#filterOf(watched, tables[index]!.where),
     }));
     this.#logId = outcome.logId;
     this.#hub.noteHead(outcome.headId);
@@ -136,6 +127,21 @@ export class SqliteFeed implements Execution {
     if (cursor !== undefined) await this.#resume(cursor);
     else if (snapshot) await this.#tellSnapshot();
     for (;;) await this.#tellNext();
+  }
+
+  /** The filter of a table. Throws {@linkcode SqpError}. */
+  #filterOf({ name: table, columns }: WatchedTable, where: Uint8Array | undefined): RowFilter {
+    const filter = new Map<number, SqlValue>();
+    if (where === undefined) return filter;
+    for (const [name, value] of decodeWhere(where)) {
+      const column = columns.findIndex((c) => c.name.toLowerCase() === name.toLowerCase());
+      if (column < 0) {
+        const message = `The table ${table} has no column ${name} that feeds tell.`;
+        throw new SqpError("unknown_column", { message });
+      }
+      filter.set(column, this.#backend.filterValue(value, `The column ${name}`));
+    }
+    return filter;
   }
 
   #cursor(): string {
@@ -163,29 +169,27 @@ export class SqliteFeed implements Execution {
     const position = decodeCursor(cursor);
     if (position === undefined || position.logId !== this.#logId) throw unknownCursor();
     const { id, atMs } = position;
-    const page = await this.#orLeave(this.#backend.read(CURSOR_FACTS, [id]).next());
-    const [, minId, maxId, writtenAtMs] = decodeRowPage(page!.subarray(PAGE_PREFIX_BYTES), 4)[0]!;
-    if (id > Number(maxId)) throw unknownCursor();
-    if (id < Number(minId)) throw tooOld();
-    if (writtenAtMs !== atMs) throw unknownCursor();
-    const late = this.#tables.find(({ shape }) => shape.sinceId > id);
+    const facts = await this.#orLeave(this.#backend.cursorFacts(id));
+    if (id > facts.maxId) throw unknownCursor();
+    if (id < facts.minId) throw tooOld();
+    if (facts.atMs !== atMs) throw unknownCursor();
+    const late = this.#tables.find(({ watched }) => watched.sinceId > id);
     if (late !== undefined) {
-      const message = `Changes of the table ${late.shape.name} were not kept then.`;
+      const message = `Changes of the table ${late.watched.name} were not kept then.`;
       throw new Reset("cursor_too_old", message);
     }
-    const changed = this.#tables.find(({ shape }) => shape.shapeSinceId > id);
-    if (changed !== undefined) throw schemaChanged(changed.shape.name);
+    const changed = this.#tables.find(({ watched }) => watched.shapeSinceId > id);
+    if (changed !== undefined) throw schemaChanged(changed.watched.name);
     this.#moveTo(id, atMs);
   }
 
   // The snapshot
 
   async #tellSnapshot(): Promise<void> {
-    const { sql, params } = snapshotStatement(this.#tables);
-    const reader = this.#backend.read(sql, params);
+    const reader = this.#backend.snapshot(this.#tables);
     try {
-      for (let page; (page = await this.#orLeave(reader.next())) !== undefined;) {
-        const { head, parts } = readSnapshotPage(page, this.#tables);
+      for (let part; (part = await this.#orLeave(reader.next())) !== undefined;) {
+        const { head, parts } = part;
         if (head !== undefined) {
           if (head.otherTable !== undefined) throw schemaChanged(head.otherTable);
           this.#moveTo(head.id, head.atMs);
@@ -210,7 +214,7 @@ export class SqliteFeed implements Execution {
     let bytes = 0;
     for (const row of rows) {
       // Rows before it were removed.
-      if (row.id !== this.#id + 1) throw this.#hasFollowed ? tooSlow() : tooOld();
+      if (row.previousId !== this.#id) throw this.#hasFollowed ? tooSlow() : tooOld();
       const reset = this.#tell(row, parts);
       if (reset !== undefined) {
         if (parts.length > 0) await this.#give(...parts);
@@ -229,9 +233,9 @@ export class SqliteFeed implements Execution {
 
   /** Adds what a row of the log is to this feed, or gives the reason for which the feed ends with it. */
   #tell(row: LogRow, parts: Uint8Array[]): Reset | undefined {
-    for (const [index, { shape, filter }] of this.#tables.entries()) {
-      if (row.table !== shape.name) continue;
-      if (row.count === 0) return resetOf(utf8.decode(row.body), shape.name);
+    for (const [index, { watched, filter }] of this.#tables.entries()) {
+      if (row.table !== watched.name) continue;
+      if (row.count === 0) return resetOf(utf8.decode(row.body), watched.name);
       const { count, bytes } = filterChanges({ count: row.count, bytes: row.body }, filter);
       if (count === 0) continue;
       parts.push(encodeChanges(index, count, bytes));
@@ -249,25 +253,10 @@ export class SqliteFeed implements Execution {
 
 // What is asked for
 
-function refusalOf(unsupported: readonly { missing: boolean; why: string }[]): SqpError {
+function refusalOf(unsupported: readonly UnsupportedTable[]): SqpError {
   const message = unsupported.map(({ why }) => why).join(" ");
   const isMissing = unsupported.every(({ missing }) => missing);
   return new SqpError(isMissing ? "unknown_table" : "feed_not_supported", { message });
-}
-
-/** The filter of a table. Throws {@linkcode SqpError}. */
-function filterOf(shape: TableShape, where: Uint8Array | undefined): RowFilter {
-  const filter = new Map<number, SqlValue>();
-  if (where === undefined) return filter;
-  for (const [name, value] of decodeWhere(where)) {
-    const column = shape.columns.findIndex((c) => c.name.toLowerCase() === name.toLowerCase());
-    if (column < 0) {
-      const message = `The table ${shape.name} has no column ${name} that feeds tell.`;
-      throw new SqpError("unknown_column", { message });
-    }
-    filter.set(column, toSqliteValue(value, `The column ${name}`));
-  }
-  return filter;
 }
 
 function decodeWhere(where: Uint8Array): ReadonlyMap<string, SqlValue> {
@@ -304,6 +293,7 @@ function schemaChanged(table: string): Reset {
 /** The reset that a row of the log says. */
 function resetOf(reason: string, table: string): Reset {
   if (reason === "schema_changed") return schemaChanged(table);
+  if (reason === "truncated") return new Reset(reason, `The table ${table} was truncated.`);
   const message = reason === "null_key"
     ? `The key of the table ${table} came to hold NULL.`
     : `A transaction changed more of the table ${table} than feeds are told.`;

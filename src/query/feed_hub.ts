@@ -1,27 +1,9 @@
 // What all change feeds of a database share: the newest rows of its log, read once for all of them, and the clock of
 // their marks. A feed that is behind reads the log by itself.
 
-import { SqpError } from "../../wire/errors.ts";
-import type { SqlParams } from "../../wire/value.ts";
-import type { WatchOutcome } from "./change_capture.ts";
+import { SqpError } from "../wire/errors.ts";
+import type { FeedBackend, LogRow } from "./feed_backend.ts";
 import type { FeedLimits } from "./feed_limits.ts";
-import { decodeLogPage, LOG_AFTER, type LogRow } from "./log_rows.ts";
-
-/** What feeds ask of the engine. */
-export interface FeedBackend {
-  /** See `ChangeCapture.watch`. Rejects with {@linkcode SqpError}. */
-  watch(tables: readonly string[]): Promise<WatchOutcome>;
-  /** Runs a statement on a connection that may read the log. */
-  read(sql: string, params: SqlParams): PageReader;
-}
-
-/** The pages of a result, one at a time. */
-export interface PageReader {
-  /** The next page, `undefined` after the last. Rejects with {@linkcode SqpError}. */
-  next(): Promise<Uint8Array | undefined>;
-  /** Ends the statement. Harmless after its end. */
-  close(): void;
-}
 
 /** What there is for a feed. */
 export interface LogPart {
@@ -39,7 +21,7 @@ interface Waiter {
 
 /** Reads the log for the feeds of one database. */
 export class FeedHub {
-  readonly #backend: FeedBackend;
+  readonly #backend: Pick<FeedBackend, "logAfter">;
   readonly #limits: FeedLimits;
   /** The newest rows that were read, consecutive. */
   #recent: LogRow[] = [];
@@ -59,7 +41,7 @@ export class FeedHub {
   #openedCount = 0;
   #endedCount = 0;
 
-  constructor(backend: FeedBackend, limits: FeedLimits) {
+  constructor(backend: Pick<FeedBackend, "logAfter">, limits: FeedLimits) {
     this.#backend = backend;
     this.#limits = limits;
   }
@@ -108,8 +90,8 @@ export class FeedHub {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     const headId = this.#headId ??= id;
     const first = this.#recent[0];
-    if (first !== undefined && id >= first.id - 1 && id < headId) {
-      return Promise.resolve({ rows: this.#slice(id + 1 - first.id) });
+    if (first !== undefined && id >= first.previousId && id < headId) {
+      return Promise.resolve({ rows: this.#slice(this.#recent.findIndex((row) => row.id > id)) });
     }
     if (id < headId) return this.#readBehind(id);
     const { promise, resolve, reject } = Promise.withResolvers<LogPart>();
@@ -167,11 +149,11 @@ export class FeedHub {
   async #readNew(): Promise<void> {
     const startedAtMs = Date.now();
     if (this.#headId === undefined) return;
-    const pages = this.#backend.read(LOG_AFTER, [this.#headId]);
-    for (let page; (page = await pages.next()) !== undefined;) {
+    const reader = this.#backend.logAfter(this.#headId);
+    for (let rows; (rows = await reader.next()) !== undefined;) {
       // The last feed may have ended meanwhile.
-      if (this.#headId === undefined) return pages.close();
-      this.#append(decodeLogPage(page));
+      if (this.#headId === undefined) return reader.close();
+      this.#append(rows);
     }
     this.#resolve(startedAtMs);
   }
@@ -180,7 +162,7 @@ export class FeedHub {
     for (const row of rows) {
       if (row.id <= this.#headId!) continue;
       // Rows that were removed before they were read: who waits for them finds that out by itself.
-      if (row.id !== this.#headId! + 1) this.#forget(this.#recent.length);
+      if (row.previousId !== this.#headId) this.#forget(this.#recent.length);
       this.#recent.push(row);
       this.#recentBytes += row.body.length;
       this.#headId = row.id;
@@ -218,15 +200,15 @@ export class FeedHub {
     try {
       const rows: LogRow[] = [];
       let bytes = 0;
-      const pages = this.#backend.read(LOG_AFTER, [id]);
-      for (let page; (page = await pages.next()) !== undefined;) {
-        for (const row of decodeLogPage(page)) {
+      const reader = this.#backend.logAfter(id);
+      for (let more; (more = await reader.next()) !== undefined;) {
+        for (const row of more) {
           rows.push(row);
           bytes += row.body.length;
         }
         if (bytes >= this.#limits.partBytesMax) break;
       }
-      pages.close();
+      reader.close();
       return { rows };
     } finally {
       this.#behind--;

@@ -1,0 +1,171 @@
+// The log of changes in a PostgreSQL database: a schema of the engine's own, `sqp_feeds`, and the triggers that
+// write it.
+//
+// A row of a watched table that changes is noted by a trigger of that table, as the text of its row before and after.
+// When the transaction commits, a deferred trigger makes one change of several to one row, and numbers what
+// is left, under a lock that is held until the commit is visible: numbers are in the order of commits, and whoever sees
+// one sees all before it. Numbers of transactions that failed after that are left out.
+
+/** Texts of values are written as results are read, whatever a session has set. */
+const SETTINGS = `SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC'
+  SET DateStyle = 'ISO, MDY' SET IntervalStyle = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'`;
+
+/** The lock under which transactions are numbered. */
+const NUMBER_LOCK = 0x5351_5001;
+
+/** The lock under which the log is made and tables are watched. */
+export const WATCH_LOCK = 0x5351_5002;
+
+/** The channel on which it is told that something was committed. */
+export const CHANGES_CHANNEL = "sqp_changes";
+
+/** Makes the log, statement by statement, in a transaction. */
+export const CHANGE_LOG_SCHEMA: readonly string[] = [
+  "CREATE SCHEMA sqp_feeds",
+  "CREATE SEQUENCE sqp_feeds.ids",
+  "CREATE TABLE sqp_feeds.log (log_id text NOT NULL)",
+  "INSERT INTO sqp_feeds.log VALUES (gen_random_uuid()::text)",
+  `CREATE TABLE sqp_feeds.watched (
+    table_name text PRIMARY KEY,
+    relid oid NOT NULL UNIQUE,
+    shape text,
+    since_id bigint NOT NULL,
+    shape_since_id bigint NOT NULL
+  )`,
+  `CREATE TABLE sqp_feeds.changes (
+    entry bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    relid oid NOT NULL,
+    key text[],
+    before text,
+    after text,
+    reason text,
+    id bigint,
+    ends boolean,
+    at_ms bigint
+  )`,
+  // One row for a transaction under way, however many rows it changes: the deferred trigger is called once for it.
+  "CREATE TABLE sqp_feeds.pending (xid xid8 PRIMARY KEY)",
+  "CREATE UNIQUE INDEX ON sqp_feeds.changes (id)",
+  "CREATE INDEX ON sqp_feeds.changes (xid) WHERE id IS NULL",
+  `INSERT INTO sqp_feeds.changes (relid, id, ends, at_ms)
+    VALUES (0, nextval('sqp_feeds.ids'), true, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)`,
+  `CREATE FUNCTION sqp_feeds.shape(rel oid) RETURNS text LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp AS $$
+    SELECT json_build_array(
+      (SELECT json_agg(
+          json_build_array(attname, format_type(atttypid, atttypmod), atttypid::bigint)
+          ORDER BY attnum)
+        FROM pg_attribute WHERE attrelid = rel AND attnum > 0 AND NOT attisdropped),
+      (SELECT json_agg(a.attname ORDER BY k.place)
+        FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (number, place),
+          pg_attribute a
+        WHERE i.indrelid = rel AND i.indisprimary AND a.attrelid = rel AND a.attnum = k.number)
+    )::text FROM pg_class WHERE oid = rel
+  $$`,
+  `CREATE FUNCTION sqp_feeds.capture() RETURNS trigger LANGUAGE plpgsql ${SETTINGS} AS $$
+    DECLARE
+      old_key text[];
+      new_key text[];
+      row_values jsonb;
+    BEGIN
+      INSERT INTO sqp_feeds.pending VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
+      IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO sqp_feeds.changes (relid, reason) VALUES (TG_RELID, 'truncated');
+        RETURN NULL;
+      END IF;
+      IF TG_OP <> 'INSERT' THEN
+        row_values := to_jsonb(OLD);
+        SELECT array_agg(row_values ->> name ORDER BY place) INTO old_key
+          FROM unnest(TG_ARGV) WITH ORDINALITY k (name, place);
+      END IF;
+      IF TG_OP <> 'DELETE' THEN
+        row_values := to_jsonb(NEW);
+        SELECT array_agg(row_values ->> name ORDER BY place) INTO new_key
+          FROM unnest(TG_ARGV) WITH ORDINALITY k (name, place);
+      END IF;
+      IF TG_OP = 'UPDATE' AND old_key = new_key THEN
+        INSERT INTO sqp_feeds.changes (relid, key, before, after)
+          VALUES (TG_RELID, new_key, OLD::text, NEW::text);
+        RETURN NULL;
+      END IF;
+      IF TG_OP <> 'INSERT' THEN
+        INSERT INTO sqp_feeds.changes (relid, key, before) VALUES (TG_RELID, old_key, OLD::text);
+      END IF;
+      IF TG_OP <> 'DELETE' THEN
+        INSERT INTO sqp_feeds.changes (relid, key, after) VALUES (TG_RELID, new_key, NEW::text);
+      END IF;
+      RETURN NULL;
+    END
+  $$`,
+  `CREATE FUNCTION sqp_feeds.number() RETURNS trigger LANGUAGE plpgsql ${SETTINGS} AS $$
+    DECLARE
+      me xid8 := pg_current_xact_id();
+      changed oid[];
+      rows bigint;
+      first bigint;
+      now_ms bigint;
+    BEGIN
+      DELETE FROM sqp_feeds.pending WHERE xid = me;
+      SELECT array_agg(w.relid) INTO changed FROM sqp_feeds.watched w
+        WHERE w.relid IN (SELECT relid FROM sqp_feeds.changes WHERE xid = me AND id IS NULL)
+          AND sqp_feeds.shape(w.relid) IS DISTINCT FROM w.shape;
+      IF changed IS NOT NULL THEN
+        DELETE FROM sqp_feeds.changes WHERE xid = me AND id IS NULL AND relid = ANY (changed);
+        INSERT INTO sqp_feeds.changes (relid, reason) SELECT r, 'schema_changed' FROM unnest(changed) r;
+      END IF;
+      SELECT count(*) INTO rows FROM sqp_feeds.changes WHERE xid = me AND id IS NULL;
+      IF rows > 1 THEN
+        UPDATE sqp_feeds.changes c SET before = r.oldest FROM (
+          SELECT entry, first_value(before) OVER w AS oldest,
+            row_number() OVER (PARTITION BY relid, key ORDER BY entry DESC) AS from_last
+          FROM sqp_feeds.changes WHERE xid = me AND id IS NULL AND reason IS NULL
+          WINDOW w AS (PARTITION BY relid, key ORDER BY entry)
+        ) r WHERE c.entry = r.entry AND r.from_last = 1 AND c.before IS DISTINCT FROM r.oldest;
+        DELETE FROM sqp_feeds.changes c USING (
+          SELECT entry, row_number() OVER (PARTITION BY relid, key ORDER BY entry DESC) AS from_last
+          FROM sqp_feeds.changes WHERE xid = me AND id IS NULL AND reason IS NULL
+        ) r WHERE c.entry = r.entry AND r.from_last > 1;
+      END IF;
+      DELETE FROM sqp_feeds.changes
+        WHERE xid = me AND id IS NULL AND reason IS NULL AND before IS NOT DISTINCT FROM after;
+      SELECT count(*) INTO rows FROM sqp_feeds.changes WHERE xid = me AND id IS NULL;
+      IF rows = 0 THEN RETURN NULL; END IF;
+      PERFORM pg_advisory_xact_lock(${NUMBER_LOCK});
+      first := nextval('sqp_feeds.ids');
+      IF rows > 1 THEN PERFORM setval('sqp_feeds.ids', first + rows - 1); END IF;
+      now_ms := (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
+      UPDATE sqp_feeds.changes c SET id = first + n.place - 1, ends = n.place = rows, at_ms = now_ms
+        FROM (
+          SELECT entry, row_number() OVER (ORDER BY entry) AS place
+          FROM sqp_feeds.changes WHERE xid = me AND id IS NULL
+        ) n WHERE c.entry = n.entry;
+      IF changed IS NOT NULL THEN
+        UPDATE sqp_feeds.watched SET shape = sqp_feeds.shape(relid), shape_since_id = first
+          WHERE relid = ANY (changed);
+      END IF;
+      PERFORM pg_notify('${CHANGES_CHANNEL}', '');
+      RETURN NULL;
+    END
+  $$`,
+  `CREATE CONSTRAINT TRIGGER number AFTER INSERT ON sqp_feeds.pending DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION sqp_feeds.number()`,
+];
+
+/** Notes which tables have another shape now; they are told with the next number. */
+export const NOTE_CHANGED_SHAPES = `WITH noted AS (
+    INSERT INTO sqp_feeds.changes (relid, reason)
+    SELECT relid, 'schema_changed' FROM sqp_feeds.watched WHERE sqp_feeds.shape(relid) IS DISTINCT FROM shape
+    RETURNING xid
+  ) INSERT INTO sqp_feeds.pending SELECT DISTINCT xid FROM noted`;
+
+/** Removes rows that are older than $1, a part at a time; the last one stays. */
+export const PRUNE_OLD = `DELETE FROM sqp_feeds.changes WHERE id IN (
+  SELECT id FROM sqp_feeds.changes
+  WHERE id < (SELECT max(id) FROM sqp_feeds.changes) AND at_ms < $1::bigint ORDER BY id LIMIT 10000)`;
+
+/** Removes the oldest rows where the log takes more than $1 bytes. */
+export const PRUNE_LARGE = `DELETE FROM sqp_feeds.changes WHERE id IN (
+  SELECT id FROM sqp_feeds.changes WHERE id < (SELECT max(id) FROM sqp_feeds.changes)
+    AND (SELECT sum(pg_column_size(c.*)) FROM sqp_feeds.changes c) > $1::bigint
+  ORDER BY id LIMIT 10000)`;
