@@ -44,6 +44,7 @@ export class ChangeCapture {
   readonly #limits: CaptureLimits;
   readonly #clockMs: () => number;
   readonly #schemaVersion: NodeStatement;
+  readonly #keptSession: NodeSession;
   readonly #log: ChangeLog;
   #knownVersion: bigint | undefined;
   #watched: WatchedTable[] = [];
@@ -56,8 +57,15 @@ export class ChangeCapture {
     this.#database = database;
     this.#limits = limits;
     this.#clockMs = clockMs;
+    // A DELETE of all rows that is prepared while there is no session would empty its table unseen.
+    this.#keptSession = database.createSession({ table: "sqp_none" });
     this.#schemaVersion = database.prepare("PRAGMA schema_version");
     this.#log = new ChangeLog(database, limits);
+  }
+
+  /** The connection is about to be closed. */
+  close(): void {
+    this.#keptSession.close();
   }
 
   /** Begins a unit in the transaction that is open. */

@@ -384,6 +384,7 @@ export class SqliteConnection {
 
   close(): void {
     this.#cache.clear();
+    this.#capture?.close();
     this.#database.close();
   }
 }
