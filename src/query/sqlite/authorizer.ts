@@ -3,6 +3,7 @@
 
 import { SqpError } from "../../wire/errors.ts";
 import {
+  ACTION_ALTER_TABLE,
   ACTION_DROP_TABLE,
   ACTION_INSERT,
   ACTION_PRAGMA,
@@ -29,6 +30,8 @@ export interface StatementEffects {
    * business.
    */
   changesSchema: boolean;
+  /** It alters a table, and may give it another name, which SQLite does not ask about. */
+  altersTable: boolean;
   /** The tables that it names to be dropped. */
   drops: string[];
   /** It inserts rows itself, apart from what triggers do. */
@@ -142,6 +145,7 @@ export class Authorizer {
   ): void {
     const effects = this.#effects;
     if (action === ACTION_DROP_TABLE) effects.drops.push(name!);
+    if (action === ACTION_ALTER_TABLE) effects.altersTable = true;
     effects.writes = true;
     if (anyOf === SCHEMA) effects.changesSchema = true;
     if (trigger !== null) return;
@@ -151,7 +155,14 @@ export class Authorizer {
 }
 
 function noEffects(): StatementEffects {
-  return { writes: false, changesSchema: false, drops: [], inserts: false, updates: false };
+  return {
+    writes: false,
+    changesSchema: false,
+    altersTable: false,
+    drops: [],
+    inserts: false,
+    updates: false,
+  };
 }
 
 function refusalOf(anyOf: PermissionMask, what: string): SqpError {

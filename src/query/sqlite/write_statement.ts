@@ -14,6 +14,10 @@ import { NO_HOOKS, runWriteGroup } from "./write_group.ts";
 /** The payload of a page without rows. */
 const EMPTY_PAGE = new Uint8Array([0x90]);
 
+/** How many names there are that only the engine gives. */
+const COUNT_OWN_NAMES =
+  "SELECT count(*) FROM sqlite_schema WHERE lower(substr(name, 1, 4)) = 'sqp_'";
+
 /** Bounds of the rows that a write returns. */
 export interface ReturningLimits {
   /** Bytes of all of them, encoded. */
@@ -107,8 +111,28 @@ export class WriteStatement implements Write {
   }
 
   #runPlain(): number {
-    this.#prepared.statement.run(...this.#bindings);
+    if (this.#prepared.effects.altersTable) this.#alterTable();
+    else this.#prepared.statement.run(...this.#bindings);
     return 0;
+  }
+
+  /** SQLite does not say what name a table is to get: the engine's own stay its own. */
+  #alterTable(): void {
+    const { connection } = this;
+    connection.savepoint();
+    try {
+      const before = connection.own(COUNT_OWN_NAMES)![0]!;
+      this.#prepared.statement.run(...this.#bindings);
+      if (connection.own(COUNT_OWN_NAMES)![0]! > before) {
+        const message = "Names that begin with sqp_ are the engine's own.";
+        throw new SqpError("statement_not_allowed", { message });
+      }
+    } catch (error) {
+      const exact = connection.errorOf(error);
+      connection.rollbackToSavepoint();
+      throw exact;
+    }
+    connection.release();
   }
 
   #runReturning(): number {
