@@ -11,6 +11,9 @@ import { curveText, MeasuredServer, type MemoryPoint } from "../harness/server_m
 /** Rows of one INSERT: with four parameters each far below the 32,766 of a statement. */
 const ROWS_PER_STATEMENT = 250;
 
+/** How often a stream gives the whole corpus: far more than the runtime takes for its own use while it gets faster. */
+const REPEATS = 25;
+
 /** Lines that go one to a statement, beside the others. */
 const SINGLE_ROWS = 4_000;
 
@@ -132,7 +135,7 @@ liveTest(
     using database = openDirectly(`${server.folder}/test.sqlite`);
     await context.step("the server's memory does not grow with the result", async () => {
       const sql = "select corpus.rowid, i, document, number, line from corpus join " +
-        "(select value as i from json_each('[1,2,3,4,5]'))";
+        `(select value as i from json_each('[${Array.from({ length: REPEATS }).fill(1)}]'))`;
       const points: MemoryPoint[] = [];
       let rows = 0;
       let sum = 0;
@@ -148,14 +151,15 @@ liveTest(
       const totals =
         `select count(*), sum(rowid), sum(length(document) + length(line)) from (${sql})`;
       assertEquals(askDirectly(database, totals, []), [[rows, sum, characters]]);
-      assertEquals(rows, 5 * lines.length);
-      const growth = (of: (point: MemoryPoint) => number) =>
-        Math.max(...points.map(of)) - of(points[0]!);
+      assertEquals(rows, REPEATS * lines.length);
+      const growth = (of: (point: MemoryPoint) => number, from = 0) =>
+        Math.max(...points.map(of)) - of(points[from]!);
       assert(growth(({ heapBytes }) => heapBytes) < HELD_BYTES_MAX, "the heap grows");
       // What allocators keep is not what is held, but far less than what has passed.
       assert(growth(({ externalBytes }) => externalBytes) < characters / 2, "buffers pile up");
-      assert(growth(({ rssBytes }) => rssBytes) < characters / 2, "the server grows");
-      assert(growth(({ engineBytes }) => engineBytes ?? 0) < characters / 2, "the engine grows");
+      // The first rows bring code and stacks that later ones find there.
+      assert(growth(({ rssBytes }) => rssBytes, 1) < characters / 2, "the server grows");
+      assert(growth(({ engineBytes }) => engineBytes ?? 0, 1) < characters / 2, "the engine grows");
     });
     for (const [sql, params] of QUESTIONS) {
       await context.step(`${sql} ${params.join()}`, async () => {

@@ -3,7 +3,7 @@
 import { assert } from "@std/assert";
 import type { Client, RowStream } from "../../src/client/mod.ts";
 import { QUERY_LIMITS } from "../../src/query/limits.ts";
-import { DEFAULT_SESSION_LIMITS } from "../../src/wire/handshake_payload.ts";
+import { DEFAULT_TRANSPORT_LIMITS } from "../../src/transport/limits.ts";
 import { LIMITS } from "../../src/wire/limits.ts";
 import { liveTest, pause } from "../harness/live_server.ts";
 import { curveText, MeasuredServer, type MemoryPoint } from "../harness/server_memory.ts";
@@ -24,10 +24,10 @@ const SAMPLES = 8;
 
 /**
  * What a server may hold for one stream: what waits to be sent, what was sent and not acknowledged, of which there is
- * never more than credit, and a page on its way from the engine.
+ * never more than the credit that a fast link may bring a stream, and a page on its way from the engine.
  */
 const STREAM_BYTES_MAX: number = QUERY_LIMITS.streamBufferBytes +
-  DEFAULT_SESSION_LIMITS.streamCredit +
+  DEFAULT_TRANSPORT_LIMITS.streamCreditBytesMax +
   LIMITS.pageBytesMax;
 
 /** What its other work may add between two looks: garbage that is not collected, caches that fill. */
