@@ -5,7 +5,7 @@ import { Counters } from "../base/counters.ts";
 import { type DatagramSocket, LastAddress, type UdpAddress } from "./socket.ts";
 
 /** Datagrams that are sent before other work of the thread gets its turn. */
-const SENDS_PER_TURN_MAX = 256;
+const SENDS_PER_TURN_MAX = 32;
 
 /** Sends that the system has not taken yet. */
 const SENDS_OPEN_MAX = 1_024;

@@ -146,8 +146,12 @@ export class ServerEndpoint implements AddressedCore {
       const elsewhere = isThere ? association.pollTransmitElsewhere(now) : undefined;
       if (elsewhere !== undefined) return elsewhere;
       const bytes = isThere ? client.stack.pollTransmit(now) : undefined;
-      if (bytes !== undefined) return { bytes, address: client.address };
       this.#ready.shift();
+      if (bytes !== undefined) {
+        // In turn: nobody waits for all that another one has to say.
+        this.#ready.push(client);
+        return { bytes, address: client.address };
+      }
       client.isReady = false;
       if (isThere) this.#settle(client);
     }

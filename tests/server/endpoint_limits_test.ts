@@ -198,3 +198,29 @@ Deno.test("a hundred clients come, ask and go, and nothing is left of any", () =
   const counts = ["connected", "admitted", "ended", "refused", "replaced"] as const;
   assertEquals(counts.map((name) => counters.get(name)), [100, 100, 100, 0, 0]);
 });
+
+Deno.test("clients for whom there is much to send are sent to in turn", () => {
+  const pair = new SqpPair({ clients: [{}, {}, {}] }).connect();
+  const moments = new Map<number, string[]>();
+  pair.onDatagram = (from, _, address) => {
+    if (from === "client") return;
+    moments.set(pair.now, [...moments.get(pair.now) ?? [], address]);
+  };
+  for (const client of pair.clients) client.ask("rows 300 1000");
+  pair.answerAll();
+  let turns = 0;
+  for (const addresses of moments.values()) {
+    for (const [at, address] of addresses.entries()) {
+      // Nobody comes again before everybody who waits has come.
+      const others = new Set(addresses.slice(at + 1));
+      others.delete(address);
+      const nextAt = addresses.indexOf(address, at + 1);
+      if (nextAt < 0 || others.size === 0) continue;
+      const between = new Set(addresses.slice(at + 1, nextAt));
+      assert(between.size > 0, addresses.join(" "));
+      turns++;
+    }
+  }
+  assert(turns > 100, `only ${turns} turns`);
+  pair.finish();
+});
