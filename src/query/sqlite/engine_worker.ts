@@ -12,7 +12,7 @@ const READ_BYTES = 64 * 1024;
  * What readers yield to others, as `nice` counts: a statement that takes its time takes it after the server's thread,
  * which answers everybody.
  */
-const READER_NICENESS = 5;
+const READER_NICENESS = 10;
 const LOWEST_PRIORITY = 19;
 
 /** The main thread of the process; the type of a Worker's global scope is not among the project's types. */

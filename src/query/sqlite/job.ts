@@ -11,6 +11,8 @@ export interface JobProcess {
   cancel(job: Job): void;
   /** Whether the job is what the process is at, rather than waiting behind another. */
   isRunning(job: Job): boolean;
+  /** Whether it has results that are half told: no other process can tell the rest of them. */
+  isTelling(): boolean;
   /** Kills the process. Returns whether nobody had before. */
   kill(): boolean;
 }

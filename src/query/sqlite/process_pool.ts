@@ -74,7 +74,10 @@ export class ProcessPool {
     return count;
   }
 
-  /** The process with the least to do that takes another job. Paused streams count less than what has yet to run. */
+  /**
+   * The process with the least to do that takes another job. One without open results comes first: a statement that
+   * does not end would hold them up, and end them when the process is killed.
+   */
   freeSlot(role: ProcessRole): EngineSlot | undefined {
     const { readerDepth, writerDepth } = this.#options.limits;
     const depth = role === "reader" ? readerDepth : writerDepth;
@@ -83,22 +86,37 @@ export class ProcessPool {
     for (const slot of this.#slots) {
       if (slot.role !== role || !slot.isFree || slot.waitingCount >= depth) continue;
       if (role === "reader" && slot.stuck) continue;
-      const load = slot.waitingCount * 1_000 + slot.jobCount;
+      const openCount = slot.openResults > 0 ? depth : 0;
+      const load = (openCount + slot.waitingCount) * 1_000 + slot.jobCount;
       if (load < bestLoad) [best, bestLoad] = [slot, load];
     }
     return best;
   }
 
-  /** Starts another reader, where there may be more and none is on its way. */
-  growReaders(): void {
+  /** Starts another reader, where there may be more. Returns whether one is on its way. */
+  growReaders(): boolean {
     let readers = 0;
     for (const slot of this.#slots) {
       if (slot.role !== "reader" || slot.retired || slot.isReserved) continue;
-      if (!slot.ready) return;
+      if (!slot.ready) return true;
       readers++;
     }
-    const { readersMax } = this.#options.limits;
-    if (readers < readersMax && this.#restarts.reader.timer === undefined) this.#start("reader");
+    if (readers >= this.#options.limits.readersMax) return false;
+    if (this.#restarts.reader.timer === undefined) this.#start("reader");
+    return true;
+  }
+
+  /** Starts another reader where the best one has open results. */
+  growPastResults(): void {
+    const slot = this.freeSlot("reader");
+    if (slot !== undefined && slot.openResults > 0) this.growReaders();
+  }
+
+  /** Whether what waits in one reader is to go to another. It stays while one without results is on its way. */
+  hasPlaceElsewhere(): boolean {
+    const slot = this.freeSlot("reader");
+    const isClear = slot !== undefined && slot.openResults === 0;
+    return isClear || !this.growReaders() && slot !== undefined;
   }
 
   /**
@@ -131,8 +149,8 @@ export class ProcessPool {
   /** Ends readers that have had nothing to do for long. Returns whether there are more of them than there must be. */
   retireIdleReaders(nowMs: number): boolean {
     const { readersMin, idleMs } = this.#options.limits;
-    const readers = [...this.#slots].filter(({ role, retired, isReserved }) =>
-      role === "reader" && !retired && !isReserved
+    const readers = [...this.#slots].filter((slot) =>
+      slot.role === "reader" && !slot.retired && !slot.isReserved && slot.openResults === 0
     );
     let spare = readers.length - readersMin;
     for (const slot of readers) {

@@ -36,6 +36,8 @@ interface Attempt {
   waiting: boolean;
   /** It may be committed by now. */
   begun: boolean;
+  /** Its columns were told, and the process has not let go of it. */
+  isOpen: boolean;
   /** When the process was last told to let go of it. */
   cancelledAtMs: number | undefined;
 }
@@ -58,6 +60,7 @@ export class EngineSlot implements JobProcess {
   /** It stands in one statement; others are not to wait for it. */
   stuck = false;
   #waitingCount = 0;
+  #openResults = 0;
   /** The job that it said it turns to, until it answers, and when that was read. */
   #runningId: number | undefined;
   #runningSinceMs = 0;
@@ -99,6 +102,16 @@ export class EngineSlot implements JobProcess {
     return this.#waitingCount;
   }
 
+  /** Results that were begun and that the process has not let go of. */
+  get openResults(): number {
+    return this.#openResults;
+  }
+
+  isTelling(): boolean {
+    for (const { headSeen } of this.jobs()) if (headSeen) return true;
+    return false;
+  }
+
   /** The jobs that this process is to answer. */
   *jobs(): Generator<Job> {
     for (const [id, { job }] of this.#attempts) if (this.#isCurrent(job, id)) yield job;
@@ -132,7 +145,13 @@ export class EngineSlot implements JobProcess {
     job.attemptId = attemptId;
     job.attempts++;
     job.begun = false;
-    this.#attempts.set(attemptId, { job, waiting: true, begun: false, cancelledAtMs: undefined });
+    this.#attempts.set(attemptId, {
+      job,
+      waiting: true,
+      begun: false,
+      isOpen: false,
+      cancelledAtMs: undefined,
+    });
     this.#waitingCount++;
     this.process.send((out) => {
       out.whole(job.spec.kind, attemptId, job.spec.body);
@@ -183,6 +202,8 @@ export class EngineSlot implements JobProcess {
       this.#waitingCount--;
     }
     if (kind === MessageKind.HEAD) {
+      attempt.isOpen = true;
+      this.#openResults++;
       if (!current) return;
       job.headSeen = true;
       job.sink.onHead(readHead(body));
@@ -194,6 +215,7 @@ export class EngineSlot implements JobProcess {
       job.sink.onPage(body.subarray(1), body[0] === 1);
     } else {
       if (this.#runningId === id) this.#runningId = undefined;
+      if (attempt.isOpen) this.#openResults--;
       this.#attempts.delete(id);
       if (current) this.#answer(job, kind, body);
       else if (job.slot === this && job.attemptId === id) this.#listener.onJobEnd(job);

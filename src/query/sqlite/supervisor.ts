@@ -62,6 +62,7 @@ export class Supervisor {
     for (const job of this.#owner.jobs) this.#checkTimes(job, nowMs);
     this.#endOrphans(nowMs);
     this.#findStuck(nowMs);
+    this.#pool.growPastResults();
     const hasSpare = this.#pool.retireIdleReaders(nowMs);
     this.#owner.onTick();
     const isBusy = [...this.#pool.slots].some((slot) => slot.jobCount > 0);
@@ -87,9 +88,8 @@ export class Supervisor {
     for (const slot of this.#pool.slots) {
       const orphanMs = slot.orphanMs(nowMs);
       if (orphanMs < orphanMsMax) continue;
-      // It may yet end, and results that are half told cannot be told by another process.
-      const isNeeded = [...slot.jobs()].some(({ headSeen }) => headSeen);
-      if (!isNeeded || orphanMs >= pageMsMax) this.#kill(slot);
+      // It may yet end, and then goes on with its results.
+      if (!slot.isTelling() || orphanMs >= pageMsMax) this.#kill(slot);
     }
   }
 
@@ -111,8 +111,7 @@ export class Supervisor {
       slot.silentSinceMs = silent ? slot.progressAtMs : undefined;
       if (!slot.stuck) continue;
       // A process may turn to a job while it is taken away, in vain: not unless there is another one for it.
-      if (this.#pool.freeSlot("reader") === undefined) this.#pool.growReaders();
-      else this.#unload(slot);
+      if (this.#pool.hasPlaceElsewhere()) this.#unload(slot);
     }
   }
 
@@ -156,8 +155,13 @@ export class Supervisor {
     const slot = job.slot!;
     // A commit ends by itself, and what it makes of the others is not to be left in doubt.
     if (job.begun) this.#owner.dismiss(job, new SqpError("outcome_unknown"));
-    else if (slot.isRunning(job)) this.#kill(slot);
-    // Another statement is in its way. It is let go of as soon as that one ends.
+    else if (slot.isRunning(job) && !this.#isSpared(job)) this.#kill(slot);
+    // It is let go of as soon as the statement in its way ends, be it its own.
     else this.#owner.dismiss(job, job.ending!);
+  }
+
+  /** Whether a process is left to a statement that nobody waits for, as long as others can be asked. */
+  #isSpared({ route, slot }: Job): boolean {
+    return route === "reader" && slot!.isTelling() && this.#pool.freeSlot("reader") !== undefined;
   }
 }
