@@ -111,6 +111,25 @@ export class ServerProcess implements AsyncDisposable {
     return await connect(`sqp://${this.#address}`, { ca: ca!, cert: cert!, key: key! });
   }
 
+  /** Starts a program that is a client, with the server's address, the folder of its certificate, and more. */
+  startClient(entry: URL, ...args: readonly unknown[]): Deno.ChildProcess {
+    const permissions = ["--allow-read", "--allow-net=127.0.0.1"];
+    return new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--no-prompt",
+        ...permissions,
+        entry.href,
+        this.#address,
+        this.#directory,
+        ...args.map(String),
+      ],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGTERM");
     while (!(await this.#output.read()).done);
