@@ -167,5 +167,5 @@ export const PRUNE_OLD = `DELETE FROM sqp_feeds.changes WHERE id IN (
 /** Removes the oldest rows where the log takes more than $1 bytes. */
 export const PRUNE_LARGE = `DELETE FROM sqp_feeds.changes WHERE id IN (
   SELECT id FROM sqp_feeds.changes WHERE id < (SELECT max(id) FROM sqp_feeds.changes)
-    AND (SELECT sum(pg_column_size(c.*)) FROM sqp_feeds.changes c) > $1::bigint
+    AND (SELECT pg_catalog.sum(pg_catalog.pg_column_size(c.*)) FROM sqp_feeds.changes c) > $1::bigint
   ORDER BY id LIMIT 10000)`;

@@ -50,12 +50,17 @@ const FIRST_UPKEEP_MS = 20;
 /** How often what is too old or too much is looked for. */
 const PRUNE_MS = 30_000;
 
+// These run as the login of all permissions: a function is named with its schema, lest somebody else's suits better,
+// and a table whose owner is not trusted as much is not read, as its rows could be made to run what the owner wants.
+
 const TABLE_FACTS = `SELECT c.oid, c.oid::regclass::text, c.relkind, c.relpersistence,
-    has_table_privilege($2::name, c.oid, 'SELECT'), sqp_feeds.shape(c.oid),
+    pg_catalog.has_table_privilege($2::name, c.oid, 'SELECT'), sqp_feeds.shape(c.oid),
     w.shape IS NOT DISTINCT FROM sqp_feeds.shape(c.oid)
-      AND w.table_name = c.oid::regclass::text
+      AND w.table_name = c.oid::regclass::text,
+    pg_catalog.pg_has_role(c.relowner, 'USAGE')
+      OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner AND r.rolsuper)
   FROM pg_catalog.pg_class c LEFT JOIN sqp_feeds.watched w ON w.relid = c.oid
-  WHERE c.oid = to_regclass($1::text)`;
+  WHERE c.oid = pg_catalog.to_regclass($1::text)`;
 
 const WATCH = `INSERT INTO sqp_feeds.watched
   SELECT $1::text, $2::oid, sqp_feeds.shape($2::oid), max(id), max(id) FROM sqp_feeds.changes
@@ -202,9 +207,9 @@ export class PostgresFeeds {
     try {
       await connection.values("BEGIN");
       await connection.values(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
-      await connection.values(`SELECT pg_advisory_xact_lock(${WATCH_LOCK})`);
+      await connection.values(`SELECT pg_catalog.pg_advisory_xact_lock(${WATCH_LOCK})`);
       const [exists] = await connection.values(
-        "SELECT to_regclass('sqp_feeds.changes') IS NOT NULL",
+        "SELECT pg_catalog.to_regclass('sqp_feeds.changes') IS NOT NULL",
       );
       if (exists![0] !== "t") {
         for (const sql of CHANGE_LOG_SCHEMA) await connection.values(sql);
@@ -235,12 +240,16 @@ export class PostgresFeeds {
   ): Promise<string | UnsupportedTable> {
     const [facts] = await connection.values(TABLE_FACTS, [table, role]);
     if (facts === undefined) return { missing: true, why: `There is no table ${table}.` };
-    const [oid, name, kind, persistence, isReadable, shape, isWatched] = facts as string[];
+    const [oid, name, kind, persistence, isReadable, shape, isWatched, isTrusted] =
+      facts as string[];
     if (isReadable !== "t") {
       throw new SqpError("permission_denied", { message: `The table ${name} may not be read.` });
     }
     if (kind !== "r" || persistence === "t" || name!.startsWith("sqp_feeds.")) {
       return { missing: false, why: `${name} is no ordinary table.` };
+    }
+    if (isTrusted !== "t") {
+      return { missing: false, why: `The table ${name} belongs to a role that is not trusted.` };
     }
     if (parseShape(shape!).keys.length === 0) {
       return { missing: false, why: `The table ${name} has no primary key.` };
@@ -342,7 +351,9 @@ export class PostgresFeeds {
   }
 
   async #lookAfter(): Promise<void> {
-    const [exists] = await this.#values("SELECT to_regclass('sqp_feeds.changes') IS NOT NULL");
+    const [exists] = await this.#values(
+      "SELECT pg_catalog.to_regclass('sqp_feeds.changes') IS NOT NULL",
+    );
     if (exists![0] !== "t") return;
     if (this.#listener?.isOpen !== true) await this.#listen();
     await this.#values(NOTE_CHANGED_SHAPES);
@@ -350,7 +361,7 @@ export class PostgresFeeds {
     this.#pruneAtMs = performance.now() + PRUNE_MS;
     const { changesMsMax, changesBytesMax } = this.#limits;
     await this.#values(PRUNE_OLD, [String(Date.now() - changesMsMax)]);
-    const [size] = await this.#values("SELECT pg_table_size('sqp_feeds.changes')");
+    const [size] = await this.#values("SELECT pg_catalog.pg_table_size('sqp_feeds.changes')");
     if (Number(size![0]) > changesBytesMax) {
       await this.#values(PRUNE_LARGE, [String(changesBytesMax)]);
     }
