@@ -62,7 +62,7 @@ export async function runSteps(
       const failed = settled.findIndex(({ status }) => status === "rejected");
       if (failed >= 0) fail((settled[failed] as PromiseRejectedResult).reason, from + failed);
       for (const one of settled) {
-        if (one.status === "fulfilled") results.push({ kind: "page", ...one.value });
+        if (one.status === "fulfilled") results.push({ kind: "page", ...one.value.result });
       }
     }
     for (const result of results.slice(from)) {
@@ -84,8 +84,8 @@ function fail(error: unknown, step: number): never {
 function plainCount(steps: readonly BoundStep[], from: number): number {
   let count = 0;
   while (count < STEPS_AT_ONCE && from + count < steps.length) {
-    const { conditions, mayFail } = steps[from + count]!;
-    if (conditions.length > 0 || mayFail) break;
+    const step = steps[from + count]!;
+    if (step.conditions.length > 0 || step.mayFail) break;
     count++;
   }
   return count;
@@ -108,7 +108,7 @@ async function undoable(
 ): Promise<Exclude<StepResult, null>> {
   await connection.values("SAVEPOINT sqp_step");
   try {
-    const result = await run();
+    const { result } = await run();
     await connection.values("RELEASE SAVEPOINT sqp_step");
     return { kind: "page", ...result };
   } catch (thrown) {
