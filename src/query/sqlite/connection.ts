@@ -117,9 +117,9 @@ export class SqliteConnection {
     return prepared;
   }
 
-  /** Whether a statement is in the cache. */
-  knows(sql: string): boolean {
-    return this.#cache.has(sql);
+  /** A statement that is in the cache, which it is not for a run of it. */
+  known(sql: string): PreparedStatement | HandedOff | undefined {
+    return this.#cache.get(sql);
   }
 
   #remember(sql: string, prepared: PreparedStatement | HandedOff): void {
