@@ -10,6 +10,7 @@ import { FeedHub } from "../feed_hub.ts";
 import type { FeedLimits } from "../feed_limits.ts";
 import {
   CHANGES_CHANNEL,
+  LOG_EXISTS,
   NOTE_CHANGED_SHAPES,
   PRUNE_LARGE,
   PRUNE_OLD,
@@ -34,17 +35,19 @@ const FIRST_UPKEEP_MS = 20;
 /** Parts in which the log is pruned at a time, at most. */
 const PRUNE_PARTS_MAX = 100;
 
-const LOG_EXISTS = "SELECT to_regclass('sqp_feeds.changes') IS NOT NULL";
-
 const CURSOR_FACTS = `SELECT min(id), max(id),
   (SELECT at_ms FROM sqp_feeds.changes WHERE id = $1::bigint AND ends) FROM sqp_feeds.changes`;
 
 const LOG_AFTER = `WITH next AS (
-    SELECT entry, id, coalesce(octet_length(before), 0) + coalesce(octet_length(after), 0) AS bytes
+    SELECT entry, id, coalesce(pg_catalog.octet_length(before), 0)
+      + coalesce(pg_catalog.octet_length(after), 0) AS bytes
     FROM sqp_feeds.changes WHERE id > $1::bigint ORDER BY id LIMIT ${BATCH_ROWS}
-  ), sized AS (SELECT entry, sum(bytes) OVER (ORDER BY id) - bytes AS bytes_before FROM next)
+  ), sized AS (
+    SELECT entry, pg_catalog.sum(bytes) OVER (ORDER BY id) - bytes AS bytes_before FROM next
+  )
   SELECT c.id, c.ends, c.at_ms, coalesce(c.table_name, w.table_name), w.shape, w.shape_since_id,
-    c.reason, c.before, c.after, (SELECT min(id) FROM sqp_feeds.changes), (SELECT count(*) FROM next)
+    c.reason, c.before, c.after, (SELECT pg_catalog.min(id) FROM sqp_feeds.changes),
+    (SELECT pg_catalog.count(*) FROM next)
   FROM sized JOIN sqp_feeds.changes c USING (entry) LEFT JOIN sqp_feeds.watched w USING (relid)
   WHERE bytes_before < ${BATCH_BYTES} ORDER BY c.id`;
 
@@ -209,7 +212,7 @@ export class PostgresFeeds {
     this.#pruneAtMs = performance.now() + this.#limits.pruneMs;
     const { changesMsMax, changesBytesMax } = this.#limits;
     await this.#prune(PRUNE_OLD, Date.now() - changesMsMax);
-    const [size] = await this.#values("SELECT pg_table_size('sqp_feeds.changes')");
+    const [size] = await this.#values("SELECT pg_catalog.pg_table_size('sqp_feeds.changes')");
     if (Number(size![0]) > changesBytesMax) await this.#prune(PRUNE_LARGE, changesBytesMax);
   }
 

@@ -6,24 +6,29 @@ import {
   CHANGE_LOG_SCHEMA,
   HEAD,
   LIMIT_LOCK_TIME,
+  LOG_EXISTS,
   NOTE_REPLACED,
   WATCH_LOCK,
 } from "./change_log_schema.ts";
 import type { PostgresConnection } from "./connection.ts";
 import type { RowShapes } from "./row_shapes.ts";
 
+// These run as the login of all permissions: a function is named with its schema, lest somebody else's suits better,
+// and a table of another owner is not read, as its rows could be made to run what that one wants.
+
 const TABLE_FACTS = `SELECT c.oid, c.oid::regclass::text, c.relkind, c.relpersistence,
-    c.relrowsecurity, has_table_privilege($2::name, c.oid, 'SELECT'), sqp_feeds.shape(c.oid),
-    w.shape IS NOT DISTINCT FROM sqp_feeds.shape(c.oid)
-      AND w.table_name = c.oid::regclass::text
+    c.relrowsecurity, pg_catalog.has_table_privilege($2::name, c.oid, 'SELECT'),
+    sqp_feeds.shape(c.oid), w.shape IS NOT DISTINCT FROM sqp_feeds.shape(c.oid)
+      AND w.table_name = c.oid::regclass::text,
+    pg_catalog.pg_has_role(c.relowner, 'USAGE')
   FROM pg_catalog.pg_class c LEFT JOIN sqp_feeds.watched w ON w.relid = c.oid
-  WHERE c.oid = to_regclass($1::text)`;
+  WHERE c.oid = pg_catalog.to_regclass($1::text)`;
 
 const FORGET_OTHER_NAMES =
   "DELETE FROM sqp_feeds.watched WHERE relid = $2::oid AND table_name <> $1::text";
 
 const WATCH = `INSERT INTO sqp_feeds.watched
-  SELECT $1::text, $2::oid, sqp_feeds.shape($2::oid), max(id), max(id) FROM sqp_feeds.changes
+  SELECT $1::text, $2::oid, sqp_feeds.shape($2::oid), pg_catalog.max(id), pg_catalog.max(id) FROM sqp_feeds.changes
   ON CONFLICT (table_name) DO UPDATE
     SET relid = excluded.relid, shape = excluded.shape, shape_since_id = excluded.shape_since_id`;
 
@@ -36,8 +41,8 @@ export async function watchTables(
 ): Promise<WatchOutcome> {
   await connection.values("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
   await connection.values(LIMIT_LOCK_TIME);
-  await connection.values(`SELECT pg_advisory_xact_lock(${WATCH_LOCK})`);
-  const [exists] = await connection.values("SELECT to_regclass('sqp_feeds.changes') IS NOT NULL");
+  await connection.values(`SELECT pg_catalog.pg_advisory_xact_lock(${WATCH_LOCK})`);
+  const [exists] = await connection.values(LOG_EXISTS);
   if (exists![0] !== "t") {
     for (const sql of CHANGE_LOG_SCHEMA) await connection.values(sql);
   }
@@ -64,13 +69,16 @@ async function watchOne(
 ): Promise<string | UnsupportedTable> {
   const [facts] = await connection.values(TABLE_FACTS, [table, role]);
   if (facts === undefined) return { missing: true, why: `There is no table ${table}.` };
-  const [oid, name, kind, persistence, hasRowSecurity, isReadable, shape, isWatched] =
+  const [oid, name, kind, persistence, hasRowSecurity, isReadable, shape, isWatched, isOwned] =
     facts as string[];
   if (isReadable !== "t") {
     throw new SqpError("permission_denied", { message: `The table ${name} may not be read.` });
   }
   if (kind !== "r" || persistence === "t" || name!.startsWith("sqp_feeds.")) {
     return { missing: false, why: `${name} is no ordinary table.` };
+  }
+  if (isOwned !== "t") {
+    return { missing: false, why: `The table ${name} belongs to another role than the log does.` };
   }
   if (hasRowSecurity === "t") {
     return { missing: false, why: `The table ${name} has row security, which feeds do not apply.` };

@@ -21,6 +21,9 @@ import {
 const SQLITE_OK = 0;
 const SQLITE_DENY = 1;
 
+/** What SQLite itself says of a statement that an authorizer has denied. */
+const SQLITE_AUTH = { code: 23, name: "SQLITE_AUTH" } as const;
+
 /** What a statement does, as its preparation showed. */
 export interface StatementEffects {
   /** It changes the database. */
@@ -169,10 +172,10 @@ function noEffects(): StatementEffects {
 
 function refusalOf(anyOf: PermissionMask, what: string): SqpError {
   if (anyOf === NEVER || anyOf === OWN) {
-    return new SqpError("statement_not_allowed", { message: `Not allowed here: ${what}.` });
+    const message = `Not allowed here: ${what}.`;
+    return new SqpError("statement_not_allowed", { message, engine: SQLITE_AUTH });
   }
   const names = permissionNames(anyOf).map((name) => `"${name}"`).join(" or ");
-  return new SqpError("permission_denied", {
-    message: `The principal lacks the permission ${names} for ${what}.`,
-  });
+  const message = `The principal lacks the permission ${names} for ${what}.`;
+  return new SqpError("permission_denied", { message, engine: SQLITE_AUTH });
 }
