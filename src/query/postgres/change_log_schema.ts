@@ -29,9 +29,6 @@ export const LOG_EXISTS = "SELECT pg_catalog.to_regclass('sqp_feeds.changes') IS
 export const HEAD = `SELECT (SELECT log_id FROM sqp_feeds.log), id, at_ms FROM sqp_feeds.changes
   WHERE id IS NOT NULL ORDER BY id DESC LIMIT 1`;
 
-/** Whether the log was made. */
-export const LOG_EXISTS = "SELECT pg_catalog.to_regclass('sqp_feeds.changes') IS NOT NULL";
-
 /** The channel on which it is told that something was committed. */
 export const CHANGES_CHANNEL = "sqp_changes";
 
@@ -227,9 +224,8 @@ export const PRUNE_OLD = prune(`SELECT coalesce(
   (SELECT pg_catalog.max(id) FROM sqp_feeds.changes))`);
 
 /** Removes the oldest rows, so that those which are left take no more than $1 bytes. */
-export const PRUNE_LARGE = prune(`SELECT max(id) + 1 FROM (
-  SELECT id, sum(100 + coalesce(pg_catalog.pg_column_size(before), 0)
-     + coalesce(pg_catalog.pg_column_size(after), 0))
-    OVER (ORDER BY id DESC) AS bytes
+export const PRUNE_LARGE = prune(`SELECT pg_catalog.max(id) + 1 FROM (
+  SELECT id, pg_catalog.sum(100 + coalesce(pg_catalog.pg_column_size(before), 0)
+    + coalesce(pg_catalog.pg_column_size(after), 0)) OVER (ORDER BY id DESC) AS bytes
   FROM sqp_feeds.changes WHERE id IS NOT NULL
 ) sized WHERE bytes > $1::bigint`);
