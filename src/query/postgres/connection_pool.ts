@@ -31,6 +31,7 @@ export class ConnectionPool {
   #failures = 0;
   #lastFailure: SqpError | undefined;
   #nextAttemptAtMs = 0;
+  #nextAttempt: ReturnType<typeof setTimeout> | undefined;
   #closing = false;
 
   /** `schemaVersion` counts the changes of the schema that are known of. */
@@ -142,6 +143,7 @@ export class ConnectionPool {
   async #onOpen(connection: PostgresConnection): Promise<void> {
     this.#failures = 0;
     this.#lastFailure = undefined;
+    this.#nextAttemptAtMs = 0;
     if (this.#closing || !connection.isOpen) return await connection.close();
     connection.schemaVersion = this.#schemaVersion();
     this.#connections.add(connection);
@@ -154,6 +156,9 @@ export class ConnectionPool {
     const pauseMs = Math.min(retryMsMax, retryMs * 2 ** this.#failures++);
     this.#nextAttemptAtMs = performance.now() + pauseMs;
     this.#lastFailure = this.#openError(error, pauseMs);
+    // Who waits although other connections are up waits for this; those may be lent out for good.
+    clearTimeout(this.#nextAttempt);
+    if (!this.#closing) this.#nextAttempt = setTimeout(() => this.#serve(), Math.ceil(pauseMs) + 1);
   }
 
   #openError(error: SqpError, pauseMs: number): SqpError {
@@ -187,6 +192,7 @@ export class ConnectionPool {
   /** Ends all connections. */
   async close(): Promise<void> {
     this.#closing = true;
+    clearTimeout(this.#nextAttempt);
     this.#serve();
     await Promise.all([...this.#connections].map((connection) => connection.close()));
     await Promise.all(this.#opening);

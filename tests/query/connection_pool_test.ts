@@ -1,0 +1,36 @@
+// The pool of a login's connections, where the machine has PostgreSQL.
+
+import { assertEquals } from "@std/assert";
+import type { PostgresConnection } from "../../src/query/postgres/connection.ts";
+import { ConnectionPool } from "../../src/query/postgres/connection_pool.ts";
+import { parseLogin } from "../../src/query/postgres/login.ts";
+import { POSTGRES_LIMITS } from "../../src/query/postgres/settings.ts";
+import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
+
+const why = whyNoPostgres();
+
+Deno.test({
+  name: "who waits is served after a failed attempt, though every other connection stays lent out" +
+    (why === undefined ? "" : ` (${why})`),
+  ignore: why !== undefined,
+  async fn() {
+    await using server = await PostgresServer.start();
+    await server.makeDatabase("pooled");
+    const pool = new ConnectionPool(parseLogin(server.url("pooled")), POSTGRES_LIMITS, () => 0);
+    const lent = () =>
+      new Promise<PostgresConnection>((onConnection, onError) =>
+        pool.request({ principal: "", onConnection, onError })
+      );
+    const kept = await lent();
+    const admin = server.connect("postgres");
+    await admin.unsafe("ALTER DATABASE pooled ALLOW_CONNECTIONS false");
+    const waiting = lent();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await admin.unsafe("ALTER DATABASE pooled ALLOW_CONNECTIONS true");
+    await admin.end();
+    const second = await waiting;
+    assertEquals(await second.values("SELECT 1"), [["1"]]);
+    for (const connection of [kept, second]) pool.release(connection, 0);
+    await pool.close();
+  },
+});
