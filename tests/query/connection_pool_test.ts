@@ -1,9 +1,10 @@
 // The pool of a login's connections, where the machine has PostgreSQL.
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import type { PostgresConnection } from "../../src/query/postgres/connection.ts";
 import { ConnectionPool } from "../../src/query/postgres/connection_pool.ts";
 import { parseLogin } from "../../src/query/postgres/login.ts";
+import { withOwn } from "../../src/query/postgres/own_connection.ts";
 import { POSTGRES_LIMITS } from "../../src/query/postgres/settings.ts";
 import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
 
@@ -31,6 +32,22 @@ Deno.test({
     const second = await waiting;
     assertEquals(await second.values("SELECT 1"), [["1"]]);
     for (const connection of [kept, second]) pool.release(connection, 0);
+    await pool.close();
+  },
+});
+
+Deno.test({
+  name: "what the engine asks for itself ends in time, though nothing answers" +
+    (why === undefined ? "" : ` (${why})`),
+  ignore: why !== undefined,
+  async fn() {
+    await using server = await PostgresServer.start();
+    await server.makeDatabase("pooled");
+    const pool = new ConnectionPool(parseLogin(server.url("pooled")), POSTGRES_LIMITS, () => 0);
+    const asked = withOwn({ pool, msMax: 200 }, (one) => one.values("SELECT pg_sleep(60)"));
+    await assertRejects(() => asked);
+    const answered = withOwn({ pool, msMax: 5_000 }, (one) => one.values("SELECT 1"));
+    assertEquals(await answered, [["1"]]);
     await pool.close();
   },
 });

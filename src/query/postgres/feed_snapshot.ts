@@ -26,6 +26,8 @@ const PAGE_BYTES = 32 * 1024;
 export interface SnapshotHost {
   readonly pool: ConnectionPool;
   readonly shapes: RowShapes;
+  /** How long reading a part may take. */
+  readonly readMsMax: number;
   /** How long a part may wait for its reader: the connection and what the transaction sees are kept for it. */
   readonly stallMsMax: number;
 }
@@ -54,9 +56,11 @@ export class SnapshotReader implements PartReader<SnapshotPart> {
       throw new SqpError("deadline_exceeded", { message });
     }
     this.#isReading = true;
+    const timer = setTimeout(() => this.#connection?.destroy(), this.#host.readMsMax);
     try {
       return await this.#next();
     } finally {
+      clearTimeout(timer);
       this.#isReading = false;
       if (this.#isOver) this.close();
       else this.#stall = setTimeout(() => this.#onStall(), this.#host.stallMsMax);

@@ -10,15 +10,20 @@ export function borrow(pool: ConnectionPool): Promise<PostgresConnection> {
   });
 }
 
-/** Runs with a connection and gives it back. Whatever fails has left its transaction open, and is not lent again. */
+/**
+ * Runs with a connection and gives it back. Whatever fails has left its transaction open, and is not lent again. One
+ * that does not answer in time, because what is at its other end is gone, is closed: then `run` fails.
+ */
 export async function withOwn<Outcome>(
-  pool: ConnectionPool,
+  { pool, msMax }: { readonly pool: ConnectionPool; readonly msMax: number },
   run: (connection: PostgresConnection) => Promise<Outcome>,
 ): Promise<Outcome> {
   const connection = await borrow(pool);
+  const timer = setTimeout(() => connection.destroy(), msMax);
   try {
     return await run(connection);
   } finally {
+    clearTimeout(timer);
     pool.release(connection, performance.now());
   }
 }

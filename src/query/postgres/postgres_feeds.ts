@@ -58,6 +58,8 @@ type TextRow = readonly (string | null)[];
 /** Opens feeds and wakes them. */
 export class PostgresFeeds {
   readonly #pool: ConnectionPool;
+  /** With what the log is asked. */
+  readonly #own: { readonly pool: ConnectionPool; readonly msMax: number };
   readonly #limits: PostgresLimits;
   readonly #hub: FeedHub;
   readonly #backend: Omit<FeedBackend, "watch">;
@@ -78,9 +80,10 @@ export class PostgresFeeds {
     feeds: FeedLimits,
   ) {
     this.#pool = pool;
+    this.#own = { pool, msMax: limits.pageMsMax };
     this.#limits = limits;
-    const { stallMsMax } = limits;
-    const snapshotHost = { pool: snapshotPool, shapes: this.#shapes, stallMsMax };
+    const { pageMsMax: readMsMax, stallMsMax } = limits;
+    const snapshotHost = { pool: snapshotPool, shapes: this.#shapes, readMsMax, stallMsMax };
     this.#backend = {
       filterValue: (value) => value,
       cursorFacts: (id) => this.#cursorFacts(id),
@@ -99,7 +102,7 @@ export class PostgresFeeds {
     const backend = {
       ...this.#backend,
       watch: (tables: readonly string[]) =>
-        withOwn(this.#pool, (connection) => watchTables(connection, tables, role, this.#shapes)),
+        withOwn(this.#own, (connection) => watchTables(connection, tables, role, this.#shapes)),
     };
     const feed = new ChangeFeed(this.#hub, backend, command, {
       onStart: (start) => sink.onStart(start),
@@ -135,7 +138,7 @@ export class PostgresFeeds {
   }
 
   #values(sql: string, parameters: readonly string[] = []): Promise<TextRow[]> {
-    return withOwn(this.#pool, (connection) => connection.values(sql, parameters));
+    return withOwn(this.#own, (connection) => connection.values(sql, parameters));
   }
 
   // The log
