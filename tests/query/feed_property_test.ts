@@ -91,8 +91,8 @@ const postgresSubject = (of: PostgresServer): Subject => ({
     "ALTER TABLE u RENAME COLUMN m TO n",
     "ALTER TABLE t RENAME TO gone",
     "ALTER TABLE gone RENAME TO t",
-    "ALTER TABLE t DISABLE TRIGGER sqp_capture",
-    "ALTER TABLE t ENABLE TRIGGER sqp_capture",
+    "ALTER TABLE t DISABLE TRIGGER USER",
+    "ALTER TABLE t ENABLE TRIGGER USER",
   ],
 });
 
