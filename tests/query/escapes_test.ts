@@ -283,6 +283,20 @@ postgresTest("no feed reads a table by which its owner could run something", asy
   assertEquals(await askError(engine, "SELECT * FROM secret", schema), "permission_denied");
 });
 
+postgresTest("no lock that anybody may take keeps others from writing", async (engine) => {
+  await ask(engine, "CREATE TABLE t (id int PRIMARY KEY)");
+  const feed = new TestFeed(engine, { tables: ["t"] });
+  await feed.started;
+  const locks = await ask(engine, "SELECT pg_advisory_lock(i) FROM generate_series($1, $2) i", {
+    params: [0x5351_5000, 0x5351_500f],
+    principal: "mallory",
+    ...only("read"),
+  });
+  assertEquals(locks.rows.length, 16);
+  await ask(engine, "INSERT INTO t VALUES (2)", { deadlineMs: 5_000 });
+  assertEquals((await feed.next()).kind, "commit");
+});
+
 postgresTest("no text reaches files, programs, other roles or the engine's own", async (engine) => {
   await ask(engine, "CREATE TABLE t (id int PRIMARY KEY)");
   await ask(engine, "INSERT INTO t VALUES (1)", { idempotencyKey: "k" });

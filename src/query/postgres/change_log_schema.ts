@@ -10,8 +10,11 @@
 const SETTINGS = `SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC'
   SET DateStyle = 'ISO, MDY' SET IntervalStyle = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'`;
 
-/** The lock under which transactions are numbered. */
-const NUMBER_LOCK = 0x5351_5001;
+/**
+ * Takes the lock under which transactions are numbered. It is one of the log's own tables, which nobody else may lock:
+ * an advisory lock is anybody's, and who holds it keeps everybody from writing.
+ */
+const LOCK_NUMBERS = "LOCK TABLE sqp_feeds.log IN SHARE UPDATE EXCLUSIVE MODE";
 
 /** The lock under which the log is made and tables are watched. */
 export const WATCH_LOCK = 0x5351_5002;
@@ -19,12 +22,12 @@ export const WATCH_LOCK = 0x5351_5002;
 /** Keeps those who wait for a table's lock, and those behind them, from waiting for long. */
 export const LIMIT_LOCK_TIME = "SET LOCAL lock_timeout = 5000";
 
+/** Whether there is a log. */
+export const LOG_EXISTS = "SELECT pg_catalog.to_regclass('sqp_feeds.changes') IS NOT NULL";
+
 /** Which log it is, its last row, and when that was written. */
 export const HEAD = `SELECT (SELECT log_id FROM sqp_feeds.log), id, at_ms FROM sqp_feeds.changes
   WHERE id IS NOT NULL ORDER BY id DESC LIMIT 1`;
-
-/** Whether the log was made. */
-export const LOG_EXISTS = "SELECT pg_catalog.to_regclass('sqp_feeds.changes') IS NOT NULL";
 
 /** The channel on which it is told that something was committed. */
 export const CHANGES_CHANNEL = "sqp_changes";
@@ -159,7 +162,7 @@ export const CHANGE_LOG_SCHEMA: readonly string[] = [
         WHERE xid = me AND id IS NULL AND reason IS NULL AND before IS NOT DISTINCT FROM after;
       SELECT count(*) INTO rows FROM sqp_feeds.changes WHERE xid = me AND id IS NULL;
       IF rows = 0 THEN RETURN NULL; END IF;
-      PERFORM pg_advisory_xact_lock(${NUMBER_LOCK});
+      ${LOCK_NUMBERS};
       first := nextval('sqp_feeds.ids');
       IF rows > 1 THEN PERFORM setval('sqp_feeds.ids', first + rows - 1); END IF;
       now_ms := (extract(epoch FROM clock_timestamp()) * 1000)::bigint;

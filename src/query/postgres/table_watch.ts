@@ -14,15 +14,13 @@ import type { PostgresConnection } from "./connection.ts";
 import type { RowShapes } from "./row_shapes.ts";
 
 // These run as the login of all permissions: a function is named with its schema, lest somebody else's suits better,
-// and a table whose owner is not trusted as much is not read, as its rows could be made to run what the owner wants.
+// and a table of another owner is not read, as its rows could be made to run what that one wants.
 
 const TABLE_FACTS = `SELECT c.oid, c.oid::regclass::text, c.relkind, c.relpersistence,
     c.relrowsecurity, pg_catalog.has_table_privilege($2::name, c.oid, 'SELECT'),
-    sqp_feeds.shape(c.oid),
-    w.shape IS NOT DISTINCT FROM sqp_feeds.shape(c.oid)
+    sqp_feeds.shape(c.oid), w.shape IS NOT DISTINCT FROM sqp_feeds.shape(c.oid)
       AND w.table_name = c.oid::regclass::text,
     pg_catalog.pg_has_role(c.relowner, 'USAGE')
-      OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner AND r.rolsuper)
   FROM pg_catalog.pg_class c LEFT JOIN sqp_feeds.watched w ON w.relid = c.oid
   WHERE c.oid = pg_catalog.to_regclass($1::text)`;
 
@@ -71,7 +69,7 @@ async function watchOne(
 ): Promise<string | UnsupportedTable> {
   const [facts] = await connection.values(TABLE_FACTS, [table, role]);
   if (facts === undefined) return { missing: true, why: `There is no table ${table}.` };
-  const [oid, name, kind, persistence, hasRowSecurity, isReadable, shape, isWatched, isTrusted] =
+  const [oid, name, kind, persistence, hasRowSecurity, isReadable, shape, isWatched, isOwned] =
     facts as string[];
   if (isReadable !== "t") {
     throw new SqpError("permission_denied", { message: `The table ${name} may not be read.` });
@@ -79,8 +77,8 @@ async function watchOne(
   if (kind !== "r" || persistence === "t" || name!.startsWith("sqp_feeds.")) {
     return { missing: false, why: `${name} is no ordinary table.` };
   }
-  if (isTrusted !== "t") {
-    return { missing: false, why: `The table ${name} belongs to a role that is not trusted.` };
+  if (isOwned !== "t") {
+    return { missing: false, why: `The table ${name} belongs to another role than the log does.` };
   }
   if (hasRowSecurity === "t") {
     return { missing: false, why: `The table ${name} has row security, which feeds do not apply.` };
