@@ -8,6 +8,7 @@ import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
 import { Random } from "../harness/random.ts";
 import { CANNOT_RUN_PROCESSES, killProcess } from "../query/query_harness.ts";
 import { DIALECTS, engineAccess } from "./access.ts";
+import { surviveKilledProcesses } from "./killed_process.ts";
 import { roundCount, survive } from "./load.ts";
 
 const why = whyNoPostgres() ??
@@ -67,3 +68,17 @@ crashTest(
     }
   },
 );
+
+crashTest("the engine's process is killed at random moments", async (server, random) => {
+  const url = server.url("own");
+  const engine = await openPostgresEngine({ url });
+  try {
+    await surviveKilledProcesses({
+      ...{ random, rounds: roundCount(4, 200) },
+      target: { kind: "engine", url },
+      access: engineAccess(engine, DIALECTS.postgres),
+    });
+  } finally {
+    await engine.close();
+  }
+});

@@ -38,6 +38,11 @@ export class Subscriber {
     this.#cursor = cursor;
   }
 
+  /** The feed is lost. */
+  onLost(): void {
+    this.#lossCount++;
+  }
+
   /** Whether a write was told. */
   has(n: number): boolean {
     return this.#told.has(n);
@@ -56,7 +61,7 @@ export class Subscriber {
         for await (const told of access.feed(this.#cursor, signal)) this.take(told);
       } catch (error) {
         lossOf(error);
-        this.#lossCount++;
+        this.onLost();
         await pause(RETRY_MS);
       }
     }
@@ -64,9 +69,8 @@ export class Subscriber {
 
   /** What happened, for a person. */
   summary(): string {
-    const changes = this.#transactions.flat().length;
-    return `${changes} changes of ${this.#transactions.length} transactions told by ${
-      this.#lossCount + 1
-    } feeds`;
+    const changeCount = this.#transactions.flat().length;
+    const told = `${changeCount} changes of ${this.#transactions.length} transactions told`;
+    return `${told} by a feed that was lost ${this.#lossCount} times`;
   }
 }

@@ -16,6 +16,11 @@ export function isKeyed(kind: WriteKind): boolean {
   return kind === "keyed" || kind === "batch";
 }
 
+/** How a number is written where all writes have a key. */
+export function keyedKind(n: number): WriteKind {
+  return n % 2 === 0 ? "keyed" : "batch";
+}
+
 /** Rows of a write. */
 export function rowCountOf(kind: WriteKind): number {
   return kind === "batch" || kind === "transaction" ? 3 : 1;
