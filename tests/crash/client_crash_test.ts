@@ -25,6 +25,8 @@ async function killClients(dialect: keyof typeof DIALECTS, database: string): Pr
     target: { kind: "client", url: server.url, folder: folder.path, dialect },
     access: clientAccess(client, DIALECTS[dialect], new AbortController().signal),
   });
+  // In order it would end only after it has waited for clients that are gone.
+  server.signal("SIGKILL");
 }
 
 testWith(
