@@ -50,11 +50,8 @@ export async function surviveKilledProcesses(
   const { success } = await runJob(last, { ledger, subscriber });
   assert(success);
   const over = new AbortController();
-  const following = subscriber.follow(
-    () => Promise.resolve(access),
-    over.signal,
-    () => over.signal,
-  );
+  const ready = () => Promise.resolve(access);
+  const following = subscriber.follow(ready, random, { over: over.signal });
   await Promise.race([following, ledger.close(access, [subscriber])]);
   over.abort();
   await following;

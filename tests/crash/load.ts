@@ -40,8 +40,8 @@ export async function survive({ random, rounds, pauseMsMax, ready, kill }: Kills
   const subscribers = [new Subscriber(), new Subscriber()] as const;
   const [lost, kept] = subscribers;
   const load = Promise.all([
-    lost.follow(ready, over.signal, () => loss.signal),
-    kept.follow(ready, over.signal, () => over.signal),
+    lost.follow(ready, random.fork(), { over: over.signal, loss: () => loss.signal }),
+    kept.follow(ready, random.fork(), { over: over.signal }),
     ...Array.from({ length: WRITERS }, () => ledger.write(ready, random.fork())),
   ]);
   // Whoever fails ends the test at once.

@@ -1,11 +1,20 @@
 // Who follows the table through every loss of its feed, from the last cursor that it was given.
 
 import { pause } from "../harness/live_server.ts";
+import type { Random } from "../harness/random.ts";
 import { Replica } from "../query/feed_harness.ts";
 import type { Access, Told } from "./access.ts";
 import { lossOf } from "./writes.ts";
 
-const RETRY_MS = 20;
+/** The longest time, in milliseconds, that goes by between two feeds: what is written meanwhile is told later. */
+const LOST_MS_MAX = 150;
+
+/** What ends a following. */
+export interface Ends {
+  readonly over: AbortSignal;
+  /** Ends the feed that is open, not the following. */
+  readonly loss?: () => AbortSignal;
+}
 
 /** What feeds have told, one after the other. */
 export class Subscriber {
@@ -48,21 +57,21 @@ export class Subscriber {
     return this.#told.has(n);
   }
 
-  /** Follows until it is over. `ready` gives a way to the database once there is one; `loss` ends one feed. */
+  /** Follows until it is over. `ready` gives a way to the database once there is one. */
   async follow(
     ready: () => Promise<Access>,
-    over: AbortSignal,
-    loss: () => AbortSignal,
+    random: Random,
+    { over, loss }: Ends,
   ): Promise<void> {
     while (!over.aborted) {
       const access = await ready();
-      const signal = AbortSignal.any([over, loss()]);
+      const signal = loss === undefined ? over : AbortSignal.any([over, loss()]);
       try {
         for await (const told of access.feed(this.#cursor, signal)) this.take(told);
       } catch (error) {
         lossOf(error);
         this.onLost();
-        await pause(RETRY_MS);
+        await pause(random.integer(0, LOST_MS_MAX));
       }
     }
   }
