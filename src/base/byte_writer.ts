@@ -151,6 +151,11 @@ export class ByteWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
+  /** Forgets what was written; the room stays for what is written next. */
+  clear(): void {
+    this.#length = 0;
+  }
+
   /** The bytes written so far, for good: the writer is empty after that. */
   finish(): Uint8Array {
     const written = this.#bytes.slice(0, this.#length);

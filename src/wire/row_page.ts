@@ -33,7 +33,7 @@ export interface RowPageWriterOptions {
  * and at the end, where {@linkcode RowPageWriter.rowCount} is not 0, the page that is left.
  */
 export class RowPageWriter {
-  readonly #writer = new ValueWriter(16 * 1024);
+  readonly #writer = new ValueWriter();
   readonly #pageBytesMax: number;
   readonly #rowBytesMax: number;
   readonly #numbers: NumberKind;

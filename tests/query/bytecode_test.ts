@@ -116,5 +116,7 @@ Deno.test("an instruction that is not known is taken to jump, so it proves nothi
   const init = { opcode: "Init", p2: 1 };
   assertEquals(proveBytecode([init, row, back]).fewRows, false);
   assertEquals(proveBytecode([init, row, { opcode: "Yield", p2: 9 }]).fewRows, false);
+  const slow = { opcode: "Frobnicate", p2: 0 };
+  assertEquals(proveBytecode([slow, row]), { fewRows: true, short: false });
   assertEquals(proveBytecode([]), { fewRows: false, short: false });
 });

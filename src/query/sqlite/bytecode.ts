@@ -10,7 +10,7 @@ export interface Instruction {
 export interface BytecodeProof {
   /** It gives at most {@linkcode FEW_ROWS_MAX} rows, whatever the data: none of its result rows lies on a loop. */
   readonly fewRows: boolean;
-  /** Besides, it has no loop at all and calls no function: it cannot run for long. */
+  /** Besides, it has no loop at all, and no operation that may be slow by itself: it cannot run for long. */
   readonly short: boolean;
 }
 
@@ -38,8 +38,20 @@ const UNKNOWN_TARGET = new Set(
   "EndCoroutine Gosub InitCoroutine Jump Program Return Yield".split(" "),
 );
 
-/** Operations that may be slow by themselves. */
-const MAYBE_SLOW = new Set("Function PureFunc VFilter Count Program".split(" "));
+/**
+ * Operations each of which takes a time that is bounded by the size of one value or by the depth of one tree. What is
+ * not named here may be slow by itself: functions, counts of whole tables, sorters, virtual tables, checks.
+ */
+const SHORT = new Set(
+  `
+    Add Affinity AggFinal AggStep AggStep1 And BitAnd BitNot BitOr Blob Cast Close CollSeq Column Compare Concat Copy
+    DecrJumpZero DeferredSeek Divide Eq Explain First Found Ge Goto Gt Halt HaltIfNull IdxGE IdxGT IdxLE IdxLT IdxRowid
+    If IfNoHope IfNot IfNotZero IfNullRow IfPos Init Int64 IntCopy Integer IsNull IsTrue IsType Last Le Lt MakeRecord
+    Move Multiply MustBeInt Ne Next NoConflict Noop Not NotExists NotFound NotNull Null NullRow Once OpenRead Or Prev
+    Real RealAffinity Remainder ReopenIdx ResultRow Rewind Rowid SCopy SeekGE SeekGT SeekHit SeekLE SeekLT SeekRowid
+    ShiftLeft ShiftRight String String8 Subtract Transaction Variable ZeroOrNull
+  `.trim().split(/\s+/),
+);
 
 /** Operations that are never followed by the next one. */
 const NO_FALL_THROUGH = new Set(["Goto", "Halt"]);
@@ -50,15 +62,15 @@ const NO_FALL_THROUGH = new Set(["Goto", "Halt"]);
  */
 export function proveBytecode(program: readonly Instruction[]): BytecodeProof {
   if (program.length === 0 || program.length > INSTRUCTIONS_MAX) return UNPROVED;
-  let slow = false;
+  let isShort = true;
   const rows: number[] = [];
   for (const [at, { opcode }] of program.entries()) {
     if (UNKNOWN_TARGET.has(opcode)) return UNPROVED;
-    if (MAYBE_SLOW.has(opcode)) slow = true;
+    if (!SHORT.has(opcode)) isShort = false;
     if (opcode === "ResultRow") rows.push(at);
   }
   const fewRows = rows.length <= FEW_ROWS_MAX && rows.every((at) => !reachesItself(program, at));
-  return { fewRows, short: fewRows && !slow && !hasLoop(program) };
+  return { fewRows, short: fewRows && isShort && !hasLoop(program) };
 }
 
 function successors(program: readonly Instruction[], at: number): number[] {

@@ -37,10 +37,18 @@ const WRITE_BYTES = 64 * 1024;
 /** How long writes are gathered into one commit. */
 const GROUP_MS = 5;
 
-/** The state of an engine process. `write` takes bytes for the server and blocks while the server does not read. */
+/** Takes bytes for the server, which are valid during the call, and blocks while the server does not read. */
+export interface EngineOutput {
+  /** They may wait for others, but for no statement. */
+  post(bytes: Uint8Array): void;
+  /** They are written when it returns. */
+  write(bytes: Uint8Array): void;
+}
+
+/** The state of an engine process. */
 export class EngineLoop {
   readonly out = new MessageWriter();
-  readonly #write: (bytes: Uint8Array) => void;
+  readonly #output: EngineOutput;
   readonly #clockMs: () => number;
   readonly #commands = new Map<number, OpenCommand>();
   /** The transaction of a client that is open. As long as it is, nothing else writes. */
@@ -52,8 +60,8 @@ export class EngineLoop {
   #runner: StatementRunner | undefined;
   #opened: OpenMessage | undefined;
 
-  constructor(write: (bytes: Uint8Array) => void, clockMs: () => number) {
-    this.#write = write;
+  constructor(output: EngineOutput, clockMs: () => number) {
+    this.#output = output;
     this.#clockMs = clockMs;
   }
 
@@ -89,7 +97,6 @@ export class EngineLoop {
           }
       }
     }
-    this.flush();
     this.#run();
   }
 
@@ -218,7 +225,6 @@ export class EngineLoop {
         else {
           this.announce(command.id);
           this.#stepOwn(command);
-          this.flush();
         }
       }
     }
@@ -227,7 +233,7 @@ export class EngineLoop {
   /** The server must know what it kills, and what came before must not wait for a statement that may never end. */
   announce(id: number): void {
     this.out.bare(MessageKind.RUNNING, id);
-    this.flush();
+    this.out.drain((bytes) => this.#output.post(bytes));
   }
 
   /** Writes that follow each other on one connection are committed together. */
@@ -298,7 +304,7 @@ export class EngineLoop {
   }
 
   flush(): void {
-    if (this.out.length > 0) this.#write(this.out.take());
+    this.out.drain((bytes) => this.#output.write(bytes));
   }
 
   /** Closes the database. */

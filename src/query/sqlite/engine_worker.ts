@@ -5,6 +5,8 @@
 import { getPriority, setPriority } from "node:os";
 import { EngineLoop } from "./engine_loop.ts";
 import { MessageSplitter } from "./ipc.ts";
+import { SharedOutput } from "./shared_output.ts";
+import { writeToServer } from "./standard_output.ts";
 
 const READ_BYTES = 64 * 1024;
 
@@ -16,11 +18,10 @@ const READER_NICENESS = 10;
 const LOWEST_PRIORITY = 19;
 
 /** The main thread of the process; the type of a Worker's global scope is not among the project's types. */
-const main = self as unknown as { postMessage(message: unknown): void };
-
-function writeAll(bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
-}
+const main = self as unknown as {
+  postMessage(message: unknown): void;
+  onmessage: (event: MessageEvent<SharedArrayBuffer>) => void;
+};
 
 /** Lowers the priority of this thread, where the system lets it. */
 function yieldToOthers(): void {
@@ -31,8 +32,8 @@ function yieldToOthers(): void {
   }
 }
 
-function run(): void {
-  const loop = new EngineLoop(writeAll, () => performance.now());
+function run(output: SharedOutput): void {
+  const loop = new EngineLoop(output, () => performance.now());
   const splitter = new MessageSplitter();
   const buffer = new Uint8Array(READ_BYTES);
   let told = false;
@@ -49,5 +50,7 @@ function run(): void {
   loop.close();
 }
 
-run();
-main.postMessage({ done: true });
+main.onmessage = ({ data }) => {
+  run(new SharedOutput(writeToServer, data));
+  main.postMessage({ done: true });
+};

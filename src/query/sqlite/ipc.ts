@@ -72,6 +72,9 @@ export interface OpenMessage {
   readonly removeAtExit?: string;
 }
 
+/** Bytes that messages are gathered in; more are made room for as they come. */
+const ROOM_BYTES = 16 * 1024;
+
 const utf8 = new TextEncoder();
 // A byte order mark is part of a SQL text.
 const text = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -85,7 +88,7 @@ const KNOWN_COLUMNS_MAX = 256;
 
 /** Gathers messages into one write. */
 export class MessageWriter {
-  #writer = new ByteWriter(16 * 1024);
+  #writer = new ByteWriter(ROOM_BYTES);
 
   /** Bytes that wait. */
   get length(): number {
@@ -95,8 +98,15 @@ export class MessageWriter {
   /** Takes the messages gathered so far. */
   take(): Uint8Array {
     const bytes = this.#writer.view();
-    this.#writer = new ByteWriter(16 * 1024);
+    this.#writer = new ByteWriter(ROOM_BYTES);
     return bytes;
+  }
+
+  /** Gives away the messages gathered so far, which are valid during the call. */
+  drain(use: (bytes: Uint8Array) => void): void {
+    use(this.#writer.view());
+    if (this.#writer.length <= ROOM_BYTES) this.#writer.clear();
+    else this.#writer = new ByteWriter(ROOM_BYTES);
   }
 
   #head(kind: MessageKind, id: number, bodyBytes: number): ByteWriter {
