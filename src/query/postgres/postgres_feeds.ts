@@ -50,6 +50,10 @@ const FIRST_UPKEEP_MS = 20;
 /** How often what is too old or too much is looked for. */
 const PRUNE_MS = 30_000;
 
+/** It reads the catalog itself: what a session remembers of it may be older than the lock that it has waited for. */
+const LOG_EXISTS = `SELECT EXISTS (SELECT FROM pg_catalog.pg_tables
+  WHERE schemaname = 'sqp_feeds' AND tablename = 'changes')`;
+
 const TABLE_FACTS = `SELECT c.oid, c.oid::regclass::text, c.relkind, c.relpersistence,
     has_table_privilege($2::name, c.oid, 'SELECT'), sqp_feeds.shape(c.oid),
     w.shape IS NOT DISTINCT FROM sqp_feeds.shape(c.oid)
@@ -203,9 +207,7 @@ export class PostgresFeeds {
       await connection.values("BEGIN");
       await connection.values(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
       await connection.values(`SELECT pg_advisory_xact_lock(${WATCH_LOCK})`);
-      const [exists] = await connection.values(
-        "SELECT to_regclass('sqp_feeds.changes') IS NOT NULL",
-      );
+      const [exists] = await connection.values(LOG_EXISTS);
       if (exists![0] !== "t") {
         for (const sql of CHANGE_LOG_SCHEMA) await connection.values(sql);
       }
@@ -342,7 +344,7 @@ export class PostgresFeeds {
   }
 
   async #lookAfter(): Promise<void> {
-    const [exists] = await this.#values("SELECT to_regclass('sqp_feeds.changes') IS NOT NULL");
+    const [exists] = await this.#values(LOG_EXISTS);
     if (exists![0] !== "t") return;
     if (this.#listener?.isOpen !== true) await this.#listen();
     await this.#values(NOTE_CHANGED_SHAPES);
