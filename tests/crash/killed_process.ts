@@ -39,7 +39,7 @@ export async function surviveKilledProcesses(
     const { cursor } = subscriber;
     const job = { target, again, next, isLast: false, ...(cursor !== undefined && { cursor }) };
     const kill = {
-      after: random.pick(["answered", "told"] as const),
+      after: round % 2 === 0 ? "told" as const : random.pick(["sent", "answered"] as const),
       pauseMs: random.integer(0, PAUSE_MS_MAX),
     };
     const { signal } = await runJob(job, { ledger, subscriber }, kill);

@@ -62,7 +62,7 @@ export class Ledger {
     entry.answeredAt = this.#moment++;
   }
 
-  /** Waits until something more was answered: what is killed has then begun its work. */
+  /** Waits until something more was answered. */
   async progress(): Promise<void> {
     const before = this.#answers;
     await until("a write is answered", () => this.#answers > before);

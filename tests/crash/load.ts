@@ -12,7 +12,7 @@ import { makeTable } from "./writes.ts";
 export interface Kills {
   readonly random: Random;
   readonly rounds: number;
-  /** The longest time, in milliseconds, between the first answer to a write and the kill. */
+  /** The longest time, in milliseconds, between the first work that is seen and the kill. */
   readonly pauseMsMax: number;
   /** A way to the database, as soon as there is one. */
   ready(): Promise<Access>;
@@ -39,16 +39,20 @@ export async function survive({ random, rounds, pauseMsMax, ready, kill }: Kills
   let loss = new AbortController();
   const subscribers = [new Subscriber(), new Subscriber()] as const;
   const [lost, kept] = subscribers;
+  const writers = Promise.all(
+    Array.from({ length: WRITERS }, () => ledger.write(ready, random.fork())),
+  );
   const load = Promise.all([
+    writers,
     lost.follow(ready, random.fork(), { over: over.signal, loss: () => loss.signal }),
     kept.follow(ready, random.fork(), { over: over.signal }),
-    ...Array.from({ length: WRITERS }, () => ledger.write(ready, random.fork())),
   ]);
   // Whoever fails ends the test at once.
   const unlessFailed = <T>(step: Promise<T>) => Promise.race([step, load.then(() => step)]);
   const killed = new Map<string, number>();
   for (let round = 0; round < rounds; round++) {
-    await unlessFailed(ledger.progress());
+    // What is killed has begun its work then.
+    await unlessFailed(Promise.all([ledger.progress(), lost.progress()]));
     await unlessFailed(pause(random.integer(0, pauseMsMax)));
     const killing = kill(round);
     loss.abort();
@@ -57,6 +61,7 @@ export async function survive({ random, rounds, pauseMsMax, ready, kill }: Kills
     killed.set(what, (killed.get(what) ?? 0) + 1);
   }
   ledger.stop();
+  await unlessFailed(writers);
   await unlessFailed(ledger.close(await ready(), subscribers));
   over.abort();
   await load;

@@ -55,6 +55,7 @@ crashTest(
     const engine = await openPostgresEngine({
       url: server.url("own"),
       limits: { retryMs: 10, retryMsMax: 50 },
+      feeds: { pollMs: 100 },
     });
     try {
       const access = engineAccess(engine, DIALECTS.postgres);

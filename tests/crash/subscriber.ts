@@ -1,6 +1,6 @@
 // Who follows the table through every loss of its feed, from the last cursor that it was given.
 
-import { pause } from "../harness/live_server.ts";
+import { pause, until } from "../harness/live_server.ts";
 import type { Random } from "../harness/random.ts";
 import { Replica } from "../query/feed_harness.ts";
 import type { Access, Told } from "./access.ts";
@@ -45,6 +45,12 @@ export class Subscriber {
     if (changes.length > 0 && this.#cursor !== undefined) this.#transactions.push(changes);
     for (const { after } of changes) this.#told.add(after?.[1]);
     this.#cursor = cursor;
+  }
+
+  /** Waits until a transaction more was told. */
+  async progress(): Promise<void> {
+    const before = this.#transactions.length;
+    await until("a transaction is told", () => this.#transactions.length > before);
   }
 
   /** The feed is lost. */
