@@ -31,9 +31,6 @@ class Reset extends Error {
   }
 }
 
-/** The feed was cancelled. */
-class Left extends Error {}
-
 const utf8 = new TextDecoder();
 
 /** A feed under way. Every failure goes to its sink. */
@@ -54,8 +51,9 @@ export class ChangeFeed implements Execution {
   /** Hand-overs that were asked for; the first comes unasked. */
   #credit = 1;
   #onCredit: (() => void) | undefined;
-  #hasLeft = false;
-  #onLeave: (() => void) | undefined;
+  /** Why it is ended from outside. */
+  #ending: SqpError | undefined;
+  #onEnding: ((why: SqpError) => void) | undefined;
 
   constructor(hub: FeedHub, backend: FeedBackend, command: SubscribeCommand, sink: FeedSink) {
     this.#hub = hub;
@@ -71,8 +69,13 @@ export class ChangeFeed implements Execution {
   }
 
   cancel(): void {
-    this.#hasLeft = true;
-    this.#onLeave?.();
+    this.fail(new SqpError("cancelled"));
+  }
+
+  /** Ends it, whatever it waits for, with this error. Harmless after its end. */
+  fail(error: SqpError): void {
+    this.#ending ??= error;
+    this.#onEnding?.(this.#ending);
   }
 
   async #run(): Promise<void> {
@@ -87,8 +90,7 @@ export class ChangeFeed implements Execution {
   }
 
   #end(error: unknown): void {
-    if (error instanceof Left) this.#sink.onError(new SqpError("cancelled"));
-    else if (error instanceof SqpError) this.#sink.onError(error);
+    if (error instanceof SqpError) this.#sink.onError(error);
     else if (error instanceof Reset) {
       const { reason, message } = error;
       this.#sink.onPage(encodeMark({ kind: "reset", reason, message }));
@@ -100,17 +102,17 @@ export class ChangeFeed implements Execution {
   }
 
   /** Waits, but no longer than the feed is wanted. */
-  #orLeave<T>(promise: Promise<T>): Promise<T> {
+  #orEnding<T>(promise: Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#onLeave = () => reject(new Left());
-      if (this.#hasLeft) this.#onLeave();
+      this.#onEnding = reject;
+      if (this.#ending !== undefined) reject(this.#ending);
       promise.then(resolve, reject);
     });
   }
 
   async #feed(): Promise<never> {
     const { cursor, snapshot, tables } = this.#command;
-    const outcome = await this.#orLeave(this.#backend.watch(tables.map(({ table }) => table)));
+    const outcome = await this.#orEnding(this.#backend.watch(tables.map(({ table }) => table)));
     if ("unsupported" in outcome) throw refusalOf(outcome.unsupported);
     this.#tables = outcome.tables.map((watched, index) => ({
       watched,
@@ -156,9 +158,9 @@ export class ChangeFeed implements Execution {
   /** Waits until there is room, and hands over. */
   async #give(...parts: readonly Uint8Array[]): Promise<void> {
     while (this.#credit === 0) {
-      await this.#orLeave(new Promise<void>((resolve) => this.#onCredit = resolve));
+      await this.#orEnding(new Promise<void>((resolve) => this.#onCredit = resolve));
     }
-    if (this.#hasLeft) throw new Left();
+    if (this.#ending !== undefined) throw this.#ending;
     this.#credit--;
     this.#sink.onPage(parts.length === 1 ? parts[0]! : concatBytes(...parts));
   }
@@ -169,7 +171,7 @@ export class ChangeFeed implements Execution {
     const position = decodeCursor(cursor);
     if (position === undefined || position.logId !== this.#logId) throw unknownCursor();
     const { id, atMs } = position;
-    const facts = await this.#orLeave(this.#backend.cursorFacts(id));
+    const facts = await this.#orEnding(this.#backend.cursorFacts(id));
     if (id > facts.maxId) throw unknownCursor();
     if (id < facts.minId) throw tooOld();
     if (facts.atMs !== atMs) throw unknownCursor();
@@ -188,7 +190,7 @@ export class ChangeFeed implements Execution {
   async #tellSnapshot(): Promise<void> {
     const reader = this.#backend.snapshot(this.#tables);
     try {
-      for (let part; (part = await this.#orLeave(reader.next())) !== undefined;) {
+      for (let part; (part = await this.#orEnding(reader.next())) !== undefined;) {
         const { head, parts } = part;
         if (head !== undefined) {
           if (head.otherTable !== undefined) throw schemaChanged(head.otherTable);
@@ -205,7 +207,7 @@ export class ChangeFeed implements Execution {
   // Transactions
 
   async #tellNext(): Promise<void> {
-    const { rows, resolvedAtMs } = await this.#orLeave(this.#hub.after(this, this.#id));
+    const { rows, resolvedAtMs } = await this.#orEnding(this.#hub.after(this, this.#id));
     if (resolvedAtMs !== undefined) {
       const mark = { kind: "resolved", cursor: this.#cursor(), atMs: resolvedAtMs } as const;
       return await this.#give(encodeMark(mark));
@@ -225,7 +227,7 @@ export class ChangeFeed implements Execution {
       if (parts.length > 0) await this.#give(...parts);
       [parts, bytes] = [[], 0];
       // Whatever else this thread has to do comes first.
-      await this.#orLeave(new Promise<void>((resolve) => setTimeout(resolve, 0)));
+      await this.#orEnding(new Promise<void>((resolve) => setTimeout(resolve, 0)));
     }
     if (parts.length > 0) await this.#give(...parts);
     this.#hasFollowed = true;

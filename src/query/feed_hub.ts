@@ -13,6 +13,12 @@ export interface LogPart {
   readonly resolvedAtMs?: number;
 }
 
+/** A feed that is open. */
+export interface OpenFeed {
+  /** Ends it with this error. */
+  fail(error: SqpError): void;
+}
+
 interface Waiter {
   readonly id: number;
   readonly resolve: (part: LogPart) => void;
@@ -29,8 +35,8 @@ export class FeedHub {
   /** The last row that was read; `undefined` while no feed waits. */
   #headId: number | undefined;
   /** By the feed that waits. */
-  readonly #waiters = new Map<object, Waiter>();
-  readonly #feeds = new Set<object>();
+  readonly #waiters = new Map<OpenFeed, Waiter>();
+  readonly #feeds = new Set<OpenFeed>();
   #reading = false;
   #readAgain = false;
   #resolvedAtMs = 0;
@@ -52,7 +58,7 @@ export class FeedHub {
   }
 
   /** A feed begins. Throws {@linkcode SqpError} where there are too many. */
-  enter(feed: object): void {
+  enter(feed: OpenFeed): void {
     if (this.#closed !== undefined) throw this.#closed;
     const { feedsMax } = this.#limits;
     if (this.#feeds.size >= feedsMax) {
@@ -69,7 +75,7 @@ export class FeedHub {
   }
 
   /** A feed ends. */
-  leave(feed: object): void {
+  leave(feed: OpenFeed): void {
     if (this.#feeds.delete(feed)) this.#endedCount++;
     this.#waiters.delete(feed);
     if (this.#feeds.size > 0) return;
@@ -86,7 +92,7 @@ export class FeedHub {
   }
 
   /** What comes after a row of the log, as soon as there is something to tell. Rejects with {@linkcode SqpError}. */
-  after(feed: object, id: number): Promise<LogPart> {
+  after(feed: OpenFeed, id: number): Promise<LogPart> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     const headId = this.#headId ??= id;
     const first = this.#recent[0];
@@ -105,8 +111,7 @@ export class FeedHub {
   close(error: SqpError): void {
     this.#closed = error;
     clearTimeout(this.#timer);
-    for (const { reject } of this.#waiters.values()) reject(error);
-    this.#waiters.clear();
+    for (const feed of this.#feeds) feed.fail(error);
   }
 
   #slice(from: number): LogRow[] {

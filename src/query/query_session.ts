@@ -224,14 +224,24 @@ export class QuerySession {
     return this.#control(at, responder, (transaction, reply) => transaction[cmd](savepoint, reply));
   }
 
-  /** A command after which the transaction is over, whatever came of it. */
+  /** A command after which the transaction is over, whatever came of it, once the engine was given it. */
   #finish(
     at: TransactionStep,
     responder: Responder,
     start: (transaction: EngineTransaction, reply: Reply<void>) => void,
   ): RunningCommand {
     const transaction = this.#transactions.get(at.transaction);
-    return this.#control(at, watched(responder, () => transaction.finish()), start);
+    return this.#control(at, responder, (engine, reply) =>
+      start(engine, {
+        onEnd() {
+          reply.onEnd();
+          transaction.finish();
+        },
+        onError(error) {
+          reply.onError(error);
+          transaction.finish();
+        },
+      }));
   }
 
   #control(

@@ -110,6 +110,18 @@ Deno.test("an update is told with all values before and after, the unchanged one
   ]);
 });
 
+Deno.test("a key whose number comes to be of the other kind is a row gone and a new one", () => {
+  using db = new Captured(
+    "CREATE TABLE t (k PRIMARY KEY NOT NULL, a); INSERT INTO t VALUES (1, 2)",
+    ["t"],
+  );
+  assertEquals(db.unit("UPDATE t SET k = 1.0"), [{
+    ends: true,
+    table: "t",
+    what: [{ before: [1, 2], after: null }, { before: null, after: [1, 2] }],
+  }]);
+});
+
 Deno.test("a unit that changes nothing, in the end, leaves no row in the log", () => {
   using db = new Captured(T, ["t"]);
   assertEquals(db.unit("INSERT INTO t VALUES (2, 0, 0); DELETE FROM t WHERE id = 2"), []);
@@ -234,6 +246,9 @@ Deno.test("tables whose changes cannot be told are named", () => {
   using db = new Captured(
     `${T}; CREATE TABLE plain (a); CREATE VIEW v AS SELECT 1;
      CREATE TABLE pair (a, b NOT NULL, PRIMARY KEY (a, b));
+     CREATE TABLE nocase (a TEXT COLLATE NOCASE PRIMARY KEY) WITHOUT ROWID;
+     CREATE TABLE mixed (a TEXT COLLATE RTRIM NOT NULL, PRIMARY KEY (a COLLATE BINARY));
+     CREATE TABLE of_index (a TEXT NOT NULL, PRIMARY KEY (a COLLATE NOCASE));
      CREATE VIRTUAL TABLE f USING fts5(x); CREATE TABLE w (a, b, PRIMARY KEY (a, b)) WITHOUT ROWID`,
     ["t", "w"],
   );
@@ -243,6 +258,9 @@ Deno.test("tables whose changes cannot be told are named", () => {
     "plain",
     "v",
     "pair",
+    "nocase",
+    "mixed",
+    "of_index",
     "f",
     "f_data",
     "none",
@@ -255,6 +273,11 @@ Deno.test("tables whose changes cannot be told are named", () => {
     "The table plain has no primary key.",
     "v is no ordinary table.",
     "The column a of the key of pair is not declared NOT NULL.",
+    ...["nocase by NOCASE", "mixed by RTRIM", "of_index by NOCASE"].map((which) =>
+      `The key of the table ${
+        which.replace(" by ", " compares texts by ")
+      }, so that different ones are the same.`
+    ),
     "f is no ordinary table.",
     "f_data is no ordinary table.",
     "There is no table none.",

@@ -8,6 +8,8 @@ import { ENDLESS } from "./query_harness.ts";
 
 const INSERT = "INSERT INTO t (a) VALUES (1)";
 const COUNT = "SELECT count(*) FROM t";
+/** Texts that would end a transaction. */
+const ENDS = ["COMMIT", "END", "/* or not */ commit -- now", "ROLLBACK"];
 
 /** What is promised of transactions. */
 export const TRANSACTION_STEPS: readonly Step[] = [
@@ -87,31 +89,6 @@ export const TRANSACTION_STEPS: readonly Step[] = [
     },
   ],
 
-  [
-    "a cancelled command fails its transaction, which goes on after a savepoint",
-    async (engine, dialect) => {
-      await makeTable(engine, dialect);
-      const session = new AskedSession(engine);
-      const transaction = session.begin();
-      await transaction.execute(INSERT);
-      await transaction.savepoint(1);
-      const cancelled = transaction.execute(ENDLESS, {
-        onStart: (execution) => void setTimeout(() => execution.cancel(), 50),
-      });
-      assertEquals(await errorName(cancelled), "cancelled");
-      assertEquals(await errorName(transaction.execute(INSERT)), "transaction_failed");
-      await transaction.rollbackTo(1);
-      assertEquals(
-        await errorName(transaction.execute(ENDLESS, { deadlineMs: 50 })),
-        "deadline_exceeded",
-      );
-      await transaction.rollbackTo(1);
-      await transaction.execute(INSERT);
-      await transaction.commit();
-      assertEquals(await session.rows(COUNT), [[2]]);
-    },
-  ],
-
   ["a read-only transaction writes nothing, and sees one state", async (engine, dialect) => {
     await makeTable(engine, dialect);
     const session = new AskedSession(engine);
@@ -119,7 +96,7 @@ export const TRANSACTION_STEPS: readonly Step[] = [
     assertEquals(await transaction.rows(COUNT), [[0]]);
     await session.execute(INSERT);
     assertEquals(await transaction.rows(COUNT), [[0]]);
-    assert(await errorName(transaction.execute(INSERT)) !== undefined);
+    assertEquals(await errorName(transaction.execute(INSERT)), "permission_denied");
     await transaction.rollback();
     assertEquals(await session.rows(COUNT), [[1]]);
   }],
@@ -148,14 +125,74 @@ export const TRANSACTION_STEPS: readonly Step[] = [
   ["transaction commands in text end the transaction", async (engine, dialect) => {
     await makeTable(engine, dialect);
     const session = new AskedSession(engine);
-    for (const sql of ["ROLLBACK", "SAVEPOINT x", "BEGIN"]) {
+    for (const sql of [...ENDS, "SAVEPOINT x", "BEGIN"]) {
       const transaction = session.begin();
       await transaction.execute(INSERT);
-      assertEquals(await errorName(transaction.execute(sql)), "statement_not_allowed");
+      assertEquals(await errorName(transaction.execute(sql)), "statement_not_allowed", sql);
       assert(await errorName(transaction.commit()) !== undefined);
-      assertEquals(await session.rows(COUNT), [[0]]);
+      assertEquals(await session.rows(COUNT), [[0]], sql);
     }
   }],
+
+  ["a text that ends a transaction takes nothing of a batch along", async (engine, dialect) => {
+    await makeTable(engine, dialect);
+    const session = new AskedSession(engine);
+    for (const sql of ENDS) {
+      for (const mayFail of [false, true]) {
+        const steps = [{ sql: INSERT }, { sql, mayFail }, { sql: INSERT }];
+        for (const idempotencyKey of [undefined, `${sql} ${mayFail}`]) {
+          const options = idempotencyKey === undefined ? {} : { idempotencyKey };
+          const transaction = session.begin();
+          await transaction.execute(INSERT);
+          await errorName(transaction.batch(steps));
+          await errorName(transaction.rollback());
+          const name = await errorName(session.batch(steps, options));
+          if (name === undefined) assert(mayFail);
+          else assertEquals(name, "statement_not_allowed", sql);
+          assertEquals(await session.rows(COUNT), [[name === undefined ? 2 : 0]], sql);
+          await session.execute("DELETE FROM t");
+        }
+      }
+      const key = { idempotencyKey: sql };
+      assertEquals(await errorName(session.execute(sql, key)), "statement_not_allowed", sql);
+      // The key was not used up.
+      await session.execute(INSERT, key);
+      await session.execute("DELETE FROM t");
+    }
+  }],
+
+  [
+    "texts that only name what ends transactions are statements like any other",
+    async (engine, dialect) => {
+      await makeTable(engine, dialect);
+      const session = new AskedSession(engine);
+      const transaction = session.begin();
+      for (let run = 0; run < 3; run++) {
+        await transaction.execute("INSERT INTO t (a) SELECT CASE WHEN 1 = 1 THEN 7 END -- COMMIT");
+        const text = "SELECT 'commit', a AS \"rollback\" FROM t /* ABORT; END */";
+        assertEquals((await transaction.rows(text)).length, run + 1);
+      }
+      await transaction.commit();
+      const [, , { rows }] = await session.batch([
+        { sql: "UPDATE t SET a = CASE WHEN a = 7 THEN 8 END" },
+        { sql: INSERT },
+        { sql: "SELECT count(*), 'END' FROM t" },
+      ]) as [unknown, unknown, { rows: unknown[] }];
+      assertEquals(rows, [[4, "END"]]);
+      for (const sql of ["-- COMMIT", "/* ROLLBACK */ ;"]) {
+        const other = session.begin();
+        assertEquals(await errorName(other.execute(sql)), "empty_statement", sql);
+        await other.rollback();
+      }
+      const wrong = session.begin();
+      assertEquals(await errorName(wrong.execute("SELECT 1; COMMIT")), "multiple_statements");
+      await wrong.rollback();
+      const faulty = session.begin();
+      assertEquals(await errorName(faulty.execute("SELECT END COMMIT")), "syntax");
+      await faulty.rollback();
+      assertEquals(await session.rows(COUNT), [[4]]);
+    },
+  ],
 ];
 
 /** What is promised of batches and descriptions. */
@@ -260,6 +297,19 @@ export const BATCH_STEPS: readonly Step[] = [
     assertEquals(await errorName(nobody.begin().begun), "permission_denied");
   }],
 
+  ["a transaction of who may not write keeps nobody from writing", async (engine, dialect) => {
+    await makeTable(engine, dialect);
+    const reader = new AskedSession(engine, "tester", ["read"]);
+    const transaction = reader.begin();
+    await transaction.begun;
+    assertEquals(await transaction.rows(COUNT), [[0]]);
+    await new AskedSession(engine).execute(INSERT, { deadlineMs: 10_000 });
+    const steps = [{ sql: COUNT }, { sql: INSERT }];
+    assertEquals(await errorName(transaction.batch(steps)), "permission_denied");
+    await transaction.rollback();
+    assertEquals(await reader.rows(COUNT), [[1]]);
+  }],
+
   [
     "a description says what a statement's columns and parameters are, and runs nothing",
     async (engine, dialect) => {
@@ -282,6 +332,34 @@ export const BATCH_STEPS: readonly Step[] = [
       assertEquals((await transaction.prepare(COUNT)).columns.length, 1);
       await transaction.commit();
       assertEquals(await session.rows(COUNT), [[0]]);
+    },
+  ],
+];
+
+/** What is promised where ending a statement does not end the process that has its transaction. */
+export const SURVIVING_STEPS: readonly Step[] = [
+  [
+    "a cancelled command fails its transaction, which goes on after a savepoint",
+    async (engine, dialect) => {
+      await makeTable(engine, dialect);
+      const session = new AskedSession(engine);
+      const transaction = session.begin();
+      await transaction.execute(INSERT);
+      await transaction.savepoint(1);
+      const cancelled = transaction.execute(ENDLESS, {
+        onStart: (execution) => void setTimeout(() => execution.cancel(), 50),
+      });
+      assertEquals(await errorName(cancelled), "cancelled");
+      assertEquals(await errorName(transaction.execute(INSERT)), "transaction_failed");
+      await transaction.rollbackTo(1);
+      assertEquals(
+        await errorName(transaction.execute(ENDLESS, { deadlineMs: 50 })),
+        "deadline_exceeded",
+      );
+      await transaction.rollbackTo(1);
+      await transaction.execute(INSERT);
+      await transaction.commit();
+      assertEquals(await session.rows(COUNT), [[2]]);
     },
   ],
 ];

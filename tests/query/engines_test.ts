@@ -3,7 +3,7 @@
 import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import { openSqliteEngine } from "../../src/query/sqlite/sqlite_engine.ts";
 import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
-import { BATCH_STEPS, TRANSACTION_STEPS } from "./engine_commands.ts";
+import { BATCH_STEPS, SURVIVING_STEPS, TRANSACTION_STEPS } from "./engine_commands.ts";
 import { STATEMENT_STEPS, testEngine } from "./engine_suite.ts";
 import { CANNOT_RUN_PROCESSES } from "./query_harness.ts";
 
@@ -30,7 +30,7 @@ testEngine({
         SELECT count(*) FROM d) FROM c`,
     floats: [0, 0.5, 3, 1e300, 5e-324, Infinity, -Infinity],
   },
-}, STATEMENT_STEPS);
+}, [...STATEMENT_STEPS, ...TRANSACTION_STEPS, ...BATCH_STEPS]);
 
 const why = whyNoPostgres();
 let server: PostgresServer | undefined;
@@ -64,4 +64,4 @@ testEngine({
     slowRows: "SELECT i, pg_sleep(0.06) FROM generate_series(1, 100000) AS i",
     floats: [0, -0, 0.5, 3, 1e300, 5e-324, 0.1 + 0.2, Infinity, -Infinity, NaN],
   },
-}, [...STATEMENT_STEPS, ...TRANSACTION_STEPS, ...BATCH_STEPS]);
+}, [...STATEMENT_STEPS, ...TRANSACTION_STEPS, ...BATCH_STEPS, ...SURVIVING_STEPS]);

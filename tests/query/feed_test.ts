@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { SqliteEngineOptions } from "../../src/query/sqlite/options.ts";
 import { openSqliteEngine, type SqliteDatabase } from "../../src/query/mod.ts";
 import { SqpError } from "../../src/wire/errors.ts";
+import { AskedSession } from "./asked_session.ts";
 import { ask, CANNOT_RUN_PROCESSES } from "./query_harness.ts";
 import { TestFeed } from "./feed_harness.ts";
 
@@ -227,6 +228,28 @@ feedTest(
       assert(event.kind === "reset");
       assertEquals(event.reason, "cursor_unknown");
     }
+  },
+);
+
+feedTest(
+  "tables that change names in one transaction end their feeds, what fails does not",
+  {},
+  async (engine) => {
+    await ask(engine, "CREATE TABLE other (id INTEGER PRIMARY KEY, a, b)");
+    await ask(engine, "INSERT INTO t VALUES (1, 2, 3)");
+    const feed = new TestFeed(engine, { tables: ["t"] });
+    await feed.started;
+    const failed = ask(engine, "ALTER TABLE t ADD COLUMN c NOT NULL");
+    assertEquals(await errorName(failed), "value_error");
+    await ask(engine, "UPDATE t SET a = 4");
+    assertEquals((await feed.next()).changes.length, 1);
+    const session = new AskedSession(engine);
+    await session.batch([
+      { sql: "ALTER TABLE t RENAME TO t_old" },
+      { sql: "ALTER TABLE other RENAME TO t" },
+    ]);
+    const reset = await feed.next();
+    assert(reset.kind === "reset" && reset.reason === "schema_changed");
   },
 );
 

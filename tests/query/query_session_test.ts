@@ -1,6 +1,6 @@
 // A session's transactions and prepared statements, over an engine that only notes what it is told.
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type {
   Engine,
   EngineSession,
@@ -184,6 +184,27 @@ Deno.test("a transaction that is idle, also because a step is missing, is aborte
   assertEquals(asker.engine.notes, ["begin", `abort ${idle}`]);
   asker.close();
 });
+
+for (
+  const [what, stop] of [
+    ["is refused", (asker: Asker) => void asker.ask("again", { cmd: "commit", at: at(0) })],
+    [
+      "is cancelled while it waits",
+      (asker: Asker) => asker.ask("waits", { cmd: "commit", at: at(2) }).cancel(),
+    ],
+  ] as const
+) {
+  Deno.test(`a transaction whose commit ${what} is not left open in the engine`, async () => {
+    const asker = new Asker({ transactionIdleMs: 20 });
+    asker.ask("begin", begin());
+    asker.ask("a", execute("a", 0));
+    stop(asker);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    assertEquals(asker.engine.notes.slice(0, 2), ["begin", "in a"]);
+    assert(asker.engine.notes.at(-1)!.startsWith("abort"), asker.engine.notes.join());
+    asker.close();
+  });
+}
 
 Deno.test("what runs is not idle, but may be too long", async () => {
   const asker = new Asker({ transactionIdleMs: 20, transactionMsMax: 80 });

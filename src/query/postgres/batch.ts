@@ -56,13 +56,13 @@ export async function runSteps(
     else if (step.mayFail) {
       results.push(await undoable(connection, () => run(step)).catch((error) => fail(error, from)));
     } else {
-      const together = steps.slice(from, from + Math.max(1, plainCount(steps, from)));
+      const together = steps.slice(from, from + Math.max(1, plainCount(steps, from, role)));
       const settled = await Promise.allSettled(together.map(run));
       // What comes behind a failure fails as well, because of it.
       const failed = settled.findIndex(({ status }) => status === "rejected");
       if (failed >= 0) fail((settled[failed] as PromiseRejectedResult).reason, from + failed);
       for (const one of settled) {
-        if (one.status === "fulfilled") results.push({ kind: "page", ...one.value });
+        if (one.status === "fulfilled") results.push({ kind: "page", ...one.value.result });
       }
     }
     for (const result of results.slice(from)) {
@@ -80,12 +80,12 @@ function fail(error: unknown, step: number): never {
   throw ofStep(fromPostgres(error), step);
 }
 
-/** How many steps from one on depend on nothing and are undone with the batch alone. */
-function plainCount(steps: readonly BoundStep[], from: number): number {
+/** How many steps from one on depend on nothing, are undone with the batch alone, and are sent without a question. */
+function plainCount(steps: readonly BoundStep[], from: number, { runner }: Role): number {
   let count = 0;
   while (count < STEPS_AT_ONCE && from + count < steps.length) {
-    const { conditions, mayFail } = steps[from + count]!;
-    if (conditions.length > 0 || mayFail) break;
+    const step = steps[from + count]!;
+    if (step.conditions.length > 0 || step.mayFail || runner.asksFirst(step)) break;
     count++;
   }
   return count;
@@ -108,7 +108,7 @@ async function undoable(
 ): Promise<Exclude<StepResult, null>> {
   await connection.values("SAVEPOINT sqp_step");
   try {
-    const result = await run();
+    const { result } = await run();
     await connection.values("RELEASE SAVEPOINT sqp_step");
     return { kind: "page", ...result };
   } catch (thrown) {

@@ -8,10 +8,15 @@ import { TYPE_NAMES } from "./types.ts";
 /** Types and tables that are remembered; beyond, all are forgotten and asked for again. */
 const REMEMBERED_MAX = 10_000;
 
-const TYPE_QUERY = "SELECT oid, format_type(oid, NULL) FROM pg_catalog.pg_type WHERE oid = ANY($1)";
+// These run as the login of all permissions, so no name in them may find a function that somebody else has made: a
+// `format_type(oid, text)` in the schema `public` would suit a NULL better than the server's own.
+
+const TYPE_QUERY = `
+  SELECT oid, pg_catalog.format_type(oid, NULL) FROM pg_catalog.pg_type WHERE oid = ANY($1)`;
 
 const TABLE_QUERY = `
-  SELECT a.attrelid, a.attnum, n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
+  SELECT a.attrelid, a.attnum, n.nspname, c.relname, a.attname,
+    pg_catalog.format_type(a.atttypid, a.atttypmod)
   FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

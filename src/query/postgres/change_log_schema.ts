@@ -10,11 +10,28 @@
 const SETTINGS = `SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC'
   SET DateStyle = 'ISO, MDY' SET IntervalStyle = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'`;
 
-/** The lock under which transactions are numbered. */
-const NUMBER_LOCK = 0x5351_5001;
+/**
+ * Takes the lock under which transactions are numbered. It is one of the log's own tables, which nobody else may lock:
+ * an advisory lock is anybody's, and who holds it keeps everybody from writing.
+ */
+const LOCK_NUMBERS = "LOCK TABLE sqp_feeds.log IN SHARE UPDATE EXCLUSIVE MODE";
 
 /** The lock under which the log is made and tables are watched. */
 export const WATCH_LOCK = 0x5351_5002;
+
+/** Keeps those who wait for a table's lock, and those behind them, from waiting for long. */
+export const LIMIT_LOCK_TIME = "SET LOCAL lock_timeout = 5000";
+
+/**
+ * Whether there is a log. It reads the catalog itself: what a session remembers of it may be older than the lock that
+ * it has waited for.
+ */
+export const LOG_EXISTS = `SELECT EXISTS (SELECT FROM pg_catalog.pg_tables
+  WHERE schemaname = 'sqp_feeds' AND tablename = 'changes')`;
+
+/** Which log it is, its last row, and when that was written. */
+export const HEAD = `SELECT (SELECT log_id FROM sqp_feeds.log), id, at_ms FROM sqp_feeds.changes
+  WHERE id IS NOT NULL ORDER BY id DESC LIMIT 1`;
 
 /** The channel on which it is told that something was committed. */
 export const CHANGES_CHANNEL = "sqp_changes";
@@ -25,6 +42,7 @@ export const CHANGE_LOG_SCHEMA: readonly string[] = [
   "CREATE SEQUENCE sqp_feeds.ids",
   "CREATE TABLE sqp_feeds.log (log_id text NOT NULL)",
   "INSERT INTO sqp_feeds.log VALUES (gen_random_uuid()::text)",
+  // `shape` is NULL where the table has another one now: it is looked up when somebody subscribes again.
   `CREATE TABLE sqp_feeds.watched (
     table_name text PRIMARY KEY,
     relid oid NOT NULL UNIQUE,
@@ -32,10 +50,12 @@ export const CHANGE_LOG_SCHEMA: readonly string[] = [
     since_id bigint NOT NULL,
     shape_since_id bigint NOT NULL
   )`,
+  // `relid` is 0 where `table_name` says whose feeds end.
   `CREATE TABLE sqp_feeds.changes (
     entry bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     relid oid NOT NULL,
+    table_name text,
     key text[],
     before text,
     after text,
@@ -50,6 +70,7 @@ export const CHANGE_LOG_SCHEMA: readonly string[] = [
   "CREATE INDEX ON sqp_feeds.changes (xid) WHERE id IS NULL",
   `INSERT INTO sqp_feeds.changes (relid, id, ends, at_ms)
     VALUES (0, nextval('sqp_feeds.ids'), true, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)`,
+  // All that a feed relies on, its triggers included: xmin tells whether they were disabled or made anew meanwhile.
   `CREATE FUNCTION sqp_feeds.shape(rel oid) RETURNS text LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp AS $$
     SELECT json_build_array(
@@ -60,41 +81,49 @@ export const CHANGE_LOG_SCHEMA: readonly string[] = [
       (SELECT json_agg(a.attname ORDER BY k.place)
         FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k (number, place),
           pg_attribute a
-        WHERE i.indrelid = rel AND i.indisprimary AND a.attrelid = rel AND a.attnum = k.number)
+        WHERE i.indrelid = rel AND i.indisprimary AND a.attrelid = rel AND a.attnum = k.number),
+      rel::regclass::text,
+      relrowsecurity,
+      (SELECT json_agg(json_build_array(tgname, tgenabled, xmin::text) ORDER BY tgname)
+        FROM pg_trigger WHERE tgrelid = rel AND tgname IN ('sqp_capture', 'sqp_truncate'))
     )::text FROM pg_class WHERE oid = rel
   $$`,
   `CREATE FUNCTION sqp_feeds.capture() RETURNS trigger LANGUAGE plpgsql ${SETTINGS} AS $$
     DECLARE
+      me text := pg_current_xact_id()::text;
       old_key text[];
       new_key text[];
       row_values jsonb;
     BEGIN
-      INSERT INTO sqp_feeds.pending VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
-      IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO sqp_feeds.changes (relid, reason) VALUES (TG_RELID, 'truncated');
-        RETURN NULL;
+      -- SET CONSTRAINTS ALL IMMEDIATE would have every row numbered by itself.
+      IF current_setting('sqp_feeds.deferred', true) IS DISTINCT FROM me THEN
+        SET CONSTRAINTS sqp_feeds.number DEFERRED;
+        PERFORM set_config('sqp_feeds.deferred', me, true);
       END IF;
-      IF TG_OP <> 'INSERT' THEN
+      IF TG_OP IN ('UPDATE', 'DELETE') THEN
         row_values := to_jsonb(OLD);
         SELECT array_agg(row_values ->> name ORDER BY place) INTO old_key
           FROM unnest(TG_ARGV) WITH ORDINALITY k (name, place);
       END IF;
-      IF TG_OP <> 'DELETE' THEN
+      IF TG_OP IN ('INSERT', 'UPDATE') THEN
         row_values := to_jsonb(NEW);
         SELECT array_agg(row_values ->> name ORDER BY place) INTO new_key
           FROM unnest(TG_ARGV) WITH ORDINALITY k (name, place);
       END IF;
-      IF TG_OP = 'UPDATE' AND old_key = new_key THEN
+      IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO sqp_feeds.changes (relid, reason) VALUES (TG_RELID, 'truncated');
+      ELSIF TG_OP = 'UPDATE' AND old_key = new_key THEN
         INSERT INTO sqp_feeds.changes (relid, key, before, after)
           VALUES (TG_RELID, new_key, OLD::text, NEW::text);
-        RETURN NULL;
+      ELSE
+        IF TG_OP <> 'INSERT' THEN
+          INSERT INTO sqp_feeds.changes (relid, key, before) VALUES (TG_RELID, old_key, OLD::text);
+        END IF;
+        IF TG_OP <> 'DELETE' THEN
+          INSERT INTO sqp_feeds.changes (relid, key, after) VALUES (TG_RELID, new_key, NEW::text);
+        END IF;
       END IF;
-      IF TG_OP <> 'INSERT' THEN
-        INSERT INTO sqp_feeds.changes (relid, key, before) VALUES (TG_RELID, old_key, OLD::text);
-      END IF;
-      IF TG_OP <> 'DELETE' THEN
-        INSERT INTO sqp_feeds.changes (relid, key, after) VALUES (TG_RELID, new_key, NEW::text);
-      END IF;
+      INSERT INTO sqp_feeds.pending VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
       RETURN NULL;
     END
   $$`,
@@ -107,9 +136,15 @@ export const CHANGE_LOG_SCHEMA: readonly string[] = [
       now_ms bigint;
     BEGIN
       DELETE FROM sqp_feeds.pending WHERE xid = me;
+      PERFORM set_config('sqp_feeds.deferred', '', true);
+      -- SET CONSTRAINTS, and other deferred triggers that write, bring a transaction here more than once.
+      IF current_setting('sqp_feeds.numbered', true) = me::text THEN
+        UPDATE sqp_feeds.changes SET id = NULL, ends = NULL, at_ms = NULL WHERE xid = me AND id > (
+          SELECT id FROM sqp_feeds.changes WHERE id IS NOT NULL AND xid <> me ORDER BY id DESC LIMIT 1);
+      END IF;
       SELECT array_agg(w.relid) INTO changed FROM sqp_feeds.watched w
         WHERE w.relid IN (SELECT relid FROM sqp_feeds.changes WHERE xid = me AND id IS NULL)
-          AND sqp_feeds.shape(w.relid) IS DISTINCT FROM w.shape;
+          AND w.shape IS NOT NULL AND sqp_feeds.shape(w.relid) IS DISTINCT FROM w.shape;
       IF changed IS NOT NULL THEN
         DELETE FROM sqp_feeds.changes WHERE xid = me AND id IS NULL AND relid = ANY (changed);
         INSERT INTO sqp_feeds.changes (relid, reason) SELECT r, 'schema_changed' FROM unnest(changed) r;
@@ -131,7 +166,7 @@ export const CHANGE_LOG_SCHEMA: readonly string[] = [
         WHERE xid = me AND id IS NULL AND reason IS NULL AND before IS NOT DISTINCT FROM after;
       SELECT count(*) INTO rows FROM sqp_feeds.changes WHERE xid = me AND id IS NULL;
       IF rows = 0 THEN RETURN NULL; END IF;
-      PERFORM pg_advisory_xact_lock(${NUMBER_LOCK});
+      ${LOCK_NUMBERS};
       first := nextval('sqp_feeds.ids');
       IF rows > 1 THEN PERFORM setval('sqp_feeds.ids', first + rows - 1); END IF;
       now_ms := (extract(epoch FROM clock_timestamp()) * 1000)::bigint;
@@ -141,31 +176,61 @@ export const CHANGE_LOG_SCHEMA: readonly string[] = [
           FROM sqp_feeds.changes WHERE xid = me AND id IS NULL
         ) n WHERE c.entry = n.entry;
       IF changed IS NOT NULL THEN
-        UPDATE sqp_feeds.watched SET shape = sqp_feeds.shape(relid), shape_since_id = first
-          WHERE relid = ANY (changed);
+        UPDATE sqp_feeds.watched SET shape = NULL, shape_since_id = first WHERE relid = ANY (changed);
       END IF;
+      PERFORM set_config('sqp_feeds.numbered', me::text, true);
       PERFORM pg_notify('${CHANGES_CHANNEL}', '');
       RETURN NULL;
     END
   $$`,
   `CREATE CONSTRAINT TRIGGER number AFTER INSERT ON sqp_feeds.pending DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION sqp_feeds.number()`,
+  "ALTER TABLE sqp_feeds.pending ENABLE ALWAYS TRIGGER number",
 ];
 
-/** Notes which tables have another shape now; they are told with the next number. */
-export const NOTE_CHANGED_SHAPES = `WITH noted AS (
+/**
+ * Notes which tables have another shape now; they are told with the next number. Not while tables are being watched:
+ * who does that holds what this would wait for.
+ */
+export const NOTE_CHANGED_SHAPES = `WITH alone AS MATERIALIZED (
+    SELECT pg_catalog.pg_try_advisory_xact_lock(${WATCH_LOCK}) AS it
+  ), noted AS (
     INSERT INTO sqp_feeds.changes (relid, reason)
-    SELECT relid, 'schema_changed' FROM sqp_feeds.watched WHERE sqp_feeds.shape(relid) IS DISTINCT FROM shape
+    SELECT relid, 'schema_changed' FROM alone, sqp_feeds.watched
+    WHERE it AND shape IS NOT NULL AND sqp_feeds.shape(relid) IS DISTINCT FROM shape
     RETURNING xid
   ) INSERT INTO sqp_feeds.pending SELECT DISTINCT xid FROM noted`;
 
-/** Removes rows that are older than $1, a part at a time; the last one stays. */
-export const PRUNE_OLD = `DELETE FROM sqp_feeds.changes WHERE id IN (
-  SELECT id FROM sqp_feeds.changes
-  WHERE id < (SELECT max(id) FROM sqp_feeds.changes) AND at_ms < $1::bigint ORDER BY id LIMIT 10000)`;
+/** Notes that the name $1 is about to be that of the table $2, or of another shape of it. */
+export const NOTE_REPLACED = `WITH noted AS (
+    INSERT INTO sqp_feeds.changes (relid, table_name, reason)
+    SELECT 0, table_name, 'schema_changed' FROM sqp_feeds.watched
+    WHERE table_name = $1::text OR relid = $2::oid
+    RETURNING xid
+  ) INSERT INTO sqp_feeds.pending SELECT DISTINCT xid FROM noted ON CONFLICT DO NOTHING`;
 
-/** Removes the oldest rows where the log takes more than $1 bytes. */
-export const PRUNE_LARGE = `DELETE FROM sqp_feeds.changes WHERE id IN (
-  SELECT id FROM sqp_feeds.changes WHERE id < (SELECT max(id) FROM sqp_feeds.changes)
-    AND (SELECT sum(pg_column_size(c.*)) FROM sqp_feeds.changes c) > $1::bigint
-  ORDER BY id LIMIT 10000)`;
+/** Rows that are removed at once, at most. */
+export const PRUNE_ROWS_MAX = 10_000;
+
+/** Removes rows, the last one never, and counts them. */
+const prune = (before: string) =>
+  `WITH pruned AS (
+    DELETE FROM sqp_feeds.changes WHERE id IN (
+      SELECT id FROM sqp_feeds.changes
+      WHERE id < (SELECT pg_catalog.max(id) FROM sqp_feeds.changes) AND id < (${before})
+      ORDER BY id LIMIT ${PRUNE_ROWS_MAX})
+    RETURNING 1
+  ) SELECT pg_catalog.count(*) FROM pruned`;
+
+/** Removes rows that are older than $1. */
+export const PRUNE_OLD = prune(`SELECT coalesce(
+  (SELECT id FROM sqp_feeds.changes WHERE id IS NOT NULL AND at_ms >= $1::bigint ORDER BY id LIMIT 1),
+  (SELECT pg_catalog.max(id) FROM sqp_feeds.changes))`);
+
+/** Removes the oldest rows, so that those which are left take no more than $1 bytes. */
+export const PRUNE_LARGE = prune(`SELECT max(id) + 1 FROM (
+  SELECT id, sum(100 + coalesce(pg_catalog.pg_column_size(before), 0)
+     + coalesce(pg_catalog.pg_column_size(after), 0))
+    OVER (ORDER BY id DESC) AS bytes
+  FROM sqp_feeds.changes WHERE id IS NOT NULL
+) sized WHERE bytes > $1::bigint`);

@@ -58,16 +58,27 @@ class CollectedRows implements StatementReceiver {
   }
 }
 
-/** Runs a statement in a transaction and holds its result, of at most `bytesMax`. Throws {@linkcode SqpError}. */
+/** What a statement is collected with. */
+export interface CollectingContext {
+  readonly runner: StatementRunner;
+  readonly catalog: Catalog;
+  /** Bytes of its rows. */
+  readonly bytesMax: number;
+}
+
+/** A whole result. */
+export interface CollectedResult {
+  readonly result: PageResult;
+  /** The words of the command tag. */
+  readonly command: string | undefined;
+}
+
+/** Runs a statement in a transaction and holds its result. Throws {@linkcode SqpError}. */
 export async function collectStatement(
   connection: PostgresConnection,
   statement: BoundStatement,
-  context: {
-    readonly runner: StatementRunner;
-    readonly catalog: Catalog;
-    readonly bytesMax: number;
-  },
-): Promise<PageResult> {
+  context: CollectingContext,
+): Promise<CollectedResult> {
   const rows = new CollectedRows(context.bytesMax, () => connection.abort());
   let end: BackendEnd;
   try {
@@ -80,5 +91,5 @@ export async function collectStatement(
   if (end.columns.length > LIMITS.columnsMax) throw new SqpError("too_many_columns");
   const changes = changesOf(command, count, rows.rowCount);
   const columns = await context.catalog.describe(end.columns);
-  return { columns, page: rows.page(), changes, rowid: null };
+  return { command, result: { columns, page: rows.page(), changes, rowid: null } };
 }

@@ -6,6 +6,8 @@ interface Habit {
   readonly short?: boolean;
   /** How many parameters it has; `null` where that is not known. */
   readonly parameterCount?: number | null;
+  /** The server was asked, and it ends no transaction. */
+  readonly endsNothing?: boolean;
 }
 
 /** Texts longer than this are neither remembered nor kept prepared. */
@@ -37,6 +39,11 @@ export class Habits {
   /** How many parameters a text has, `null` where the server did not say, `undefined` where it was not asked. */
   parameterCount(sql: string): number | null | undefined {
     return this.#habits.get(sql)?.parameterCount;
+  }
+
+  /** Whether it is known that a text ends no transaction. */
+  endsNothing(sql: string): boolean {
+    return this.#habits.get(sql)?.endsNothing === true;
   }
 
   /** Remembers a run. */

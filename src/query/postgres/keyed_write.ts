@@ -2,13 +2,15 @@
 
 import { SqpError } from "../../wire/errors.ts";
 import { pageOf } from "../../wire/page_cutter.ts";
-import { decodeResponse, encodeResponse, type PageResult } from "../../wire/response_payload.ts";
+import { decodeResponse, encodeResponse } from "../../wire/response_payload.ts";
 import { pageRowCount } from "../../wire/row_page.ts";
 import type { Reply, ResultSink } from "../engine.ts";
+import { type CollectingContext, collectStatement } from "./collected_statement.ts";
 import type { PostgresConnection } from "./connection.ts";
 import type { OutcomeKey, OutcomeStore } from "./outcome_store.ts";
 import { fromPostgres } from "./postgres_errors.ts";
 import { type Role, withConnection } from "./role.ts";
+import type { BoundStatement } from "./statement_runner.ts";
 import { commit, inTransaction } from "./transaction_block.ts";
 import type { Work } from "./work.ts";
 
@@ -68,9 +70,49 @@ async function runOnce(
   return outcome;
 }
 
-/** The outcome of one statement, as it is stored. */
-export function outcomeOf(result: PageResult): Uint8Array {
+/** Tags of what reads, unless a function or a part of it writes. */
+const READING_COMMANDS: ReadonlySet<unknown> = new Set(["SELECT", "SHOW", "EXPLAIN", "FETCH"]);
+
+const READ_ONLY_TRANSACTION = "25006";
+
+/**
+ * Runs one statement and gives its outcome as it is stored. Throws {@linkcode SqpError}, `bad_request` for a statement
+ * that only reads.
+ */
+export async function runKeyedStatement(
+  connection: PostgresConnection,
+  statement: BoundStatement,
+  context: CollectingContext,
+): Promise<Uint8Array> {
+  const { result, command } = await collectStatement(connection, statement, context);
+  const mayRead = READING_COMMANDS.has(command);
+  if (mayRead && !await writes(connection, statement, context)) throw onlyReads();
   return encodeResponse({ kind: "page", ...result });
+}
+
+/** Whether a statement writes: the server runs it once more, as one that may not, and what that did is undone. */
+async function writes(
+  connection: PostgresConnection,
+  statement: BoundStatement,
+  context: CollectingContext,
+): Promise<boolean> {
+  await connection.values("SAVEPOINT sqp_again");
+  await connection.values("SET TRANSACTION READ ONLY");
+  try {
+    await collectStatement(connection, statement, context);
+    return false;
+  } catch (error) {
+    if (fromPostgres(error).engine?.code === READ_ONLY_TRANSACTION) return true;
+    throw error;
+  } finally {
+    if (connection.isOpen) await connection.values("ROLLBACK TO SAVEPOINT sqp_again");
+  }
+}
+
+/** The error of a key with a statement that only reads. */
+export function onlyReads(): SqpError {
+  const message = "An idempotency key is for a statement that writes.";
+  return new SqpError("bad_request", { message });
 }
 
 /** Gives a stored outcome of one statement to its sink. */

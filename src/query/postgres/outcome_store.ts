@@ -24,14 +24,18 @@ const MAKE = [
   )`,
   "CREATE INDEX IF NOT EXISTS outcomes_by_time ON sqp_engine.outcomes (stored_at)",
 ];
-/** What others may do with the tables and must not: an owner's default privileges reach every table that it makes. */
+/**
+ * What others may do with the tables and must not: an owner's default privileges reach every table that it makes. The
+ * values are compared as text: anybody may have made operators for the types that the view's columns have, and the
+ * owner would run them.
+ */
 const FIND_GRANTS = `
   SELECT DISTINCT table_name, grantee FROM information_schema.role_table_grants
-  WHERE table_schema = 'sqp_engine' AND grantee <> current_user
-    AND NOT (table_name = 'outcomes' AND privilege_type IN ('SELECT', 'INSERT'))`;
+  WHERE table_schema::text = 'sqp_engine' AND grantee::text <> current_user::text
+    AND NOT (table_name::text = 'outcomes' AND privilege_type::text IN ('SELECT', 'INSERT'))`;
 const ADD_SECRET =
   "INSERT INTO sqp_engine.secret (only_one, secret) VALUES (true, $1) ON CONFLICT DO NOTHING";
-const READ_SECRET = "SELECT encode(secret, 'hex') FROM sqp_engine.secret";
+const READ_SECRET = "SELECT pg_catalog.encode(secret, 'hex') FROM sqp_engine.secret";
 const EXPIRE =
   "DELETE FROM sqp_engine.outcomes WHERE stored_at < now() - CAST($1 AS float8) * interval '1 ms'";
 const CLAIM = `
@@ -39,7 +43,7 @@ const CLAIM = `
   ON CONFLICT DO NOTHING RETURNING 1`;
 const STORE = "INSERT INTO sqp_engine.outcomes (id, part, content) VALUES ($1, 1, $2)";
 const FIND = `
-  SELECT encode(content, 'hex') FROM sqp_engine.outcomes WHERE id = $1 ORDER BY part`;
+  SELECT pg_catalog.encode(content, 'hex') FROM sqp_engine.outcomes WHERE id = $1 ORDER BY part`;
 
 const SECRET_BYTES = 32;
 const NONCE_BYTES = 12;

@@ -51,6 +51,7 @@ class PostgresEngine implements Engine {
   readonly #catalogPool: ConnectionPool;
   readonly #catalog: Catalog;
   readonly #feedPool: ConnectionPool;
+  readonly #snapshotPool: ConnectionPool;
   readonly #feeds: PostgresFeeds;
   readonly #work = new Set<Work>();
   /** The store of outcomes, as each role may use it. */
@@ -68,7 +69,9 @@ class PostgresEngine implements Engine {
     this.#catalog = new Catalog(this.#catalogPool);
     const connectionsMax = limits.feedConnectionsMax;
     this.#feedPool = new ConnectionPool(login, { ...limits, connectionsMax }, () => 0);
-    this.#feeds = new PostgresFeeds(this.#feedPool, limits, feeds);
+    this.#snapshotPool = new ConnectionPool(login, { ...limits, connectionsMax }, () => 0);
+    const pools = { pool: this.#feedPool, snapshotPool: this.#snapshotPool };
+    this.#feeds = new PostgresFeeds(pools, limits, feeds);
   }
 
   /** Connects once with the login of all permissions. Throws {@linkcode SqpError}. */
@@ -184,6 +187,7 @@ class PostgresEngine implements Engine {
     return [
       this.#catalogPool,
       this.#feedPool,
+      this.#snapshotPool,
       ...[...this.#roles.values()].map(({ pool }) => pool),
     ];
   }

@@ -19,9 +19,8 @@ import type {
 } from "../engine.ts";
 import { commandHash } from "../command_hash.ts";
 import { bindSteps, runSteps } from "./batch.ts";
-import { collectStatement } from "./collected_statement.ts";
 import type { PostgresConnection } from "./connection.ts";
-import { outcomeOf, outcomeReply, runKeyed } from "./keyed_write.ts";
+import { onlyReads, outcomeReply, runKeyed, runKeyedStatement } from "./keyed_write.ts";
 import { postgresParameters } from "./parameters.ts";
 import { fromPostgres } from "./postgres_errors.ts";
 import { PostgresTransaction } from "./postgres_transaction.ts";
@@ -54,8 +53,7 @@ export class PostgresSession implements EngineSession {
           role,
           command,
           outcomeReply(sink),
-          async (connection) =>
-            outcomeOf(await collectStatement(connection, statement, { ...role, bytesMax })),
+          (connection) => runKeyedStatement(connection, statement, { ...role, bytesMax }),
         );
       }
       this.#host.count("executed");
@@ -138,9 +136,7 @@ export class PostgresSession implements EngineSession {
     reply: Reply<Uint8Array>,
     run: (connection: PostgresConnection, work: Work) => Promise<Uint8Array>,
   ): RunningCommand {
-    if (role.readOnly) {
-      throw new SqpError("bad_request", { message: "An idempotency key is for a write." });
-    }
+    if (role.readOnly) throw onlyReads();
     this.#host.count("keyed");
     const key = {
       principal: this.#principal,

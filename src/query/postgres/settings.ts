@@ -43,7 +43,9 @@ export const POSTGRES_LIMITS = {
   changesMsMax: 7 * 24 * 60 * 60 * 1000,
   /** Bytes of the changes that are kept; the oldest go first. */
   changesBytesMax: 256 * 1024 * 1024,
-  /** Connections that change feeds share. */
+  /** How often changes that are too old or too much are removed. */
+  pruneMs: 30_000,
+  /** Connections that change feeds share, and as many more for their snapshots. */
   feedConnectionsMax: 4,
   /** The outcome of a write with an idempotency key. Larger: `result_too_large`, and nothing is written. */
   outcomeBytesMax: 64 * 1024,

@@ -5,6 +5,7 @@ import type { BackendEnd, PostgresConnection, RowReceiver } from "./connection.t
 import { Habits } from "./habits.ts";
 import type { PostgresParameter } from "./parameters.ts";
 import type { PostgresLimits } from "./settings.ts";
+import { mayEndTransaction, refuseTransactionEnd } from "./transaction_end.ts";
 
 /** A text and what is bound to it. */
 export interface BoundStatement {
@@ -92,6 +93,10 @@ export class StatementRunner {
     place: StatementPlace,
   ): Promise<BackendEnd> {
     await this.#checkCount(connection, statement, place);
+    if (place === "transaction" && this.asksFirst(statement)) {
+      await refuseTransactionEnd(connection, statement.sql);
+      this.#habits.note(statement.sql, { endsNothing: true });
+    }
     const habit = this.#habits.of(statement.sql, statement.isRepeated === true);
     const byCursor = habit.byCursor && receiver.mayUseCursor;
     const startMs = performance.now();
@@ -108,6 +113,11 @@ export class StatementRunner {
     const short = performance.now() - startMs <= this.#limits.shortMsMax && receiver.isSmall;
     this.#habits.note(statement.sql, { short });
     return end;
+  }
+
+  /** Whether the server is asked about a statement before it runs in a transaction. None with parameters ends one. */
+  asksFirst({ sql, parameters }: BoundStatement): boolean {
+    return parameters.length === 0 && mayEndTransaction(sql) && !this.#habits.endsNothing(sql);
   }
 
   #attempt(

@@ -21,6 +21,9 @@ import {
 const SQLITE_OK = 0;
 const SQLITE_DENY = 1;
 
+/** What SQLite itself says of a statement that an authorizer has denied. */
+const SQLITE_AUTH = { code: 23, name: "SQLITE_AUTH" } as const;
+
 /** What a statement does, as its preparation showed. */
 export interface StatementEffects {
   /** It changes the database. */
@@ -32,8 +35,8 @@ export interface StatementEffects {
   changesSchema: boolean;
   /** It alters a table, and may give it another name, which SQLite does not ask about. */
   altersTable: boolean;
-  /** The tables that it names to be dropped. */
-  drops: string[];
+  /** The tables that it names to be dropped or altered: they may be others by the same name afterwards. */
+  replaces: string[];
   /** It inserts rows itself, apart from what triggers do. */
   inserts: boolean;
   /** It updates rows itself; together with `inserts`, an upsert. */
@@ -126,7 +129,9 @@ export class Authorizer {
     }
     const need = needOf(action, argument1, argument2, database);
     if (this.#preparing && need.writes) {
-      this.#record(action, need.anyOf, argument1, trigger);
+      // ALTER TABLE has the database in its first argument.
+      const name = action === ACTION_ALTER_TABLE ? argument2 : argument1;
+      this.#record(action, need.anyOf, name, trigger);
       if (this.readsOnly) return SQLITE_DENY;
     }
     if (need.anyOf === NEEDS_NOTHING) return SQLITE_OK;
@@ -144,8 +149,8 @@ export class Authorizer {
     trigger: string | null,
   ): void {
     const effects = this.#effects;
-    if (action === ACTION_DROP_TABLE) effects.drops.push(name!);
     if (action === ACTION_ALTER_TABLE) effects.altersTable = true;
+    if (action === ACTION_DROP_TABLE || action === ACTION_ALTER_TABLE) effects.replaces.push(name!);
     effects.writes = true;
     if (anyOf === SCHEMA) effects.changesSchema = true;
     if (trigger !== null) return;
@@ -159,7 +164,7 @@ function noEffects(): StatementEffects {
     writes: false,
     changesSchema: false,
     altersTable: false,
-    drops: [],
+    replaces: [],
     inserts: false,
     updates: false,
   };
@@ -167,10 +172,10 @@ function noEffects(): StatementEffects {
 
 function refusalOf(anyOf: PermissionMask, what: string): SqpError {
   if (anyOf === NEVER || anyOf === OWN) {
-    return new SqpError("statement_not_allowed", { message: `Not allowed here: ${what}.` });
+    const message = `Not allowed here: ${what}.`;
+    return new SqpError("statement_not_allowed", { message, engine: SQLITE_AUTH });
   }
   const names = permissionNames(anyOf).map((name) => `"${name}"`).join(" or ");
-  return new SqpError("permission_denied", {
-    message: `The principal lacks the permission ${names} for ${what}.`,
-  });
+  const message = `The principal lacks the permission ${names} for ${what}.`;
+  return new SqpError("permission_denied", { message, engine: SQLITE_AUTH });
 }

@@ -123,7 +123,7 @@ function runStep(
 
 /** A batch that is not handed off belongs to a transaction of a client. */
 function onlyReads(step: number): SqpError {
-  return new SqpError("statement_not_allowed", { message: "The transaction only reads.", step });
+  return new SqpError("permission_denied", { message: "The transaction only reads.", step });
 }
 
 function tooLarge(bytesMax: number): SqpError {

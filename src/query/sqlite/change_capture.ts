@@ -81,13 +81,13 @@ export class ChangeCapture {
     }));
   }
 
-  /** Ends a unit: appends its changes to the log. `dropped` are the tables that its statements named to be dropped. */
-  finish(dropped: readonly string[] = []): void {
+  /** Ends a unit: appends its changes to the log. `replaced` are the tables that its statements dropped or altered. */
+  finish(replaced: readonly string[] = []): void {
     // A transaction that only reads.
     if (!this.#hasBegun) return;
     const resets = new Map<string, LogEntry>();
     for (const { table: { shape } } of this.#recordings) {
-      if (isAmong(shape.name, dropped)) {
+      if (isAmong(shape.name, replaced)) {
         resets.set(shape.name, resetEntry(shape.name, "schema_changed"));
       }
     }
@@ -252,8 +252,12 @@ function completed(table: WatchedTable, change: RowChange): { before: Image; aft
   const { operation, before, after } = change;
   if (operation === "insert") return { before: null, after: after as SqliteValue[] };
   if (operation === "delete") return { before: before as SqliteValue[], after: null };
-  const row = table.select.get(...table.shape.keys.map((key) => before![key] as SqliteValue));
+  const { keys } = table.shape;
+  const row = table.select.get(...keys.map((key) => before![key] as SqliteValue));
   if (row === undefined) throw new NotCaptured();
+  // A number that became one of the other kind: its row is told as a new one beside this.
+  const isOther = keys.some((key) => after![key] !== undefined);
+  if (isOther) return { before: overlay(row, before!), after: null };
   return { before: overlay(row, before!), after: overlay(row, after!) };
 }
 

@@ -79,8 +79,8 @@ export class SqliteConnection {
   /** The statements that begin and end transactions, and others of the engine's own. */
   readonly #controls = new Map<string, NodeStatement>();
   readonly #capture: ChangeCapture | undefined;
-  /** The tables that the unit under way named to be dropped. */
-  #drops: string[] = [];
+  /** The tables that the unit under way dropped or altered. */
+  #replaced: string[] = [];
 
   /** Opens the database. Throws {@linkcode SqpError}. */
   constructor(settings: SqliteSettings, role: ConnectionRole, permissions: PermissionMask) {
@@ -117,9 +117,9 @@ export class SqliteConnection {
     return prepared;
   }
 
-  /** Whether a statement is in the cache. */
-  knows(sql: string): boolean {
-    return this.#cache.has(sql);
+  /** A statement that is in the cache, which it is not for a run of it. */
+  known(sql: string): PreparedStatement | HandedOff | undefined {
+    return this.#cache.get(sql);
   }
 
   #remember(sql: string, prepared: PreparedStatement | HandedOff): void {
@@ -280,7 +280,7 @@ export class SqliteConnection {
   /** Rolls back, where SQLite has not done so by itself. */
   rollback(): void {
     this.#captured((capture) => capture.abandon());
-    this.#drops = [];
+    this.#replaced = [];
     if (this.inTransaction) this.#control("ROLLBACK");
   }
 
@@ -293,15 +293,15 @@ export class SqliteConnection {
     }
   }
 
-  /** Notes what a statement does that changesets do not show. Call it for each that is run in a transaction. */
-  noteDrops({ drops }: StatementEffects): void {
-    this.#drops.push(...drops);
+  /** Notes what a statement did that changesets do not show. Call it for each that was run in a transaction. */
+  noteReplaced({ replaces }: StatementEffects): void {
+    this.#replaced.push(...replaces);
   }
 
   #finishUnit(): void {
-    const drops = this.#drops;
-    this.#drops = [];
-    this.#captured((capture) => capture.finish(drops));
+    const replaced = this.#replaced;
+    this.#replaced = [];
+    this.#captured((capture) => capture.finish(replaced));
   }
 
   /** Keeps the changes of tables from now on: see {@linkcode ChangeCapture.watch}. Throws {@linkcode SqpError}. */

@@ -28,7 +28,7 @@ import {
   type StepOutcome,
   type Write,
 } from "./running_statement.ts";
-import { StatementRunner } from "./statement_runner.ts";
+import { type StatementRequest, StatementRunner } from "./statement_runner.ts";
 import { runWriteGroup } from "./write_group.ts";
 
 /** Bytes that are gathered before they are written. */
@@ -36,6 +36,12 @@ const WRITE_BYTES = 64 * 1024;
 
 /** How long writes are gathered into one commit. */
 const GROUP_MS = 5;
+
+/** A read of which it is known that it may take its time. */
+interface UnstartedRead {
+  readonly request: StatementRequest;
+  credit: number;
+}
 
 /** Takes bytes for the server, which are valid during the call, and blocks while the server does not read. */
 export interface EngineOutput {
@@ -51,6 +57,8 @@ export class EngineLoop {
   readonly #output: EngineOutput;
   readonly #clockMs: () => number;
   readonly #commands = new Map<number, OpenCommand>();
+  /** Reads that wait for their first page. */
+  readonly #unstarted = new Map<number, UnstartedRead>();
   /** The transaction of a client that is open. As long as it is, nothing else writes. */
   #transaction: ProcessTransaction | undefined;
   /** What came behind a transaction that is open, in order. */
@@ -154,15 +162,21 @@ export class EngineLoop {
       if (kind === MessageKind.PREPARE) return this.#describe(message);
       if (kind === MessageKind.BATCH) return this.#add(id, this.runner.startBatch(readBatch(body)));
       const request = readExecute(body);
-      const isNew = !this.runner.knows(request);
-      if (isNew) this.announce(id);
-      const running = this.runner.start(request);
-      if (running.kind === "handOff") return this.out.handOff(id, 0);
-      if (isNew && running.short) this.out.bare(MessageKind.SHORT, id);
-      this.#add(id, running);
+      if (this.runner.isKnownStream(request)) this.#unstarted.set(id, { request, credit: 1 });
+      else this.#execute(id, request, 1);
     } catch (error) {
       this.fail(id, error);
     }
+  }
+
+  /** Prepares a statement. Throws {@linkcode SqpError}. */
+  #execute(id: number, request: StatementRequest, credit: number): void {
+    const isNew = !this.runner.knows(request);
+    if (isNew) this.announce(id);
+    const running = this.runner.start(request);
+    if (running.kind === "handOff") return this.out.handOff(id, 0);
+    if (isNew && running.short) this.out.bare(MessageKind.SHORT, id);
+    this.#add(id, running, credit);
   }
 
   #describe({ id, body }: Message): void {
@@ -173,14 +187,14 @@ export class EngineLoop {
     else this.out.description(id, description);
   }
 
-  #add(id: number, running: RunningStatement): void {
-    const command: OpenCommand = { id, running, credit: 1, headSent: false };
+  #add(id: number, running: RunningStatement, credit = 1): void {
+    const command: OpenCommand = { id, running, credit, headSent: false };
     this.#commands.set(id, command);
     if (running.short) this.#stepOwn(command);
   }
 
   #pull(id: number, pages: number): void {
-    const command = this.#commands.get(id);
+    const command = this.#commands.get(id) ?? this.#unstarted.get(id);
     if (command !== undefined) command.credit += pages;
     else this.#transaction?.pull(id, pages);
   }
@@ -218,16 +232,27 @@ export class EngineLoop {
     this.#runWrites();
     for (let ran = true; ran;) {
       ran = false;
+      for (const [id, read] of this.#unstarted) this.#startRead(id, read);
       for (const command of this.#commands.values()) {
         if (command.credit === 0) continue;
         ran = true;
-        if (isWrite(command.running)) this.#stepOwn(command);
-        else {
-          this.announce(command.id);
-          this.#stepOwn(command);
-        }
+        if (!isWrite(command.running)) this.announce(command.id);
+        this.#stepOwn(command);
       }
     }
+  }
+
+  /** Gives the first page of a read. The next one can use the same statement then, where that was the only page. */
+  #startRead(id: number, { request, credit }: UnstartedRead): void {
+    this.#unstarted.delete(id);
+    this.announce(id);
+    try {
+      this.#execute(id, request, credit);
+    } catch (error) {
+      return this.fail(id, error);
+    }
+    const command = this.#commands.get(id);
+    if (command !== undefined && command.credit > 0) this.#stepOwn(command);
   }
 
   /** The server must know what it kills, and what came before must not wait for a statement that may never end. */

@@ -200,5 +200,5 @@ function named(step: () => void): void {
 }
 
 function readOnly(): SqpError {
-  return new SqpError("statement_not_allowed", { message: "The transaction only reads." });
+  return new SqpError("permission_denied", { message: "The transaction only reads." });
 }

@@ -28,6 +28,7 @@ import {
   prepareJob,
   resultSink,
 } from "./job_specs.ts";
+import { permissionMask, SCHEMA, WRITE } from "./permissions.ts";
 import type { EngineSlot } from "./slot.ts";
 
 /** What a transaction needs of the engine. */
@@ -82,9 +83,11 @@ export class SqliteTransaction implements EngineTransaction, JobTransaction {
   ) {
     this.#host = host;
     this.number = number;
-    this.readOnly = command.readOnly;
-    this.#place = { caller, route: command.readOnly ? "reader" : "writer", transaction: this };
-    const kind = command.readOnly ? ControlKind.BEGIN_READ : ControlKind.BEGIN;
+    const permissions = permissionMask(caller.permissions);
+    // One that writes keeps everybody else from writing, which is not for who may not.
+    this.readOnly = command.readOnly || (permissions & (WRITE | SCHEMA)) === 0;
+    this.#place = { caller, route: this.readOnly ? "reader" : "writer", transaction: this };
+    const kind = this.readOnly ? ControlKind.BEGIN_READ : ControlKind.BEGIN;
     this.#begin = new Job(
       controlJob(this.#place, kind, command),
       doneSink({
@@ -100,7 +103,7 @@ export class SqliteTransaction implements EngineTransaction, JobTransaction {
       }),
       performance.now(),
     );
-    const refusal = host.refusal();
+    const refusal = permissions === 0 ? new SqpError("permission_denied") : host.refusal();
     if (refusal === undefined) host.queueBegin(this, this.#begin);
     else queueMicrotask(() => this.#begin.fail(refusal));
   }

@@ -88,9 +88,19 @@ export class StatementRunner {
   }
 
   /** Whether the statement is prepared already. */
-  knows({ sql, permissions }: StatementRequest): boolean {
+  knows(request: StatementRequest): boolean {
+    return this.#known(request) !== undefined;
+  }
+
+  /** Whether the statement is prepared already, on a connection that only reads, and may give many rows. */
+  isKnownStream(request: StatementRequest): boolean {
+    const known = this.#known(request);
+    return this.#role === "reader" && known?.kind === "statement" && !known.fewRows;
+  }
+
+  #known({ sql, permissions }: StatementRequest): PreparedStatement | HandedOff | undefined {
     const connections = this.#connections.get(permissions);
-    return connections?.find(({ openStreams }) => openStreams === 0)?.knows(sql) ?? false;
+    return connections?.find(({ openStreams }) => openStreams === 0)?.known(sql);
   }
 
   /**

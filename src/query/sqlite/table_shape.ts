@@ -46,6 +46,14 @@ export function readTableShape(
   if (keyColumns.length === 0) {
     return { missing: false, why: `The table ${name} has no primary key.` };
   }
+  const collation = foreignCollation(database, name, keyColumns);
+  if (collation !== undefined) {
+    return {
+      missing: false,
+      why:
+        `The key of the table ${name} compares texts by ${collation}, so that different ones are the same.`,
+    };
+  }
   const nullable = withoutRowid === 1n ? [] : keyColumns.filter(({ notNull }) => !notNull);
   const isRowid = withoutRowid === 0n && keyColumns.length === 1 &&
     isRowidAlias(database, name, keyColumns[0]!);
@@ -75,6 +83,32 @@ function readColumns(database: NodeDatabase, table: string): ListedColumn[] {
     notNull: notNull !== 0n,
     placeInKey: Number(pk),
   }));
+}
+
+/** How the bytecode names comparisons of texts byte by byte, in a database of any encoding. */
+const BINARY = /^BINARY(-|$)/;
+
+/**
+ * A collation other than BINARY by which a column of the key or the key's index compares. SQLite's sessions look rows
+ * up by it, and take one for another where it calls two texts equal.
+ */
+function foreignCollation(
+  database: NodeDatabase,
+  table: string,
+  keyColumns: readonly ListedColumn[],
+): string | undefined {
+  const terms = keyColumns.map(({ name }) => `${quoteName(name)} = ?1`);
+  // No pragma tells the collation of a column.
+  const ofColumns = database.prepare(`EXPLAIN SELECT ${terms.join()} FROM main.${quoteName(table)}`)
+    .all().filter(([, opcode]) => opcode === "Eq" || opcode === "Ne").map((row) => row[5]);
+  const ofIndex = database.prepare(
+    `SELECT x.coll FROM pragma_index_list(?1, 'main') l, pragma_index_xinfo(l.name, 'main') x
+     WHERE l.origin = 'pk' AND x.key = 1`,
+  ).all(table).map(([collation]) => collation);
+  const found = [...ofColumns, ...ofIndex].find((text) =>
+    typeof text === "string" && !BINARY.test(text)
+  ) as string | undefined;
+  return found?.replace(/-\w+$/, "");
 }
 
 /** INTEGER PRIMARY KEY is the row id, which is never NULL; any other key of a table with row ids has an index. */

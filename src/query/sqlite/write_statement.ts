@@ -96,9 +96,9 @@ export class WriteStatement implements Write {
   execute(): void {
     this.#pages = [];
     const before = this.connection.counts();
-    this.connection.noteDrops(this.#prepared.effects);
     try {
       const rowCount = this.columns.length === 0 ? this.#runPlain() : this.#runReturning();
+      this.connection.noteReplaced(this.#prepared.effects);
       this.#outcome = this.#endAfter(before, rowCount);
     } catch (error) {
       this.fail(this.connection.errorOf(error));

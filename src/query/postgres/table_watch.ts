@@ -1,0 +1,133 @@
+// How the changes of a table come to be kept: the log is made, and triggers on the table.
+
+import { SqpError } from "../../wire/errors.ts";
+import type { UnsupportedTable, WatchedTable, WatchOutcome } from "../feed_backend.ts";
+import {
+  CHANGE_LOG_SCHEMA,
+  HEAD,
+  LIMIT_LOCK_TIME,
+  LOG_EXISTS,
+  NOTE_REPLACED,
+  WATCH_LOCK,
+} from "./change_log_schema.ts";
+import type { PostgresConnection } from "./connection.ts";
+import type { RowShapes } from "./row_shapes.ts";
+
+// These run as the login of all permissions: a function is named with its schema, lest somebody else's suits better,
+// and a table of another owner is not read, as its rows could be made to run what that one wants.
+
+const TABLE_FACTS = `SELECT c.oid, c.oid::regclass::text, c.relkind, c.relpersistence,
+    c.relrowsecurity, pg_catalog.has_table_privilege($2::name, c.oid, 'SELECT'),
+    sqp_feeds.shape(c.oid), w.shape IS NOT DISTINCT FROM sqp_feeds.shape(c.oid)
+      AND w.table_name = c.oid::regclass::text,
+    pg_catalog.pg_has_role(c.relowner, 'USAGE')
+  FROM pg_catalog.pg_class c LEFT JOIN sqp_feeds.watched w ON w.relid = c.oid
+  WHERE c.oid = pg_catalog.to_regclass($1::text)`;
+
+const FORGET_OTHER_NAMES =
+  "DELETE FROM sqp_feeds.watched WHERE relid = $2::oid AND table_name <> $1::text";
+
+const WATCH = `INSERT INTO sqp_feeds.watched
+  SELECT $1::text, $2::oid, sqp_feeds.shape($2::oid), pg_catalog.max(id), pg_catalog.max(id) FROM sqp_feeds.changes
+  ON CONFLICT (table_name) DO UPDATE
+    SET relid = excluded.relid, shape = excluded.shape, shape_since_id = excluded.shape_since_id`;
+
+/** Keeps the changes of tables that a role may read from now on. Throws {@linkcode SqpError}. */
+export async function watchTables(
+  connection: PostgresConnection,
+  tables: readonly string[],
+  role: string,
+  shapes: RowShapes,
+): Promise<WatchOutcome> {
+  await connection.values("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+  await connection.values(LIMIT_LOCK_TIME);
+  await connection.values(`SELECT pg_catalog.pg_advisory_xact_lock(${WATCH_LOCK})`);
+  const [exists] = await connection.values(LOG_EXISTS);
+  if (exists![0] !== "t") {
+    for (const sql of CHANGE_LOG_SCHEMA) await connection.values(sql);
+  }
+  const names: string[] = [];
+  const unsupported: UnsupportedTable[] = [];
+  for (const table of tables) {
+    const name = await watchOne(connection, table, role, shapes);
+    if (typeof name === "string") names.push(name);
+    else unsupported.push(name);
+  }
+  if (unsupported.length > 0) {
+    await connection.values("ROLLBACK");
+    return { unsupported };
+  }
+  await connection.values("COMMIT");
+  return await outcomeOf(connection, names, shapes);
+}
+
+async function watchOne(
+  connection: PostgresConnection,
+  table: string,
+  role: string,
+  shapes: RowShapes,
+): Promise<string | UnsupportedTable> {
+  const [facts] = await connection.values(TABLE_FACTS, [table, role]);
+  if (facts === undefined) return { missing: true, why: `There is no table ${table}.` };
+  const [oid, name, kind, persistence, hasRowSecurity, isReadable, shape, isWatched, isOwned] =
+    facts as string[];
+  if (isReadable !== "t") {
+    throw new SqpError("permission_denied", { message: `The table ${name} may not be read.` });
+  }
+  if (kind !== "r" || persistence === "t" || name!.startsWith("sqp_feeds.")) {
+    return { missing: false, why: `${name} is no ordinary table.` };
+  }
+  if (isOwned !== "t") {
+    return { missing: false, why: `The table ${name} belongs to another role than the log does.` };
+  }
+  if (hasRowSecurity === "t") {
+    return { missing: false, why: `The table ${name} has row security, which feeds do not apply.` };
+  }
+  const { keys, columns } = shapes.of(shape!);
+  if (keys.length === 0) {
+    return { missing: false, why: `The table ${name} has no primary key.` };
+  }
+  if (isWatched === "t") return name!;
+  const literals = keys.map((key) => `'${columns[key]!.name.replaceAll("'", "''")}'`);
+  await connection.values(`DROP TRIGGER IF EXISTS sqp_capture ON ${name}`);
+  await connection.values(`DROP TRIGGER IF EXISTS sqp_truncate ON ${name}`);
+  await connection.values(`CREATE TRIGGER sqp_capture AFTER INSERT OR UPDATE OR DELETE ON ${name}
+    FOR EACH ROW EXECUTE FUNCTION sqp_feeds.capture(${literals})`);
+  await connection.values(`CREATE TRIGGER sqp_truncate AFTER TRUNCATE ON ${name}
+    FOR EACH STATEMENT EXECUTE FUNCTION sqp_feeds.capture()`);
+  // Also what a subscription of PostgreSQL's own brings.
+  await connection.values(`ALTER TABLE ${name} ENABLE ALWAYS TRIGGER sqp_capture,
+    ENABLE ALWAYS TRIGGER sqp_truncate`);
+  // Feeds of what had this name, or of this table by another one, would be told of something else from here on.
+  for (const sql of [NOTE_REPLACED, FORGET_OTHER_NAMES, WATCH]) {
+    await connection.values(sql, [name!, oid!]);
+  }
+  return name!;
+}
+
+async function outcomeOf(
+  connection: PostgresConnection,
+  names: readonly string[],
+  shapes: RowShapes,
+): Promise<WatchOutcome> {
+  const [head] = await connection.values(HEAD);
+  const [logId, headId, headAtMs] = head as string[];
+  const rows = await connection.values(
+    "SELECT table_name, shape, since_id, shape_since_id FROM sqp_feeds.watched WHERE shape IS NOT NULL",
+  );
+  const watched = new Map(rows.map((row) => [row[0]!, row]));
+  const tables = names.map((name): WatchedTable => {
+    const row = watched.get(name);
+    // Dropped or renamed since the commit.
+    if (row === undefined) {
+      throw new SqpError("unknown_table", { message: `There is no table ${name}.` });
+    }
+    const [, shape, sinceId, shapeSinceId] = row;
+    const { columns, keys } = shapes.of(shape!);
+    return {
+      ...{ name, columns, keys, shape: shape! },
+      ...{ sinceId: Number(sinceId), shapeSinceId: Number(shapeSinceId) },
+    };
+  });
+  return { logId: logId!, headId: Number(headId), headAtMs: Number(headAtMs), tables };
+}
