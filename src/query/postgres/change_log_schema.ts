@@ -228,9 +228,8 @@ export const PRUNE_OLD = prune(`SELECT coalesce(
   (SELECT pg_catalog.max(id) FROM sqp_feeds.changes))`);
 
 /** Removes the oldest rows, so that those which are left take no more than $1 bytes. */
-export const PRUNE_LARGE = prune(`SELECT max(id) + 1 FROM (
-  SELECT id, sum(100 + coalesce(pg_catalog.pg_column_size(before), 0)
-     + coalesce(pg_catalog.pg_column_size(after), 0))
-    OVER (ORDER BY id DESC) AS bytes
+export const PRUNE_LARGE = prune(`SELECT pg_catalog.max(id) + 1 FROM (
+  SELECT id, pg_catalog.sum(100 + coalesce(pg_catalog.pg_column_size(before), 0)
+    + coalesce(pg_catalog.pg_column_size(after), 0)) OVER (ORDER BY id DESC) AS bytes
   FROM sqp_feeds.changes WHERE id IS NOT NULL
 ) sized WHERE bytes > $1::bigint`);
