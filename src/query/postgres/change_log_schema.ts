@@ -213,20 +213,19 @@ const prune = (before: string) =>
   `WITH pruned AS (
     DELETE FROM sqp_feeds.changes WHERE id IN (
       SELECT id FROM sqp_feeds.changes
-      WHERE id < (SELECT max(id) FROM sqp_feeds.changes) AND id < (${before})
+      WHERE id < (SELECT pg_catalog.max(id) FROM sqp_feeds.changes) AND id < (${before})
       ORDER BY id LIMIT ${PRUNE_ROWS_MAX})
     RETURNING 1
-  ) SELECT count(*) FROM pruned`;
+  ) SELECT pg_catalog.count(*) FROM pruned`;
 
 /** Removes rows that are older than $1. */
 export const PRUNE_OLD = prune(`SELECT coalesce(
   (SELECT id FROM sqp_feeds.changes WHERE id IS NOT NULL AND at_ms >= $1::bigint ORDER BY id LIMIT 1),
-  (SELECT max(id) FROM sqp_feeds.changes))`);
+  (SELECT pg_catalog.max(id) FROM sqp_feeds.changes))`);
 
 /** Removes the oldest rows, so that those which are left take no more than $1 bytes. */
-export const PRUNE_LARGE = prune(`SELECT max(id) + 1 FROM (
-  SELECT id, sum(100 + coalesce(pg_catalog.pg_column_size(before), 0)
-     + coalesce(pg_catalog.pg_column_size(after), 0))
-    OVER (ORDER BY id DESC) AS bytes
+export const PRUNE_LARGE = prune(`SELECT pg_catalog.max(id) + 1 FROM (
+  SELECT id, pg_catalog.sum(100 + coalesce(pg_catalog.pg_column_size(before), 0)
+    + coalesce(pg_catalog.pg_column_size(after), 0)) OVER (ORDER BY id DESC) AS bytes
   FROM sqp_feeds.changes WHERE id IS NOT NULL
 ) sized WHERE bytes > $1::bigint`);

@@ -39,11 +39,15 @@ const CURSOR_FACTS = `SELECT min(id), max(id),
   (SELECT at_ms FROM sqp_feeds.changes WHERE id = $1::bigint AND ends) FROM sqp_feeds.changes`;
 
 const LOG_AFTER = `WITH next AS (
-    SELECT entry, id, coalesce(octet_length(before), 0) + coalesce(octet_length(after), 0) AS bytes
+    SELECT entry, id, coalesce(pg_catalog.octet_length(before), 0)
+      + coalesce(pg_catalog.octet_length(after), 0) AS bytes
     FROM sqp_feeds.changes WHERE id > $1::bigint ORDER BY id LIMIT ${BATCH_ROWS}
-  ), sized AS (SELECT entry, sum(bytes) OVER (ORDER BY id) - bytes AS bytes_before FROM next)
+  ), sized AS (
+    SELECT entry, pg_catalog.sum(bytes) OVER (ORDER BY id) - bytes AS bytes_before FROM next
+  )
   SELECT c.id, c.ends, c.at_ms, coalesce(c.table_name, w.table_name), w.shape, w.shape_since_id,
-    c.reason, c.before, c.after, (SELECT min(id) FROM sqp_feeds.changes), (SELECT count(*) FROM next)
+    c.reason, c.before, c.after, (SELECT pg_catalog.min(id) FROM sqp_feeds.changes),
+    (SELECT pg_catalog.count(*) FROM next)
   FROM sized JOIN sqp_feeds.changes c USING (entry) LEFT JOIN sqp_feeds.watched w USING (relid)
   WHERE bytes_before < ${BATCH_BYTES} ORDER BY c.id`;
 

@@ -28,7 +28,7 @@ const FORGET_OTHER_NAMES =
   "DELETE FROM sqp_feeds.watched WHERE relid = $2::oid AND table_name <> $1::text";
 
 const WATCH = `INSERT INTO sqp_feeds.watched
-  SELECT $1::text, $2::oid, sqp_feeds.shape($2::oid), max(id), max(id) FROM sqp_feeds.changes
+  SELECT $1::text, $2::oid, sqp_feeds.shape($2::oid), pg_catalog.max(id), pg_catalog.max(id) FROM sqp_feeds.changes
   ON CONFLICT (table_name) DO UPDATE
     SET relid = excluded.relid, shape = excluded.shape, shape_since_id = excluded.shape_since_id`;
 
