@@ -107,7 +107,10 @@ interface Waiter {
  * does; it may go on in another session from {@linkcode Feed.cursor}.
  */
 export class Feed implements AsyncIterableIterator<FeedEvent, undefined> {
-  /** The tables in the order in which they were asked for, once the server has registered the subscription. */
+  /**
+   * The tables in the order in which they were asked for, once the server has registered the subscription. Rejects with
+   * `SqpError`, also where the feed is left before.
+   */
   readonly tables: Promise<readonly FeedTable[]>;
   readonly #tables = Promise.withResolvers<readonly FeedTable[]>();
   readonly #pages = new PageCutter(FEED_PAGE_BYTES_MAX);
@@ -187,6 +190,7 @@ export class Feed implements AsyncIterableIterator<FeedEvent, undefined> {
     if (!this.#isOver) {
       this.#isOver = true;
       this.#source?.cancel();
+      this.#tables.reject(new SqpError("cancelled"));
       this.#give();
     }
     return Promise.resolve({ done: true, value: undefined });

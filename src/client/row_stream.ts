@@ -1,6 +1,6 @@
 // Rows of a result as an asynchronous iterable that is read no faster than its user takes them.
 
-import type { SqpError } from "../wire/errors.ts";
+import { SqpError } from "../wire/errors.ts";
 import type { Column } from "../wire/response_payload.ts";
 import type { Row } from "../wire/value.ts";
 import type { RequestObserver, ResultEnd } from "./requests.ts";
@@ -23,9 +23,9 @@ interface Waiter {
  * request. Iterating fails with `SqpError` where the result does.
  */
 export class RowStream implements AsyncIterableIterator<Row, undefined>, RequestObserver {
-  /** The columns, once the head of the result is there. */
+  /** The columns, once the head of the result is there. Rejects with `SqpError`, also where the loop is left before. */
   readonly columns: Promise<readonly Column[]>;
-  /** What the statement changed, once all rows were taken. */
+  /** What the statement changed, once all rows were taken. Rejects as {@linkcode RowStream.columns} does. */
   readonly end: Promise<ResultEnd>;
   readonly #columns = Promise.withResolvers<readonly Column[]>();
   readonly #end = Promise.withResolvers<ResultEnd>();
@@ -132,9 +132,13 @@ export class RowStream implements AsyncIterableIterator<Row, undefined>, Request
 
   /** Ends the iteration; a request that has not ended is cancelled. */
   return(): Promise<IteratorResult<Row, undefined>> {
-    if (this.#ended === undefined && this.#error === undefined) {
+    if (this.#ended !== undefined) this.#end.resolve(this.#ended);
+    else if (this.#error === undefined) {
       this.#isCancelled = true;
       this.#source?.cancel();
+      const cancelled = new SqpError("cancelled");
+      this.#columns.reject(cancelled);
+      this.#end.reject(cancelled);
       this.#give();
     }
     this.#rows = [];

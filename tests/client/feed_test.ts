@@ -70,6 +70,22 @@ const SHARED: Record<string, (server: LiveServer, client: Client) => Promise<voi
     assertEquals(await feed.next(), { done: true, value: undefined });
   },
 
+  async "what is left early leaves nobody waiting"(_, client) {
+    await client.execute("create table left_early (id integer primary key)");
+    const feed = client.subscribe({ tables: ["left_early"] });
+    await feed.return();
+    const rows = client.stream("select 1");
+    await rows.return();
+    for (const promise of [feed.tables, rows.columns, rows.end]) {
+      const { codeName } = await assertRejects(() => promise, SqpError);
+      assertEquals(codeName, "cancelled");
+    }
+    const one = client.stream("select 1");
+    await one.next();
+    await one.return();
+    assertEquals((await one.end).changes, 0);
+  },
+
   async "a filter is kept over the wire"(_, client) {
     await client.execute("create table f (id integer primary key, owner text)");
     const feed = client.subscribe({ tables: [{ table: "f", where: { owner: "me" } }] });

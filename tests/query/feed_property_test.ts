@@ -37,6 +37,8 @@ interface Subject {
   randomWrite(random: Random): Write;
   /** Raises one half of a writer's pair; both are equal between transactions. */
   readonly raise: string;
+  /** Ends feeds with a reset, once each in this order. */
+  readonly upheavals: readonly string[];
 }
 
 const SQLITE: Subject = {
@@ -59,6 +61,12 @@ const SQLITE: Subject = {
   ],
   randomWrite: randomSqliteWrite,
   raise: "UPDATE pairs SET n = n + 1 WHERE writer = ? AND half = ?",
+  upheavals: [
+    "ALTER TABLE t RENAME COLUMN v TO w",
+    "ALTER TABLE t RENAME COLUMN w TO v",
+    "ALTER TABLE u RENAME TO gone",
+    "ALTER TABLE gone RENAME TO u",
+  ],
 };
 
 const postgresSubject = (of: PostgresServer): Subject => ({
@@ -76,12 +84,24 @@ const postgresSubject = (of: PostgresServer): Subject => ({
   ],
   randomWrite: randomPostgresWrite,
   raise: "UPDATE pairs SET n = n + 1 WHERE writer = $1 AND half = $2",
+  upheavals: [
+    "ALTER TABLE t ADD COLUMN extra int DEFAULT 7",
+    "TRUNCATE u",
+    "ALTER TABLE u RENAME COLUMN n TO m",
+    "ALTER TABLE u RENAME COLUMN m TO n",
+    "ALTER TABLE t RENAME TO gone",
+    "ALTER TABLE gone RENAME TO t",
+    "ALTER TABLE t DISABLE TRIGGER sqp_capture",
+    "ALTER TABLE t ENABLE TRIGGER sqp_capture",
+  ],
 });
 
 /** One server's life after the other, on the same database. */
 class World {
   readonly subject: Subject;
   readonly #folder: string;
+  /** Feeds may end with a reset. */
+  isUpheaved = false;
   #engine: Engine | undefined;
 
   constructor(subject: Subject, folder: string) {
@@ -218,7 +238,10 @@ class Subscriber {
       const events = this.#random.integer(1, 40);
       try {
         for (let i = 0; i < events && this.#lastAtMs < endAtMs(); i++) {
-          this.#take(await feed.nextMark());
+          const event = await feed.nextMark();
+          if (event.kind === "reset") this.#beginAnew(event.reason);
+          else this.#take(event);
+          if (event.kind === "reset") break;
         }
       } catch (error) {
         if (!(error instanceof SqpError)) throw error;
@@ -229,8 +252,13 @@ class Subscriber {
     }
   }
 
-  #take(event: FeedEvent): void {
-    if (event.kind === "reset") throw new Error(`${event.reason}: ${event.message}`);
+  #beginAnew(reason: string): void {
+    assert(this.#world.isUpheaved, reason);
+    this.#cursor = undefined;
+    for (const { rows } of Object.values(this.replicas)) rows.clear();
+  }
+
+  #take(event: Exclude<FeedEvent, { kind: "reset" }>): void {
     for (const [name, replica] of Object.entries(this.replicas)) {
       replica.apply(event.changes.filter(({ table }) => table === name));
     }
@@ -291,6 +319,15 @@ async function run(
   });
 }
 
+/** Changes tables so that their feeds end, while they are written to. */
+async function upheave(world: World, random: Random): Promise<void> {
+  world.isUpheaved = true;
+  for (const sql of world.subject.upheavals) {
+    await pause(random.integer(20, 200));
+    await ask(world.engine, sql);
+  }
+}
+
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 Deno.test({
@@ -329,6 +366,12 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "so they do when tables get other shapes and names",
+  ignore: CANNOT_RUN_PROCESSES,
+  fn: () => run(SQLITE, SEED + 40, upheave),
+});
+
 const why = whyNoPostgres();
 
 /** A test with a PostgreSQL server of its own. */
@@ -364,3 +407,7 @@ postgresTest(
     });
   },
 );
+
+postgresTest("so they do when tables get other shapes, names and triggers", async (server) => {
+  await run(postgresSubject(server), SEED + 50, upheave);
+});

@@ -232,6 +232,29 @@ feedTest(
 );
 
 feedTest(
+  "a subscription and a transaction that come together are both taken",
+  {},
+  async (engine) => {
+    await ask(engine, "INSERT INTO t (a) VALUES (1)");
+    // Both come while the writer is busy.
+    const busy = ask(
+      engine,
+      `WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT 1000000)
+     INSERT INTO t (a) SELECT max(i) FROM c`,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const feed = new TestFeed(engine, { tables: ["t"] });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const transaction = new AskedSession(engine).begin();
+    await busy;
+    await transaction.execute("INSERT INTO t (a) VALUES (2)");
+    await feed.started;
+    await transaction.commit();
+    assertEquals((await feed.next()).changes.length, 1);
+  },
+);
+
+feedTest(
   "tables that change names in one transaction end their feeds, what fails does not",
   {},
   async (engine) => {

@@ -31,6 +31,7 @@ export class ConnectionPool {
   #failures = 0;
   #lastFailure: SqpError | undefined;
   #nextAttemptAtMs = 0;
+  #nextAttempt: ReturnType<typeof setTimeout> | undefined;
   #closing = false;
 
   /** `schemaVersion` counts the changes of the schema that are known of. */
@@ -128,7 +129,8 @@ export class ConnectionPool {
   }
 
   #open(): void {
-    if (performance.now() < this.#nextAttemptAtMs) return;
+    const pauseMs = this.#nextAttemptAtMs - performance.now();
+    if (pauseMs > 0) return this.#openAfter(pauseMs);
     const opening = PostgresConnection.open(this.#login, this.#limits).then(
       (connection) => this.#onOpen(connection),
       (error) => this.#onFailure(fromPostgres(error)),
@@ -137,6 +139,14 @@ export class ConnectionPool {
       this.#serve();
     });
     this.#opening.add(opening);
+  }
+
+  /** Nothing else may happen until then that those who wait would be served by. */
+  #openAfter(pauseMs: number): void {
+    this.#nextAttempt ??= setTimeout(() => {
+      this.#nextAttempt = undefined;
+      this.#serve();
+    }, pauseMs);
   }
 
   async #onOpen(connection: PostgresConnection): Promise<void> {
@@ -187,6 +197,7 @@ export class ConnectionPool {
   /** Ends all connections. */
   async close(): Promise<void> {
     this.#closing = true;
+    clearTimeout(this.#nextAttempt);
     this.#serve();
     await Promise.all([...this.#connections].map((connection) => connection.close()));
     await Promise.all(this.#opening);

@@ -190,7 +190,7 @@ export class EngineLoop {
   #add(id: number, running: RunningStatement, credit = 1): void {
     const command: OpenCommand = { id, running, credit, headSent: false };
     this.#commands.set(id, command);
-    if (running.short) this.#stepOwn(command);
+    if (running.short || running.atOnce === true) this.#stepOwn(command);
   }
 
   #pull(id: number, pages: number): void {

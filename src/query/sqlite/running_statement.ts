@@ -21,6 +21,8 @@ export interface RunningStatement {
   readonly columns: readonly Column[] | undefined;
   /** It cannot run for long. */
   readonly short: boolean;
+  /** It has a transaction of its own, and runs when it is taken: later, one of a client may be open. */
+  readonly atOnce?: boolean;
   /**
    * Runs until the next page is full or the statement is at its end. Throws {@linkcode SqpError}; then it is
    * closed.

@@ -20,6 +20,7 @@ export class WatchStatement implements RunningStatement {
   readonly kind = "running";
   readonly columns = [{ name: "outcome", declaredType: null }];
   readonly short = false;
+  readonly atOnce = true;
   readonly #connection: SqliteConnection;
   readonly #tables: readonly string[];
 
