@@ -28,6 +28,8 @@ export interface StreamWriter {
 export interface Responder {
   /** Says how urgent the answer is beside others of the session; called before it, if at all. */
   setUrgency(urgency: number): void;
+  /** Says which command it is, and its caller's W3C traceparent as it was received; called before it, if at all. */
+  setTrace(command: string, traceparent: string): void;
   /** Sends a Response that is the whole answer. */
   respond(payload: Uint8Array): void;
   /** Opens a stream and sends the Response that `headFor` gives for its number. */

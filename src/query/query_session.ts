@@ -71,8 +71,10 @@ export class QuerySession {
   }
 
   #run(command: Command, responder: Responder): RunningCommand {
-    if (command.cmd !== "unknown" && command.urgency !== undefined) {
-      responder.setUrgency(command.urgency);
+    if (command.cmd !== "unknown") {
+      const { cmd, urgency, traceparent } = command;
+      if (urgency !== undefined) responder.setUrgency(urgency);
+      if (traceparent !== undefined) responder.setTrace(cmd, traceparent);
     }
     switch (command.cmd) {
       case "execute":
@@ -313,6 +315,7 @@ export class QuerySession {
 function watched(responder: Responder, onOver: () => void): Responder {
   return {
     setUrgency: (urgency) => responder.setUrgency(urgency),
+    setTrace: (command, traceparent) => responder.setTrace(command, traceparent),
     respond(payload) {
       responder.respond(payload);
       onOver();

@@ -10,6 +10,8 @@ export interface ServerLimits {
   readonly sessionsPerPrincipalMax: number;
   /** Checks of credentials that are under way at one time. */
   readonly authenticationsMax: number;
+  /** Lines of the log a second for commands that their callers trace; what is beyond is counted. */
+  readonly tracedLinesPerSecondMax: number;
   /** How long requests that are open may take when the server stops. */
   readonly drainMs: number;
 }
@@ -20,5 +22,6 @@ export const SERVER_LIMITS: ServerLimits = {
   sessionsPerHostMax: 4_096,
   sessionsPerPrincipalMax: 4_096,
   authenticationsMax: 1_024,
+  tracedLinesPerSecondMax: 100,
   drainMs: 5_000,
 };

@@ -12,6 +12,7 @@ import type { AssociationFacts, Authenticator } from "./authenticator.ts";
 import type { EndpointClient, EndpointEvent, ServerEndpoint } from "./endpoint.ts";
 import type { Logger } from "./log.ts";
 import { SERVER_LIMITS } from "./limits.ts";
+import { type TracedCommand, TraceLog } from "./trace_log.ts";
 
 /** RFC 9266 section 2: the label of the exporter, with no context and 32 bytes. */
 const EXPORTER_LABEL = "EXPORTER-Channel-Binding";
@@ -42,10 +43,13 @@ interface ClientWork {
 export class Service {
   readonly #options: ServiceOptions;
   readonly #work = new Map<EndpointClient, ClientWork>();
+  readonly #traces: TraceLog;
   #authentications = 0;
 
   constructor(options: ServiceOptions) {
     this.#options = options;
+    const { log, now } = options;
+    this.#traces = new TraceLog(log, now, SERVER_LIMITS.tracedLinesPerSecondMax);
   }
 
   /** How many requests run. */
@@ -158,7 +162,7 @@ export class Service {
       work = { queries, requests: new Map(), writable: new Map() };
       this.#work.set(client, work);
     }
-    const responder = new RequestResponder(this.#options, client, work, requestId);
+    const responder = new RequestResponder(this.#options, client, work, requestId, this.#traces);
     const running = work.queries.run(payload, responder);
     if (!responder.isOver) work.requests.set(requestId, running);
   }
@@ -170,6 +174,8 @@ class RequestResponder implements Responder, StreamWriter {
   readonly #client: EndpointClient;
   readonly #work: ClientWork;
   readonly #requestId: number;
+  readonly #traces: TraceLog;
+  #traced: TracedCommand | undefined;
   /** Whether the request was answered to its end. */
   isOver = false;
 
@@ -178,11 +184,19 @@ class RequestResponder implements Responder, StreamWriter {
     client: EndpointClient,
     work: ClientWork,
     requestId: number,
+    traces: TraceLog,
   ) {
     this.#options = options;
+    this.#traces = traces;
     this.#client = client;
     this.#work = work;
     this.#requestId = requestId;
+  }
+
+  setTrace(command: string, traceparent: string): void {
+    const principal = this.#client.stack.session?.principal;
+    if (principal === undefined) return;
+    this.#traced = this.#traces.begin(traceparent, command, principal.name);
   }
 
   setUrgency(urgency: number): void {
@@ -191,12 +205,12 @@ class RequestResponder implements Responder, StreamWriter {
 
   respond(payload: Uint8Array): void {
     this.#use((session) => session.respond(this.#requestId, payload));
-    this.#finished();
+    this.#finished(undefined);
   }
 
   error(error: SqpError): void {
     this.#use((session) => session.fail(this.#requestId, error));
-    this.#finished();
+    this.#finished(error);
   }
 
   openStream(headFor: (streamId: number) => Uint8Array): StreamWriter {
@@ -218,7 +232,7 @@ class RequestResponder implements Responder, StreamWriter {
 
   finish(): void {
     this.#use((session) => session.finishStream(this.#requestId));
-    this.#finished();
+    this.#finished(undefined);
   }
 
   abort(error: SqpError): void {
@@ -231,8 +245,9 @@ class RequestResponder implements Responder, StreamWriter {
     wake();
   }
 
-  #finished(): void {
+  #finished(error: SqpError | undefined): void {
     this.isOver = true;
+    this.#traced?.onAnswered(error);
     this.#work.requests.delete(this.#requestId);
     this.#work.writable.delete(this.#requestId);
   }

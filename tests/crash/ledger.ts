@@ -1,47 +1,68 @@
-// What writers did while everything around them was killed, and what must then be in the database.
+// What was written while everything around the writers was killed, and what must then be in the database and in feeds.
 
 import { assert, assertEquals } from "@std/assert";
-import { SqpError } from "../../src/wire/errors.ts";
-import { until } from "../harness/live_server.ts";
-import { isLong } from "../harness/simulation.ts";
+import { pause, until } from "../harness/live_server.ts";
 import type { Random } from "../harness/random.ts";
+import { type Access, NARROW } from "./access.ts";
+import type { Subscriber } from "./subscriber.ts";
+import { isKeyed, lossOf, rowCountOf, write, WRITE_KINDS, type WriteKind } from "./writes.ts";
 
-/** The table that is written to. Each write has a number; one of three rows has parts 0 to 2. */
-export const MAKE_TABLE =
-  "CREATE TABLE w (id INTEGER PRIMARY KEY, n INT NOT NULL, part INT, filler)";
+const RETRY_MS = 10;
 
-/** One row of a write; large, so that a good part of the time is spent in commits. */
-export const INSERT = "INSERT INTO w (n, part, filler) VALUES (?, ?, zeroblob(2000)) RETURNING id";
+/** Errors that say that a write was not done, and never will be. */
+const NOT_DONE = ["engine_not_run", "transaction_rolled_back"];
 
-/** Parts of a write of three rows. */
-export const PARTS = [0, 1, 2];
-
-/** Writes, in whatever way. Each rejects with {@linkcode SqpError}. */
-export interface Writer {
-  /** Writes one row, once for a key. */
-  insert(n: number, key?: string): Promise<unknown>;
-  /** Writes three rows by a batch, once for a key. */
-  batch(n: number, key: string): Promise<unknown>;
-  /** Writes three rows by a transaction. */
-  transaction(n: number): Promise<unknown>;
+interface Entry {
+  readonly rowCount: number;
+  /** Moments are counted by what was sent and answered. */
+  readonly sentAt: number;
+  answeredAt: number;
+  answer?: unknown;
+  answerCount: number;
+  /** It was told that it was not done. */
+  isRefused: boolean;
 }
-
-/** How often something is killed: 3 times, and 100 times in `deno task test:long`. */
-export function crashCount(): number {
-  return isLong() ? 100 : 3;
-}
-
-type Fate = "written" | "unknown";
 
 /** The writes of a test. */
 export class Ledger {
-  readonly #fates = new Map<number, { readonly fate: Fate; readonly rows: number }>();
+  readonly #entries = new Map<number, Entry>();
   readonly #errors = new Map<string, number>();
-  #nextNumber = 1;
+  #moment = 0;
   #answers = 0;
   #isStopped = false;
 
-  /** Waits until something more was answered: what is killed has then begun its work. */
+  /** The number of the next write. */
+  get next(): number {
+    return this.#entries.size + 1;
+  }
+
+  /** The first write that was not answered twice. */
+  get unsettled(): number {
+    for (const [n, { answerCount }] of this.#entries) if (answerCount < 2) return n;
+    return this.next;
+  }
+
+  /** A write is sent, for the first time. */
+  onSent(n: number, kind: WriteKind): void {
+    assertEquals(n, this.next);
+    this.#entries.set(n, {
+      ...{ rowCount: rowCountOf(kind), sentAt: this.#moment++, answeredAt: Infinity },
+      ...{ answerCount: 0, isRefused: false },
+    });
+  }
+
+  /** A write is answered, as it was before. */
+  onAnswered(n: number, answer: unknown): void {
+    const entry = this.#entries.get(n)!;
+    this.#answers++;
+    if (entry.answerCount++ > 0) {
+      return assertEquals(answer, entry.answer, `the write ${n} was answered in two ways`);
+    }
+    entry.answer = answer;
+    entry.answeredAt = this.#moment++;
+  }
+
+  /** Waits until something more was answered. */
   async progress(): Promise<void> {
     const before = this.#answers;
     await until("a write is answered", () => this.#answers > before);
@@ -52,96 +73,104 @@ export class Ledger {
     this.#isStopped = true;
   }
 
-  /** Writes of random kinds until the ledger is stopped. `ready` gives a writer once there is one again. */
-  async write(ready: () => Promise<Writer>, random: Random): Promise<void> {
+  /** Writes of random kinds until the ledger is stopped. `ready` gives a way to the database once there is one. */
+  async write(ready: () => Promise<Access>, random: Random): Promise<void> {
     while (!this.#isStopped) {
-      const n = this.#nextNumber++;
-      switch (random.pick(["insert", "keyed", "batch", "transaction"] as const)) {
-        case "insert":
-          await this.#once(n, 1, await ready(), (writer) => writer.insert(n));
-          break;
-        case "transaction":
-          await this.#once(n, PARTS.length, await ready(), (writer) => writer.transaction(n));
-          break;
-        case "keyed":
-          await this.#untilAnswered(n, 1, ready, (writer) => writer.insert(n, `write ${n}`));
-          break;
-        case "batch":
-          await this.#untilAnswered(
-            n,
-            PARTS.length,
-            ready,
-            (writer) => writer.batch(n, `write ${n}`),
-          );
-      }
+      const kind = random.pick(WRITE_KINDS);
+      const n = this.next;
+      this.onSent(n, kind);
+      if (isKeyed(kind)) await this.#untilAnswered(n, kind, ready);
+      else await this.#once(n, kind, await ready());
     }
   }
 
-  /** A write without a key: if it is not answered, nobody knows. */
-  async #once(
-    n: number,
-    rows: number,
-    writer: Writer,
-    write: (writer: Writer) => Promise<unknown>,
-  ): Promise<void> {
-    this.#fates.set(n, { fate: "unknown", rows });
+  /** A write without a key: if it is not answered, nobody knows, unless it was told that it was not done. */
+  async #once(n: number, kind: WriteKind, access: Access): Promise<void> {
     try {
-      await write(writer);
-      this.#answers++;
-      this.#fates.set(n, { fate: "written", rows });
+      this.onAnswered(n, await write(access, kind, n));
     } catch (error) {
-      this.#count(error);
+      this.#entries.get(n)!.isRefused = NOT_DONE.includes(await this.#lose(error));
     }
   }
 
-  /** A write with a key is sent until it is answered, and once more: the answer is the same. */
-  async #untilAnswered(
-    n: number,
-    rows: number,
-    ready: () => Promise<Writer>,
-    write: (writer: Writer) => Promise<unknown>,
-  ): Promise<void> {
-    const answers: unknown[] = [];
-    while (answers.length < 2) {
+  /** A write with a key is sent until it is answered, and once more. */
+  async #untilAnswered(n: number, kind: WriteKind, ready: () => Promise<Access>): Promise<void> {
+    for (let answers = 0; answers < 2;) {
       try {
-        answers.push(await write(await ready()));
-        this.#answers++;
-        this.#fates.set(n, { fate: "written", rows });
+        this.onAnswered(n, await write(await ready(), kind, n));
+        answers++;
       } catch (error) {
-        this.#count(error);
+        await this.#lose(error);
       }
     }
-    assertEquals(answers[1], answers[0], `the write ${n} was answered in two ways`);
   }
 
-  #count(error: unknown): void {
-    if (!(error instanceof SqpError)) throw error;
-    const { codeName } = error;
-    // These would say that a write happened twice, or that a key was mistaken.
-    assert(!/constraint|mismatch|internal|engine_failure/.test(codeName), `${codeName}: ${error}`);
-    this.#errors.set(codeName, (this.#errors.get(codeName) ?? 0) + 1);
+  async #lose(error: unknown): Promise<string> {
+    const name = lossOf(error);
+    this.#errors.set(name, (this.#errors.get(name) ?? 0) + 1);
+    await pause(RETRY_MS);
+    return name;
   }
 
-  /** Checks what is in the database: the number of each write and how many rows and different parts it has. */
-  check(rows: readonly (readonly [n: number, count: number, parts: number])[]): void {
-    const found = new Map(rows.map(([n, count, parts]) => [n, [count, parts]]));
-    for (const [n, { fate, rows }] of this.#fates) {
-      const inDatabase = found.get(n);
-      found.delete(n);
-      if (inDatabase === undefined) assert(fate === "unknown", `the write ${n} is lost`);
-      else assertEquals(inDatabase, [rows, rows], `the write ${n} is not there once and whole`);
+  /** Writes once more, and waits until that was told: everything before it was told by then. */
+  async close(access: Access, subscribers: readonly Subscriber[]): Promise<void> {
+    const n = this.next;
+    this.onSent(n, "insert");
+    this.onAnswered(n, await write(access, "insert", n));
+    await until("the last write is told", () => subscribers.every((one) => one.has(n)));
+  }
+
+  /** Checks what is in the database, and that it is what subscribers were told. */
+  async check(access: Access, subscribers: readonly Subscriber[]): Promise<void> {
+    const { rows } = await access.execute([NARROW, []]);
+    const [tally, ...written] = rows.map((row) => row.map(Number) as [number, number, number]);
+    const found = Map.groupBy(written, ([, n]) => n);
+    for (const [n, { rowCount, answeredAt, isRefused }] of this.#entries) {
+      const parts = found.get(n)?.map(([, , part]) => part);
+      if (parts === undefined) assert(answeredAt === Infinity, `the write ${n} is lost`);
+      else {
+        const whole = Array.from({ length: rowCount }, (_, part) => part);
+        assertEquals(parts, whole, `the write ${n} is not there once and whole`);
+        assert(!isRefused, `the write ${n} is there, and was said not to be done`);
+      }
     }
-    assertEquals([...found], [], "what nobody wrote");
+    const unknown = [...found.keys()].filter((n) => !this.#entries.has(n));
+    assertEquals(unknown, [], "what nobody wrote");
+    const tallied = [...found.keys()].filter((n) => this.#entries.get(n)!.rowCount > 1).length;
+    assertEquals(tally, [1, 0, tallied], "the tally");
+    for (const subscriber of subscribers) {
+      assertEquals(subscriber.rows, [tally!, ...written], "what was told is another table");
+      this.#checkTold(subscriber);
+    }
+  }
+
+  /** Transactions were told whole, and none before one that was answered before it was sent. */
+  #checkTold(subscriber: Subscriber): void {
+    let sentAtMax = -1;
+    for (const changes of subscriber.transactions) {
+      const rows = Map.groupBy(changes, ({ after }) => Number(after![1]));
+      let raise = 0;
+      for (const [n, { length }] of rows) {
+        if (n === 0) continue;
+        const { rowCount, sentAt, answeredAt } = this.#entries.get(n)!;
+        assertEquals(length, rowCount, `the write ${n} was not told as a whole`);
+        assert(answeredAt > sentAtMax, `the write ${n} was told after what was sent later`);
+        sentAtMax = Math.max(sentAtMax, sentAt);
+        if (rowCount > 1) raise++;
+      }
+      const raised = rows.get(0)?.map(({ before, after }) =>
+        Number(after![2]) - Number(before![2])
+      );
+      assertEquals(raised ?? [], raise > 0 ? [raise] : [], "the tally in a transaction");
+    }
   }
 
   /** What happened, for a person. */
   summary(): string {
-    let written = 0;
-    for (const { fate } of this.#fates.values()) if (fate === "written") written++;
+    const answered = [...this.#entries.values()].filter(({ answerCount }) => answerCount > 0);
     const errors = [...this.#errors].map(([name, count]) => `${count} ${name}`).join(", ");
-    return `${this.#fates.size} writes, ${written} answered; ${errors || "no errors"}`;
+    return `${this.#entries.size} writes, ${answered.length} answered, ${this.#answers} answers; ${
+      errors || "no errors"
+    }`;
   }
 }
-
-/** The query whose rows {@linkcode Ledger.check} takes. */
-export const COUNT_WRITES = "SELECT n, count(*), count(DISTINCT part) FROM w GROUP BY n";

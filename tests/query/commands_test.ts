@@ -26,6 +26,8 @@ class Client implements Responder {
   #finished = false;
   #writable = () => {};
 
+  setTrace(): void {}
+
   setUrgency(urgency: number): void {
     this.answers.push(`urgency ${urgency}`);
   }

@@ -300,6 +300,16 @@ postgresTest("no lock that anybody may take keeps others from writing", async (e
 postgresTest("no text reaches files, programs, other roles or the engine's own", async (engine) => {
   await ask(engine, "CREATE TABLE t (id int PRIMARY KEY)");
   await ask(engine, "INSERT INTO t VALUES (1)", { idempotencyKey: "k" });
+  // The roles of these may use the store of outcomes from then on.
+  for (const permissions of [["read", "write"], ["write"]] as const) {
+    const name = await errorName(
+      new AskedSession(engine, "tester", permissions).execute(
+        "INSERT INTO t VALUES (1)",
+        { idempotencyKey: "w" },
+      ),
+    );
+    assertEquals(name, "constraint_unique");
+  }
   await new TestFeed(engine, { tables: ["t"] }).started;
   const texts = [
     "COPY secret TO PROGRAM 'cat'",
@@ -363,6 +373,42 @@ postgresTest("no text reaches files, programs, other roles or the engine's own",
   }
   await ask(engine, "INSERT INTO t VALUES (1)", { idempotencyKey: "k" });
   assertEquals((await ask(engine, "SELECT count(*) FROM t")).rows, [[1]]);
+});
+
+postgresTest("what would outlive its command is refused wherever it stands", async (engine) => {
+  const session = new AskedSession(engine);
+  const texts = [
+    "LISTEN c",
+    "UNLISTEN *",
+    "PREPARE p AS SELECT 1",
+    "DEALLOCATE ALL",
+    "DISCARD PLANS",
+    "DO $$ BEGIN EXECUTE 'DISCARD ALL'; END $$",
+    "COPY secret TO STDOUT",
+  ];
+  for (const sql of texts) {
+    const transaction = session.begin();
+    const names = [
+      await errorName(session.execute(sql)),
+      await errorName(session.batch([{ sql }])),
+      await errorName(session.batch([{ sql, mayFail: true }, { sql: "SELECT 1" }])),
+      await errorName(transaction.execute(sql)),
+    ];
+    await transaction.rollback().catch(() => {});
+    const expected = "statement_not_allowed";
+    // In a DO block it is a statement that fails, which a step may.
+    if (sql.startsWith("DO")) names.splice(2, 1);
+    for (const name of names) {
+      assert(name === expected || sql.startsWith("DO") && name !== undefined, `${sql}: ${names}`);
+    }
+  }
+  // Settings end with their batch, whoever comes next.
+  await session.batch([{ sql: "SET search_path = pg_temp" }, {
+    sql: "SET timezone = 'Asia/Tokyo'",
+  }]);
+  assertEquals(await session.rows("SHOW timezone"), [["UTC"]]);
+  assertEquals(await session.rows("SHOW search_path"), [['"$user", public']]);
+  assertEquals(await session.rows("SELECT count(*) FROM pg_listening_channels()"), [[0]]);
 });
 
 postgresTest("a function or a view lends its caller no more than its maker has", async (engine) => {

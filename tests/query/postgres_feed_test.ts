@@ -2,7 +2,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Engine } from "../../src/query/engine.ts";
+import { WATCH_LOCK } from "../../src/query/postgres/change_log_schema.ts";
 import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
+import { until } from "../harness/live_server.ts";
 import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
 import { Replica, TestFeed } from "./feed_harness.ts";
 import { ALL, ask, askIn, errorName, replied } from "./query_harness.ts";
@@ -223,6 +225,35 @@ for (
     anew.cancel();
   });
 }
+
+feedTest("two servers that subscribe for the first time make one log", async (engine) => {
+  assertEquals(
+    await errorName(new TestFeed(engine, { tables: ["none"] }).started),
+    "unknown_table",
+  );
+  const other = server!.connect("feeds");
+  const sessions = (condition: string) => async () =>
+    (await other.unsafe(`SELECT FROM pg_stat_activity WHERE usename = 'sqp' AND ${condition}`))
+      .length;
+  const idle = sessions("state = 'idle' AND query LIKE '%sqp_feeds%changes%'");
+  await until("its session knows that there is no log", async () => await idle() > 0);
+  const waiting = sessions("wait_event_type = 'Lock'");
+  await other.unsafe(`SELECT pg_advisory_lock(${WATCH_LOCK})`);
+  const second = await openPostgresEngine({ url: server!.url("feeds") });
+  try {
+    const feeds: TestFeed[] = [];
+    for (const subscriber of [second, engine]) {
+      feeds.push(new TestFeed(subscriber, { tables: ["t"] }));
+      await until("it waits", async () => await waiting() === feeds.length);
+    }
+    await other.unsafe(`SELECT pg_advisory_unlock(${WATCH_LOCK})`);
+    for (const feed of feeds) await feed.started;
+    for (const feed of feeds) feed.cancel();
+  } finally {
+    await second.close();
+    await other.end();
+  }
+});
 
 feedTest("what cannot be subscribed to is refused by name", async (engine) => {
   await new TestFeed(engine, { tables: ["t"] }).started;

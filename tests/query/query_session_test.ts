@@ -86,6 +86,7 @@ class Asker {
   ask(name: string, command: KnownCommand): RunningCommand {
     const responder: Responder = {
       setUrgency() {},
+      setTrace() {},
       respond: (payload) => void this.answers.set(name, payload),
       error: ({ codeName }) => void this.answers.set(name, codeName),
       openStream() {

@@ -22,8 +22,12 @@ export const WATCH_LOCK = 0x5351_5002;
 /** Keeps those who wait for a table's lock, and those behind them, from waiting for long. */
 export const LIMIT_LOCK_TIME = "SET LOCAL lock_timeout = 5000";
 
-/** Whether there is a log. */
-export const LOG_EXISTS = "SELECT pg_catalog.to_regclass('sqp_feeds.changes') IS NOT NULL";
+/**
+ * Whether there is a log. It reads the catalog itself: what a session remembers of it may be older than the lock that
+ * it has waited for.
+ */
+export const LOG_EXISTS = `SELECT EXISTS (SELECT FROM pg_catalog.pg_tables
+  WHERE schemaname = 'sqp_feeds' AND tablename = 'changes')`;
 
 /** Which log it is, its last row, and when that was written. */
 export const HEAD = `SELECT (SELECT log_id FROM sqp_feeds.log), id, at_ms FROM sqp_feeds.changes

@@ -155,6 +155,8 @@ export class PostgresConnection {
   #fatalCode: string | undefined;
   #status: TransactionStatus = "idle";
   #running: DriverQuery | undefined;
+  /** How statements that have no end yet are failed. */
+  readonly #unended = new Set<() => void>();
   /** The running statement's cursor waits for its reader. */
   #suspended = false;
   #aborting = false;
@@ -225,8 +227,13 @@ export class PostgresConnection {
     });
     // Registered before the driver's own, and so called first.
     socket.on("data", (bytes: Uint8Array) => watch.push(bytes));
-    socket.once("close", () => queueMicrotask(() => this.onClosed()));
+    socket.once("close", () => queueMicrotask(() => this.#onClosed()));
     return socket;
+  }
+
+  #onClosed(): void {
+    for (const fail of this.#unended) fail();
+    this.onClosed();
   }
 
   /** Whether statements can be run. */
@@ -248,6 +255,7 @@ export class PostgresConnection {
   async run(statement: BackendStatement, receiver: RowReceiver): Promise<BackendEnd> {
     const { sql, parameters, prepare, cursorRows } = statement;
     checkText(sql);
+    this.#checkNotLost();
     const args = parameters.map(({ text, oid }) => this.#driver.typed(text as string, oid));
     // Without `simple: false` the driver takes the protocol in which a text may hold several statements.
     const text = prepare ? sql + sessionMark(this.#resets) : sql;
@@ -258,7 +266,7 @@ export class PostgresConnection {
     this.#start(query);
     if (prepare) this.#prepared.add(text);
     try {
-      const result = await query;
+      const result = await this.#endOf(query);
       if (result.on !== undefined) this.#refuseCopy(result);
       const columns = query.statement?.columns ?? [];
       return { command: result.command ?? undefined, count: result.count, columns };
@@ -267,6 +275,23 @@ export class PostgresConnection {
     } finally {
       await this.#onEnd(query);
     }
+  }
+
+  /** The driver would keep a statement for a connection that is not to come. */
+  #checkNotLost(): void {
+    if (this.#socket?.destroyed !== true) return;
+    const message = "The connection to the database was lost before.";
+    throw new SqpError("engine_not_run", { message });
+  }
+
+  /** What a statement ends with. The driver keeps some back, and gives those no end where the connection is lost. */
+  #endOf(query: DriverQuery): Promise<DriverResult> {
+    return new Promise((resolve, reject) => {
+      const fail = () => reject(undefined);
+      this.#unended.add(fail);
+      const onEnd = () => this.#unended.delete(fail);
+      query.then(resolve, reject).then(onEnd);
+    });
   }
 
   #onBatch(query: DriverQuery, receiver: RowReceiver): Promise<void> {
@@ -353,13 +378,14 @@ export class PostgresConnection {
   /** Describes a statement without running it. Throws {@linkcode SqpError}. */
   async describe(sql: string): Promise<BackendDescription> {
     checkText(sql);
+    this.#checkNotLost();
     const options = { prepare: false, simple: false } as { prepare: boolean };
     const query = this.#driver.unsafe(sql, [], options).raw() as unknown as DriverQuery;
     // The driver's own way to ask for this leaves a prepared statement behind.
     query.onlyDescribe = true;
     this.#start(query);
     try {
-      await query;
+      await this.#endOf(query);
       const { types, columns = [] } = query.statement!;
       return { parameterTypes: types, columns };
     } catch (error) {
@@ -390,17 +416,19 @@ export class PostgresConnection {
 
   /** Runs a statement of the engine's own, and gives the texts of its rows. Throws {@linkcode SqpError}. */
   async values(sql: string, parameters: readonly string[] = []): Promise<(string | null)[][]> {
+    this.#checkNotLost();
     const options = { prepare: false, simple: false } as { prepare: boolean };
-    const query = this.#driver.unsafe(sql, [...parameters], options).raw();
-    if (this.#running === undefined) this.#start(query as unknown as DriverQuery);
+    const query = this.#driver.unsafe(sql, [...parameters], options)
+      .raw() as unknown as DriverQuery;
+    if (this.#running === undefined) this.#start(query);
     try {
-      const rows = await query as unknown as (Uint8Array | null)[][];
+      const rows = await this.#endOf(query) as unknown as (Uint8Array | null)[][];
       const utf8 = new TextDecoder();
       return rows.map((row) => row.map((bytes) => bytes && utf8.decode(bytes)));
     } catch (error) {
       throw this.#errorOf(error);
     } finally {
-      await this.#onEnd(query as unknown as DriverQuery);
+      await this.#onEnd(query);
     }
   }
 

@@ -185,8 +185,9 @@ async function parameterCount(
   try {
     return (await connection.describe(sql)).parameterTypes.length;
   } catch (error) {
-    // Whatever is wrong with the text, running it tells.
-    if (error instanceof SqpError && error.engine !== undefined) return null;
-    throw error;
+    // Whatever is wrong with the text, running it tells; what was ended meanwhile is not run.
+    if (!(error instanceof SqpError) || error.engine === undefined) throw error;
+    if (error.codeName === "deadline_exceeded") throw error;
+    return null;
   }
 }

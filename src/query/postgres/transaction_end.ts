@@ -37,9 +37,11 @@ export async function refuseTransactionEnd(
     connection.values(FAIL),
     connection.describe(sql),
   ]);
+  const refusal = description.status === "rejected" ? fromPostgres(description.reason) : undefined;
+  // It was ended meanwhile.
+  if (refusal?.codeName === "deadline_exceeded") throw refusal;
   // What else may be wrong with the text, running it tells.
-  const isTaken = description.status === "fulfilled" && isIn(connection, "failed");
-  if (!isTaken) {
+  if (refusal !== undefined || !isIn(connection, "failed")) {
     for (const command of ["ROLLBACK TO", "RELEASE"]) {
       // Whatever keeps it from running ends the statement behind it as well.
       connection.values(`${command} SAVEPOINT sqp_question`).catch(() => {});

@@ -51,6 +51,8 @@ export class EngineSlot implements JobProcess {
   ready = false;
   /** It was killed or told to end: it takes no more jobs, and its end is no crash. */
   retired = false;
+  /** How the process ended, for a person; empty while it has not. */
+  exitDetail = "";
   /** It has a transaction that only reads, and does nothing else. */
   isReserved = false;
   /** When the process last said something, or was given something to do while it had nothing. */
@@ -82,6 +84,7 @@ export class EngineSlot implements JobProcess {
       onMessage: (message) => this.#receive(message),
       onExit: (detail) => {
         this.ready = false;
+        this.exitDetail = detail;
         listener.onExit(this, detail);
       },
     });

@@ -329,7 +329,7 @@ class SqliteEngine implements SqliteDatabase, SessionHost, TransactionHost {
     if (job.ending !== undefined) return job.ending;
     if (job.headSeen) {
       return new SqpError("engine_failure", {
-        message: "The engine process ended while it read the result.",
+        message: `The engine process ended while it read the result (${slot.exitDetail}).`,
         retry: "now",
       });
     }
