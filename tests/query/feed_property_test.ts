@@ -324,7 +324,18 @@ async function upheave(world: World, random: Random): Promise<void> {
   world.isUpheaved = true;
   for (const sql of world.subject.upheavals) {
     await pause(random.integer(20, 200));
-    await ask(world.engine, sql);
+    await retried(() => ask(world.engine, sql));
+  }
+}
+
+/** Repeats what fails because of others, such as by a deadlock with those who write. */
+async function retried(run: () => Promise<unknown>): Promise<void> {
+  for (let attempts = 1;; attempts++) {
+    try {
+      return void await run();
+    } catch (error) {
+      if (!(error instanceof SqpError) || error.retry === "no" || attempts === 20) throw error;
+    }
   }
 }
 
