@@ -118,3 +118,29 @@ engineTest(
     assertEquals(await Promise.all(runaways), ["cancelled", "cancelled"]);
   },
 );
+
+engineTest(
+  "a result that a process begins before it is killed, and unheard, is told by another one",
+  { readersMin: 1, readersMax: 1 },
+  async (engine) => {
+    await ask(engine, "SELECT 1");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancelled = askError(engine, series(2_000_000, "count(*)"), {
+      onStart(execution) {
+        setTimeout(() => {
+          execution.cancel();
+          resolve();
+        }, 30);
+      },
+    });
+    await promise;
+    const result = ask(engine, series(ROWS, "i"));
+    assertEquals(await cancelled, "cancelled");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    // This thread is busy: the process goes on to the result meanwhile, and is killed by what was heard of it before.
+    const startMs = performance.now();
+    while (performance.now() - startMs < 2_500);
+    assertEquals((await result).end.rowCount, ROWS);
+    assertEquals(engine.status().counters["killed"], 1);
+  },
+);

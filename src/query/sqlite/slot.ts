@@ -38,6 +38,8 @@ interface Attempt {
   begun: boolean;
   /** Its columns were told, and the process has not let go of it. */
   isOpen: boolean;
+  /** It came too late: the job is for another process. */
+  isDropped: boolean;
   /** When the process was last told to let go of it. */
   cancelledAtMs: number | undefined;
 }
@@ -63,6 +65,7 @@ export class EngineSlot implements JobProcess {
   stuck = false;
   #waitingCount = 0;
   #openResults = 0;
+  #isKilled = false;
   /** The job that it said it turns to, until it answers, and when that was read. */
   #runningId: number | undefined;
   #runningSinceMs = 0;
@@ -153,6 +156,7 @@ export class EngineSlot implements JobProcess {
       waiting: true,
       begun: false,
       isOpen: false,
+      isDropped: false,
       cancelledAtMs: undefined,
     });
     this.#waitingCount++;
@@ -170,6 +174,7 @@ export class EngineSlot implements JobProcess {
   kill(): boolean {
     if (this.retired) return false;
     this.retired = true;
+    this.#isKilled = true;
     this.process.kill();
     return true;
   }
@@ -186,7 +191,7 @@ export class EngineSlot implements JobProcess {
     this.stuck = false;
     const attempt = this.#attempts.get(id);
     // What the process still says of a job that it was told to let go of after it had ended.
-    if (attempt === undefined) return;
+    if (attempt === undefined || attempt.isDropped) return;
     const { job } = attempt;
     const current = this.#isCurrent(job, id);
     if (kind === MessageKind.RUNNING) {
@@ -207,7 +212,9 @@ export class EngineSlot implements JobProcess {
     if (kind === MessageKind.HEAD) {
       attempt.isOpen = true;
       this.#openResults++;
-      if (!current) return;
+      // What a process wrote before it was killed ends somewhere: no result is begun that it may not tell to its end.
+      attempt.isDropped = this.#isKilled && this.role === "reader";
+      if (!current || attempt.isDropped) return;
       job.headSeen = true;
       job.sink.onHead(readHead(body));
     } else if (kind === MessageKind.PAGE) {
