@@ -66,6 +66,7 @@ async function watchOne(
   table: string,
   role: string,
   shapes: RowShapes,
+  lockedOid?: string,
 ): Promise<string | UnsupportedTable> {
   const [facts] = await connection.values(TABLE_FACTS, [table, role]);
   if (facts === undefined) return { missing: true, why: `There is no table ${table}.` };
@@ -88,6 +89,11 @@ async function watchOne(
     return { missing: false, why: `The table ${name} has no primary key.` };
   }
   if (isWatched === "t") return name!;
+  if (oid !== lockedOid) {
+    // What was read so far may have changed before this.
+    await connection.values(`LOCK TABLE ONLY ${name} IN SHARE ROW EXCLUSIVE MODE`);
+    return await watchOne(connection, table, role, shapes, oid);
+  }
   const literals = keys.map((key) => `'${columns[key]!.name.replaceAll("'", "''")}'`);
   await connection.values(`DROP TRIGGER IF EXISTS sqp_capture ON ${name}`);
   await connection.values(`DROP TRIGGER IF EXISTS sqp_truncate ON ${name}`);
