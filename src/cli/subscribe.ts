@@ -59,7 +59,7 @@ const subscribe = defineCommand({
     if (event.kind !== "resolved" || options.marks) output.out(eventLine(event, shapes));
     const { cursor } = feed;
     if (file !== undefined && cursor !== undefined) {
-      await using(file, () => Deno.writeTextFile(file, cursor));
+      await using(file, () => keepCursor(file, cursor));
     }
     if (event.kind === "transaction" && --left === 0) break;
   }
@@ -74,6 +74,13 @@ async function readCursor(file: string): Promise<string | undefined> {
       throw error;
     });
   }
+}
+
+/** Whoever is killed meanwhile leaves the cursor before, and no half of one. */
+async function keepCursor(file: string, cursor: string): Promise<void> {
+  const temporary = `${file}.tmp`;
+  await Deno.writeTextFile(temporary, cursor);
+  await Deno.rename(temporary, file);
 }
 
 type Where = Record<string, SqlValue>;
