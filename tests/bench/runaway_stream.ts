@@ -1,9 +1,16 @@
-// Reads a stream as `runaway_stream.ts ADDRESS FOLDER ROWS`, in a process of its own: its work is not to be taken for
-// the server's. Prints what it read as a line of JSON when its input ends.
+// Reads a stream as `runaway_stream.ts ADDRESS FOLDER ROWS`, in a process of its own that yields to others, as its work
+// would be another machine's and is not to be taken for the server's. Prints what it read as a line of JSON when its
+// input ends.
 
 // deno-lint-ignore-file no-console -- printing is what it is for
 
+import { setPriority } from "node:os";
 import { connect, SqpError } from "../../src/client/mod.ts";
+
+/** What engine processes that read have. */
+const NICENESS = 10;
+
+setPriority(NICENESS);
 
 const [address, folder, rowCount] = Deno.args as [string, string, string];
 const file = (name: string) => Deno.readTextFile(`${folder}/${name}`);

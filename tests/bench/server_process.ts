@@ -113,7 +113,7 @@ export class ServerProcess implements AsyncDisposable {
 
   /** Starts a program that is a client, with the server's address, the folder of its certificate, and more. */
   startClient(entry: URL, ...args: readonly unknown[]): Deno.ChildProcess {
-    const permissions = ["--allow-read", "--allow-net=127.0.0.1"];
+    const permissions = ["--allow-read", "--allow-net=127.0.0.1", "--allow-sys=setPriority"];
     return new Deno.Command(Deno.execPath(), {
       args: [
         "run",
