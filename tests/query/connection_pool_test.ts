@@ -51,3 +51,39 @@ Deno.test({
     await pool.close();
   },
 });
+
+Deno.test({
+  name: "transactions leave connections to single commands, and wait for one another" +
+    (why === undefined ? "" : ` (${why})`),
+  ignore: why !== undefined,
+  async fn() {
+    await using server = await PostgresServer.start();
+    await server.makeDatabase("pooled");
+    const limits = { ...POSTGRES_LIMITS, connectionsMax: 3, transactionsMax: 2 };
+    const pool = new ConnectionPool(parseLogin(server.url("pooled")), limits, () => 0);
+    const lent = (isTransaction: boolean) =>
+      new Promise<PostgresConnection>((onConnection, onError) =>
+        pool.request({ principal: "", isTransaction, onConnection, onError })
+      );
+    const first = await lent(true);
+    const second = await lent(true);
+    let hasThird = false;
+    const third = lent(true).then((connection) => {
+      hasThird = true;
+      return connection;
+    });
+    for (let command = 0; command < 3; command++) {
+      const single = await lent(false);
+      assertEquals(await single.values("SELECT 1"), [["1"]]);
+      pool.release(single, 0);
+    }
+    assertEquals([hasThird, pool.size], [false, 3]);
+    pool.release(first, 0);
+    const last = await third;
+    const waiting = lent(true);
+    const closed = pool.close();
+    await assertRejects(() => waiting);
+    for (const connection of [second, last]) pool.release(connection, 0);
+    await closed;
+  },
+});

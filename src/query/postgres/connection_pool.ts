@@ -11,6 +11,8 @@ import type { PostgresLimits } from "./settings.ts";
 /** Who waits for a connection. Exactly one of the two is called, once, unless it is withdrawn. */
 export interface ConnectionRequest {
   readonly principal: string;
+  /** It is for a transaction of a client, which keeps it for as long as that one likes. */
+  readonly isTransaction?: boolean;
   onConnection(connection: PostgresConnection): void;
   onError(error: SqpError): void;
   /** Nobody waits any more. */
@@ -26,6 +28,9 @@ export class ConnectionPool {
   /** Those that are not lent out, the one that was given back last at the end. */
   readonly #idle: PostgresConnection[] = [];
   readonly #waiting = new Queue<ConnectionRequest>();
+  readonly #waitingTransactions = new Queue<ConnectionRequest>();
+  /** Those that are lent to transactions. */
+  readonly #inTransactions = new Set<PostgresConnection>();
   readonly #opening = new Set<Promise<void>>();
   /** Attempts in a row that came to nothing, what the last one ended with, and when the next may be made. */
   #failures = 0;
@@ -48,12 +53,13 @@ export class ConnectionPool {
 
   /** Asks for a connection in a session of the principal's own. */
   request(request: ConnectionRequest): void {
-    this.#waiting.push(request);
+    (request.isTransaction === true ? this.#waitingTransactions : this.#waiting).push(request);
     queueMicrotask(() => this.#serve());
   }
 
   /** Takes a connection back. One that cannot be lent again is closed. */
   release(connection: PostgresConnection, nowMs: number): void {
+    this.#inTransactions.delete(connection);
     const isUsable = connection.isOpen && connection.transactionStatus === "idle" &&
       !connection.isWornOut && !this.#closing;
     if (!isUsable) connection.destroy();
@@ -68,10 +74,28 @@ export class ConnectionPool {
   }
 
   #serve(): void {
-    for (let next; (next = this.#waiting.peek()) !== undefined;) {
-      if (next.withdrawn !== true && !this.#serveOne(next)) return;
-      this.#waiting.shift();
+    // Transactions first, as they cannot take all.
+    this.#serveQueue(this.#waitingTransactions, () => this.#transactionsLeft > 0 || this.#closing);
+    this.#serveQueue(this.#waiting, () => true);
+  }
+
+  #serveQueue(queue: Queue<ConnectionRequest>, mayServe: () => boolean): void {
+    for (let next; (next = queue.peek()) !== undefined;) {
+      if (next.withdrawn !== true && (!mayServe() || !this.#serveOne(next))) return;
+      queue.shift();
     }
+  }
+
+  /** How many transactions more may have a connection. They leave one to others, where there are two. */
+  get #transactionsLeft(): number {
+    const { transactionsMax, connectionsMax } = this.#limits;
+    return Math.max(1, Math.min(transactionsMax, connectionsMax - 1)) - this.#inTransactions.size;
+  }
+
+  /** How many of those who wait may be lent a connection, if there is one. */
+  get #servableCount(): number {
+    return this.#waiting.length +
+      Math.min(this.#waitingTransactions.length, this.#transactionsLeft);
   }
 
   /** Whether the request was taken care of. */
@@ -87,7 +111,7 @@ export class ConnectionPool {
       return true;
     }
     if (this.#connections.size + this.#opening.size < this.#limits.connectionsMax) {
-      if (this.#opening.size < this.#waiting.length) this.#open();
+      if (this.#opening.size < this.#servableCount) this.#open();
       return this.#failsAtOnce(request);
     }
     const other = this.#idle.shift();
@@ -117,6 +141,7 @@ export class ConnectionPool {
       return;
     }
     connection.principal = request.principal;
+    if (request.isTransaction === true) this.#inTransactions.add(connection);
     request.onConnection(connection);
   }
 

@@ -61,7 +61,7 @@ export class PostgresTransaction implements EngineTransaction {
   async #begin(work: Work, { readOnly, isolation }: BeginCommand): Promise<void> {
     const role = this.#role = this.#host.admit();
     this.#host.count("transactions");
-    const connection = await work.borrow(role.pool, this.#principal);
+    const connection = await work.borrow(role.pool, this.#principal, true);
     this.#connection = connection;
     await begin(connection, { readOnly, ...(isolation !== undefined && { isolation }) });
     if (work.ending !== undefined) throw work.ending;

@@ -4,6 +4,8 @@
 export const POSTGRES_LIMITS = {
   /** Connections of one login, and with it of one set of permissions. */
   connectionsMax: 16,
+  /** Connections that transactions of clients may have of these; further ones wait. The rest is for single commands. */
+  transactionsMax: 12,
   /** Commands that wait for a connection. More: `overloaded`. */
   queueMax: 1_024,
   /** How long opening a connection may take, its first answer included. */

@@ -30,11 +30,16 @@ export abstract class Work {
   }
 
   /** Waits for a connection in a session of the principal's own. Throws {@linkcode SqpError}. */
-  borrow(pool: ConnectionPool, principal: string): Promise<PostgresConnection> {
+  borrow(
+    pool: ConnectionPool,
+    principal: string,
+    isTransaction = false,
+  ): Promise<PostgresConnection> {
     const { promise, resolve, reject } = Promise.withResolvers<PostgresConnection>();
     if (this.ending !== undefined) return Promise.reject(this.ending);
     this.#waiting = {
       principal,
+      isTransaction,
       onConnection: (connection) => {
         this.hold(connection);
         resolve(connection);
