@@ -5,7 +5,7 @@ import { PostgresConnection } from "../../src/query/postgres/connection.ts";
 import { parseLogin } from "../../src/query/postgres/login.ts";
 import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import { POSTGRES_LIMITS } from "../../src/query/postgres/settings.ts";
-import { until } from "../harness/live_server.ts";
+import { pause, until } from "../harness/live_server.ts";
 import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
 import { ask, errorName } from "./query_harness.ts";
 
@@ -34,8 +34,10 @@ connectionTest("who waits is served when another connection may be opened", asyn
     const ended: string[] = [];
     const permissions = ["read"] as const;
     const long = ask(engine, "SELECT pg_sleep(2)", { permissions }).then(() => ended.push("long"));
+    // Two that log in at once would both be refused.
+    await until("it runs", async () => (await server.backends("sqp_read")).length === 1);
     const short = ask(engine, "SELECT 1", { permissions }).then(() => ended.push("short"));
-    await server.backends("sqp_read");
+    await pause(150);
     await limit(-1);
     await Promise.all([long, short]);
     assertEquals(ended, ["short", "long"]);
