@@ -154,8 +154,7 @@ export class ConnectionPool {
   }
 
   #open(): void {
-    const pauseMs = this.#nextAttemptAtMs - performance.now();
-    if (pauseMs > 0) return this.#openAfter(pauseMs);
+    if (performance.now() < this.#nextAttemptAtMs) return;
     const opening = PostgresConnection.open(this.#login, this.#limits).then(
       (connection) => this.#onOpen(connection),
       (error) => this.#onFailure(fromPostgres(error)),
@@ -164,14 +163,6 @@ export class ConnectionPool {
       this.#serve();
     });
     this.#opening.add(opening);
-  }
-
-  /** Nothing else may happen until then that those who wait would be served by. */
-  #openAfter(pauseMs: number): void {
-    this.#nextAttempt ??= setTimeout(() => {
-      this.#nextAttempt = undefined;
-      this.#serve();
-    }, pauseMs);
   }
 
   async #onOpen(connection: PostgresConnection): Promise<void> {
