@@ -48,6 +48,18 @@ export class RowPageWriter {
     this.#writer.bytes(ROOM);
   }
 
+  /** Forgets the rows that wait. */
+  clear(): void {
+    this.#writer.truncate(ROOM_BYTES);
+    this.#rowCount = 0;
+    this.#carriedFrom = 0;
+  }
+
+  /** Bytes that rows can take before its buffer grows. */
+  get roomBytes(): number {
+    return this.#writer.roomBytes;
+  }
+
   /** Rows that wait to be taken. */
   get rowCount(): number {
     return this.#rowCount;

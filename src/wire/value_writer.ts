@@ -37,6 +37,11 @@ export class ValueWriter {
     return this.#length;
   }
 
+  /** Bytes that can be written before the buffer grows. */
+  get roomBytes(): number {
+    return this.#bytes.length;
+  }
+
   /** Forgets what was written after `lengthBytes`, which is at most {@linkcode ValueWriter.length}. */
   truncate(lengthBytes: number): void {
     this.#length = lengthBytes;

@@ -50,7 +50,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
 const ONE_FILE_PACKAGES: Readonly<Record<string, string>> = {
   "@peculiar/x509": "src/server/certificate_issuer.ts",
   "reflect-metadata": "src/server/certificate_issuer.ts",
-  "postgres": "src/query/postgres/connection.ts",
+  "postgres": "src/query/postgres/driver.ts",
 };
 
 /** The layer of a path of src; `undefined` for a path outside of it. */

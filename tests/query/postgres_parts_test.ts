@@ -148,19 +148,46 @@ Deno.test("a parameter is typed as a literal of its kind", () => {
   );
 });
 
+const HABIT_LIMITS = { habitsMax: 2, shortMsMax: 20, togetherMsMax: 4, apartRuns: 2 };
+const QUICK = { tookMs: 1, isSmall: true, isQuery: true };
+
 Deno.test("a text is kept prepared from its second run, and asked for at once after a short one", () => {
-  const habits = new Habits(2);
+  const habits = new Habits(HABIT_LIMITS);
   assertEquals(habits.of("a", false), { prepare: false, byCursor: true });
   assertEquals(habits.of("a", true), { prepare: true, byCursor: true });
-  habits.note("a", { parameterCount: 1 });
+  habits.noteParameters("a", 1);
   assertEquals(habits.of("a", false), { prepare: false, byCursor: true });
-  habits.note("a", { short: true });
+  habits.noteRun("a", QUICK);
   assertEquals(habits.of("a", false), { prepare: true, byCursor: false });
-  habits.note("a", { short: false });
-  assertEquals([habits.of("a", false).byCursor, habits.parameterCount("a")], [true, 1]);
-  habits.note("b", { short: true });
-  habits.note("c", { short: true });
+  for (const slow of [{ tookMs: 21 }, { isSmall: false }]) {
+    habits.noteRun("a", { ...QUICK, ...slow });
+    assertEquals([habits.of("a", false).byCursor, habits.parameterCount("a")], [true, 1]);
+  }
+  habits.noteRun("b", QUICK);
+  habits.noteRun("c", QUICK);
   assertEquals(habits.of("a", false).prepare, false);
-  habits.note("x".repeat(20_000), { short: true });
+  habits.noteRun("x".repeat(20_000), QUICK);
   assertEquals(habits.of("x".repeat(20_000), true).prepare, false);
+});
+
+Deno.test("a query runs together with others while it is about as quick as the quickest", () => {
+  const habits = new Habits(HABIT_LIMITS);
+  assertEquals(habits.runsTogether("a", 0), false);
+  habits.noteRun("a", QUICK);
+  assertEquals([habits.runsTogether("a", 0), habits.runsTogether("a", 1)], [true, false]);
+  habits.noteParameters("a", 1);
+  assertEquals([habits.runsTogether("a", 1), habits.runsTogether("a", 2)], [true, false]);
+  habits.noteApart("a");
+  for (const expected of [false, true]) {
+    habits.noteRun("a", QUICK);
+    assertEquals(habits.runsTogether("a", 1), expected);
+  }
+  habits.noteRun("b", { ...QUICK, tookMs: 5.1 });
+  assertEquals(habits.runsTogether("b", 0), false);
+  habits.noteRun("b", { ...QUICK, isQuery: false });
+  assertEquals(habits.runsTogether("b", 0), false);
+  // Runs that were slow now and then make no difference; in the end they do.
+  let runs = 0;
+  for (; habits.runsTogether("a", 1); runs++) habits.noteRun("a", { ...QUICK, tookMs: 10 });
+  assertEquals(runs > 5 && runs < 30, true);
 });

@@ -1,7 +1,8 @@
 // What the database says of types and tables, remembered until the schema changes.
 
 import type { Column } from "../../wire/response_payload.ts";
-import type { BackendColumn, PostgresConnection } from "./connection.ts";
+import type { PostgresConnection } from "./connection.ts";
+import type { BackendColumn } from "./driver.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
 import { TYPE_NAMES } from "./types.ts";
 

@@ -6,7 +6,8 @@ import type { PageResult } from "../../wire/response_payload.ts";
 import { RowPageWriter } from "../../wire/row_page.ts";
 import type { SqlValue } from "../../wire/value.ts";
 import type { Catalog } from "./catalog.ts";
-import type { BackendColumn, BackendEnd, BackendRow, PostgresConnection } from "./connection.ts";
+import type { BackendEnd, PostgresConnection } from "./connection.ts";
+import type { BackendColumn, BackendRow } from "./driver.ts";
 import { changesOf, readRow, type RowFormat, rowFormat } from "./rows.ts";
 import type { BoundStatement, StatementReceiver, StatementRunner } from "./statement_runner.ts";
 

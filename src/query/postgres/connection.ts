@@ -1,28 +1,21 @@
 // One connection to a PostgreSQL server: a driver of its own for each, so that it is known what runs where.
 
 import type { Socket } from "node:net";
-import postgres from "postgres";
 import { SqpError } from "../../wire/errors.ts";
 import { BackendWatch } from "./backend_watch.ts";
+import {
+  type BackendColumn,
+  type BackendRow,
+  type Driver,
+  type DriverQuery,
+  type DriverResult,
+  openDriver,
+} from "./driver.ts";
 import type { Login } from "./login.ts";
 import type { PostgresParameter } from "./parameters.ts";
-import { findPassword } from "./password_file.ts";
 import { fromFatalCode, fromPostgres, sqlState } from "./postgres_errors.ts";
 import type { PostgresLimits } from "./settings.ts";
-import { type BackendKey, openSocket, readSettingsFile, requestCancel } from "./socket.ts";
-
-/** A column as the server describes it. */
-export interface BackendColumn {
-  readonly name: string;
-  /** The number of its type. */
-  readonly type: number;
-  /** The number of its table and of its column there; 0 for what is computed. */
-  readonly table: number;
-  readonly number: number;
-}
-
-/** The texts of a row's values, valid until the next turn of the event loop. */
-export type BackendRow = readonly (Uint8Array | null)[];
+import { type BackendKey, openSocket, requestCancel } from "./socket.ts";
 
 /** A statement to run. */
 export interface BackendStatement {
@@ -60,50 +53,6 @@ export interface BackendDescription {
 /** What a transaction block is doing, as the server says after every statement. */
 export type TransactionStatus = "idle" | "open" | "failed";
 
-/** The driver's query, as far as it is used; some of it stands in no type of its own. */
-interface DriverQuery extends Promise<DriverResult> {
-  /** The next number of rows is read from here after every batch. */
-  cursorRows: number;
-  readonly statement?: {
-    readonly columns?: readonly BackendColumn[];
-    readonly types: readonly number[];
-  };
-  /** The statement is described and not run. */
-  onlyDescribe?: boolean;
-  cursor(rows: number, onBatch: () => Promise<void>): unknown;
-  forEach(onRow: (row: BackendRow) => void): unknown;
-}
-
-/** A result of the driver, or the stream that COPY makes of it. */
-interface DriverResult {
-  readonly command?: string | null;
-  readonly count: number | null;
-  readonly columns?: readonly BackendColumn[];
-  on?(event: "error", listener: () => void): void;
-}
-
-const identity = (text: string) => text;
-
-/** Parameters come as texts: the driver is kept from writing any of them in a way of its own. */
-const TYPES = {
-  boolean: { to: 16, from: [16], serialize: identity, parse: identity },
-  bytea: { to: 17, from: [17], serialize: identity, parse: identity },
-  json: { to: 114, from: [114, 3802], serialize: identity, parse: identity },
-  date: { to: 1184, from: [1082, 1114, 1184], serialize: identity, parse: identity },
-};
-
-/** What every session is set to, so that values are written as they are read here. */
-const SESSION = {
-  application_name: "sqp",
-  TimeZone: "UTC",
-  DateStyle: "ISO, MDY",
-  IntervalStyle: "iso_8601",
-  extra_float_digits: "1",
-  client_min_messages: "error",
-  // Transactions have shorter limits of their own; this one is for a server that has lost them.
-  idle_in_transaction_session_timeout: "180000",
-};
-
 /** A Sync message: it ends what a text without a statement began. */
 const SYNC = new Uint8Array([0x53, 0, 0, 0, 4]);
 /** A Terminate message. */
@@ -124,11 +73,6 @@ function sessionMark(resets: number): string {
   return resets === 0 ? "" : `\n${resets.toString(2).replaceAll("0", " ").replaceAll("1", "\t")}`;
 }
 
-async function passwordOf(login: Login): Promise<string> {
-  if (login.password !== "" || login.passwordFile === undefined) return login.password;
-  return findPassword(await readSettingsFile(login.passwordFile), login) ?? "";
-}
-
 function unfit(message: string): SqpError {
   return new SqpError("bad_configuration", { message });
 }
@@ -145,7 +89,7 @@ export class PostgresConnection {
   idleSinceMs = 0;
   readonly #login: Login;
   readonly #limits: PostgresLimits;
-  readonly #driver: ReturnType<typeof postgres>;
+  readonly #driver: Driver;
   /** Texts that were prepared under a name, also those of sessions before a reset: the driver keeps them. */
   readonly #prepared = new Set<string>();
   #resets = 0;
@@ -161,6 +105,9 @@ export class PostgresConnection {
   #suspended = false;
   #aborting = false;
   #cancelRequest: Promise<void> | undefined;
+  /** The session's transactions write nothing, unless they say otherwise; and whether that is being changed. */
+  #readsOnly = false;
+  #isChangingMode = false;
   /** `undefined` where it is not known. */
   #statementTimeoutMs: number | undefined = 0;
   /** Called once, when the connection is gone. */
@@ -171,24 +118,7 @@ export class PostgresConnection {
   private constructor(login: Login, limits: PostgresLimits) {
     this.#login = login;
     this.#limits = limits;
-    const { host, port, user, database } = login;
-    this.#driver = postgres(
-      {
-        ...{ host, port, user, database, pass: () => passwordOf(login) },
-        // Every setting is given, so that the driver looks for none in the environment.
-        ...{ max: 1, ssl: false, sslnegotiation: null, connect_timeout: limits.connectMs / 1000 },
-        ...{ max_pipeline: 100, backoff: 0, keep_alive: 60, prepare: true, debug: false },
-        ...{ publications: "", target_session_attrs: null, fetch_types: false, idle_timeout: 0 },
-        ...{
-          max_lifetime: 0,
-          no_subscribe: true,
-          onnotice() {},
-          types: TYPES,
-          connection: SESSION,
-        },
-        socket: () => this.#openSocket(),
-      } as unknown as Parameters<typeof postgres>[0],
-    );
+    this.#driver = openDriver(login, limits, () => this.#openSocket());
   }
 
   /** Connects and logs in. Throws {@linkcode SqpError}. */
@@ -253,6 +183,24 @@ export class PostgresConnection {
 
   /** Runs a statement. Throws {@linkcode SqpError}. */
   async run(statement: BackendStatement, receiver: RowReceiver): Promise<BackendEnd> {
+    const query = this.#query(statement, receiver);
+    this.#start(query);
+    try {
+      return await this.#backendEnd(query);
+    } finally {
+      await this.#onEnd(query);
+    }
+  }
+
+  /**
+   * Runs a statement behind others that have no end yet; {@linkcode cancel} ends it, {@linkcode abort} does not. Throws
+   * {@linkcode SqpError}.
+   */
+  async runTogether(statement: BackendStatement, receiver: RowReceiver): Promise<BackendEnd> {
+    return await this.#backendEnd(this.#query(statement, receiver));
+  }
+
+  #query(statement: BackendStatement, receiver: RowReceiver): DriverQuery {
     const { sql, parameters, prepare, cursorRows } = statement;
     checkText(sql);
     this.#checkNotLost();
@@ -263,8 +211,11 @@ export class PostgresConnection {
     const query = this.#driver.unsafe(text, args, options).raw() as unknown as DriverQuery;
     if (cursorRows !== undefined) query.cursor(cursorRows, () => this.#onBatch(query, receiver));
     query.forEach((row) => receiver.onRow(row, query.statement!.columns!));
-    this.#start(query);
     if (prepare) this.#prepared.add(text);
+    return query;
+  }
+
+  async #backendEnd(query: DriverQuery): Promise<BackendEnd> {
     try {
       const result = await this.#endOf(query);
       if (result.on !== undefined) this.#refuseCopy(result);
@@ -272,8 +223,6 @@ export class PostgresConnection {
       return { command: result.command ?? undefined, count: result.count, columns };
     } catch (error) {
       throw this.#errorOf(error);
-    } finally {
-      await this.#onEnd(query);
     }
   }
 
@@ -335,10 +284,21 @@ export class PostgresConnection {
     this.#aborting = true;
     this.resume();
     if (this.#suspended) return this.#rollBackCursor();
+    this.cancel();
+  }
+
+  /** Ends what the server is running: of statements that run together, the first that has no end yet. */
+  cancel(): void {
+    if (this.#cancelRequest !== undefined || this.#isChangingMode || !this.isOpen) return;
     this.#cancelRequest = requestCancel(this.#login, this.#key!, this.#limits.connectMs).then(
       () => {},
       () => this.destroy(),
-    );
+    ).finally(() => this.#cancelRequest = undefined);
+  }
+
+  /** Resolves when no request to cancel is on its way, which would meet the next statement. */
+  async cancelled(): Promise<void> {
+    await this.#cancelRequest;
   }
 
   /** Takes no more rows for now. Some may still come. */
@@ -363,6 +323,21 @@ export class PostgresConnection {
       : `SET statement_timeout = ${timeoutMs}`;
     // Whatever keeps it from running ends the statement behind it as well.
     this.values(sql).catch(() => {});
+  }
+
+  /**
+   * Sets whether the server refuses whatever would write, in transactions that do not say otherwise. It is sent with
+   * the next statement.
+   */
+  setReadsOnly(readsOnly: boolean): void {
+    if (readsOnly === this.#readsOnly) return;
+    this.#readsOnly = readsOnly;
+    this.#isChangingMode = true;
+    const setting = "default_transaction_read_only";
+    // What comes behind it may not run in the other mode, and is not promised an end either.
+    this.values(readsOnly ? `SET ${setting} = on` : `RESET ${setting}`)
+      .catch(() => this.destroy())
+      .finally(() => this.#isChangingMode = false);
   }
 
   /** A transaction was rolled back, and with it the settings that were made in it. */
@@ -400,9 +375,7 @@ export class PostgresConnection {
     if (this.#running !== query) return;
     this.#running = undefined;
     this.#suspended = false;
-    // A request to cancel that is still on its way must not meet the next statement.
-    await this.#cancelRequest;
-    this.#cancelRequest = undefined;
+    await this.cancelled();
   }
 
   /** Makes the session a new one for another principal. Throws {@linkcode SqpError}. */
@@ -410,6 +383,7 @@ export class PostgresConnection {
     this.#resets++;
     this.isSoiled = false;
     this.#statementTimeoutMs = 0;
+    this.#readsOnly = false;
     await this.values("DISCARD ALL");
     this.principal = undefined;
   }

@@ -13,6 +13,8 @@ export interface ConnectionRequest {
   readonly principal: string;
   /** It is for a transaction of a client, which keeps it for as long as that one likes. */
   readonly isTransaction?: boolean;
+  /** The server is to refuse whatever writes. */
+  readonly readsOnly?: boolean;
   onConnection(connection: PostgresConnection): void;
   onError(error: SqpError): void;
   /** Nobody waits any more. */
@@ -141,6 +143,7 @@ export class ConnectionPool {
       return;
     }
     connection.principal = request.principal;
+    connection.setReadsOnly(request.readsOnly === true);
     if (request.isTransaction === true) this.#inTransactions.add(connection);
     request.onConnection(connection);
   }

@@ -10,6 +10,7 @@ import { type Login, parseLogin, roleName } from "./login.ts";
 import { OutcomeStore } from "./outcome_store.ts";
 import { PostgresFeeds } from "./postgres_feeds.ts";
 import { PostgresSession } from "./postgres_session.ts";
+import { ReadGroups } from "./read_group.ts";
 import type { CounterName, Role } from "./role.ts";
 import { POSTGRES_LIMITS, type PostgresLimits } from "./settings.ts";
 import { StatementRunner } from "./statement_runner.ts";
@@ -122,14 +123,11 @@ class PostgresEngine implements Engine {
       this.#catalog.forget();
     };
     const login = { ...this.#login, user };
-    return {
-      user,
-      pool: new ConnectionPool(login, this.#limits, () => this.#schemaVersion),
-      runner: new StatementRunner(this.#limits, onSchemaChange),
-      catalog: this.#catalog,
-      limits: this.#limits,
-      readOnly,
-    };
+    const limits = this.#limits;
+    const pool = new ConnectionPool(login, limits, () => this.#schemaVersion);
+    const runner = new StatementRunner(limits, onSchemaChange);
+    const reads = new ReadGroups({ pool, runner, limits, readOnly });
+    return { user, pool, runner, reads, catalog: this.#catalog, limits, readOnly };
   }
 
   /** The store of outcomes, which this role may use. Throws {@linkcode SqpError}. */
@@ -169,8 +167,13 @@ class PostgresEngine implements Engine {
       for (const work of this.#work) {
         work.checkTimes(nowMs, this.#limits, (error) => this.#end(work, error));
       }
-      if (this.#closeIdle(nowMs) > 0 || this.#work.size > 0) this.#tickWhileNeeded();
-    }, this.#work.size > 0 ? this.#limits.tickMs : this.#limits.idleMs);
+      for (const { reads } of this.#roles.values()) reads.checkTimes();
+      if (this.#closeIdle(nowMs) > 0 || this.#isBusy) this.#tickWhileNeeded();
+    }, this.#isBusy ? this.#limits.tickMs : this.#limits.idleMs);
+  }
+
+  get #isBusy(): boolean {
+    return this.#work.size > 0 || this.#roles.values().some(({ reads }) => reads.isBusy);
   }
 
   /** How many connections are left. */

@@ -19,7 +19,7 @@ import type {
 } from "../engine.ts";
 import { commandHash } from "../command_hash.ts";
 import { bindSteps, runSteps } from "./batch.ts";
-import type { PostgresConnection } from "./connection.ts";
+import type { BackendEnd, PostgresConnection } from "./connection.ts";
 import { onlyReads, outcomeReply, runKeyed, runKeyedStatement } from "./keyed_write.ts";
 import { postgresParameters } from "./parameters.ts";
 import { fromPostgres } from "./postgres_errors.ts";
@@ -64,16 +64,40 @@ export class PostgresSession implements EngineSession {
   }
 
   async #run(job: StatementJob, statement: BoundStatement, role: Role): Promise<void> {
+    try {
+      const end = role.runner.runsTogether(statement)
+        ? await this.#runTogether(job, statement, role)
+        : undefined;
+      // At once where it runs alone: whoever comes next counts those that wait.
+      job.finish(end ?? await this.#runAlone(job, statement, role));
+    } catch (thrown) {
+      job.fail(fromPostgres(thrown));
+    }
+  }
+
+  /** Runs a statement together with others, and resolves with `undefined` where it has to run alone. */
+  async #runTogether(
+    job: StatementJob,
+    statement: BoundStatement,
+    { reads }: Role,
+  ): Promise<BackendEnd | undefined> {
+    this.#host.count("together");
+    const end = await reads.run(job, statement, this.#principal);
+    if (end !== undefined) return end;
+    if (job.ending !== undefined) throw job.ending;
+    this.#host.count("retried");
+    return undefined;
+  }
+
+  async #runAlone(job: StatementJob, statement: BoundStatement, role: Role): Promise<BackendEnd> {
     const { attemptsMax } = role.limits;
     for (let attempts = 1;; attempts++) {
       try {
-        return job.finish(
-          await withConnection(
-            role,
-            job,
-            this.#principal,
-            (connection) => role.runner.run(connection, statement, job, "alone"),
-          ),
+        return await withConnection(
+          role,
+          job,
+          this.#principal,
+          (connection) => role.runner.run(connection, statement, job, "alone"),
         );
       } catch (thrown) {
         const error = fromPostgres(thrown);
@@ -81,7 +105,7 @@ export class PostgresSession implements EngineSession {
         if (isLost) this.#host.count("lost");
         const repeats = isLost && job.isRepeatable && job.ending === undefined &&
           attempts < attemptsMax;
-        if (!repeats) return job.fail(isLost && role.readOnly ? lostRead(error) : error);
+        if (!repeats) throw isLost && role.readOnly ? lostRead(error) : error;
         this.#host.count("retried");
       }
     }

@@ -8,11 +8,19 @@ import type { SqlValue } from "../../wire/value.ts";
 import type { NumberKind } from "../../wire/value_writer.ts";
 import type { ResultEnd, ResultSink } from "../engine.ts";
 
+/** Writers of results that are over, for the next ones: to allocate their room takes longer than to fill it. */
+const spareWriters: RowPageWriter[] = [];
+
+/** Writers that are kept, and the largest room of one that is. */
+const SPARE_WRITERS_MAX = 64;
+const SPARE_ROOM_BYTES_MAX = 16 * 1024;
+
 /** The pages of one result on their way to its sink. */
 export class ResultPages {
   readonly #sink: ResultSink;
   readonly #firstPageBytesMax: number;
-  readonly #writer = new RowPageWriter();
+  /** Gone when the sink has had its last call: another result has it then. */
+  #writer: RowPageWriter | undefined = spareWriters.pop() ?? new RowPageWriter();
   readonly #waiting = new Queue<Uint8Array>();
   /** Pages that were asked for and have not come; the first comes unasked. */
   #credit = 1;
@@ -67,7 +75,7 @@ export class ResultPages {
 
   /** Rows that fill a page of that size, if all are like those that wait for one. */
   rowsOfPage(pageBytes: number): number {
-    const { rowCount, lengthBytes } = this.#writer;
+    const { rowCount = 0, lengthBytes = 0 } = this.#writer ?? {};
     if (rowCount > 0) this.#rowBytes = lengthBytes / rowCount;
     return Math.ceil(pageBytes / this.#rowBytes);
   }
@@ -82,23 +90,38 @@ export class ResultPages {
 
   /** Adds a row. Throws {@linkcode SqpError} `row_too_large`. */
   append(row: readonly SqlValue[], kinds: readonly NumberKind[]): void {
-    this.#writer.append(row, kinds);
+    this.#writer!.append(row, kinds);
     this.#rowCount++;
-    while (this.#writer.full) this.#takePage();
-    if (!this.#firstPageTaken && this.#writer.lengthBytes >= this.#firstPageBytesMax) {
+    while (this.#writer?.full) this.#takePage();
+    if (!this.#firstPageTaken && this.#writer!.lengthBytes >= this.#firstPageBytesMax) {
       this.#takePage();
     }
   }
 
+  /** Adds a row to a result that is told as a whole. Returns whether it still fits the first page. */
+  hold(row: readonly SqlValue[], kinds: readonly NumberKind[]): boolean {
+    const writer = this.#writer!;
+    writer.append(row, kinds);
+    this.#rowCount++;
+    return !writer.full && writer.lengthBytes < this.#firstPageBytesMax;
+  }
+
+  /** Forgets the rows of an attempt of which nothing was sent. */
+  restart(): void {
+    if (this.#rowCount === 0) return;
+    this.#writer?.clear();
+    this.#rowCount = 0;
+  }
+
   #takePage(): void {
     this.#firstPageTaken = true;
-    this.#waiting.push(this.#writer.takePage());
+    this.#waiting.push(this.#writer!.takePage());
     this.#deliver();
   }
 
   /** Sends the rows that have come although their page is not full. */
   flush(): void {
-    if (this.#writer.rowCount > 0 && this.hasRoom) this.#takePage();
+    if (!this.#over && this.hasRoom && this.#writer!.rowCount > 0) this.#takePage();
   }
 
   /** Asks for more pages. */
@@ -127,7 +150,7 @@ export class ResultPages {
   /** All rows have come. */
   end(end: Omit<ResultEnd, "rowCount">): void {
     if (this.#over) return;
-    if (this.#writer.rowCount > 0) this.#waiting.push(this.#writer.takePage());
+    if (this.#writer!.rowCount > 0) this.#waiting.push(this.#writer!.takePage());
     this.#end = end;
     this.#deliver();
   }
@@ -142,6 +165,12 @@ export class ResultPages {
   #finish(): void {
     this.#over = true;
     this.#waiting.clear();
+    const writer = this.#writer!;
+    this.#writer = undefined;
+    writer.clear();
+    if (spareWriters.length < SPARE_WRITERS_MAX && writer.roomBytes <= SPARE_ROOM_BYTES_MAX) {
+      spareWriters.push(writer);
+    }
     this.onOver();
   }
 }

@@ -7,6 +7,7 @@ import type { Catalog } from "./catalog.ts";
 import type { PostgresConnection } from "./connection.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
 import type { OutcomeStore } from "./outcome_store.ts";
+import type { ReadGroups } from "./read_group.ts";
 import type { PostgresLimits } from "./settings.ts";
 import type { StatementRunner } from "./statement_runner.ts";
 import type { Work } from "./work.ts";
@@ -17,6 +18,8 @@ export interface Role {
   readonly user: string;
   readonly pool: ConnectionPool;
   readonly runner: StatementRunner;
+  /** Where short queries run together. */
+  readonly reads: ReadGroups;
   readonly catalog: Catalog;
   readonly limits: PostgresLimits;
   /** It may neither write nor change the schema. */
@@ -52,6 +55,7 @@ export type CounterName =
   | "cancelled"
   | "keyed"
   | "retried"
+  | "together"
   | "lost";
 
 /** After which time the server itself ends the work, rounded up so that it is not told anew for every statement. */

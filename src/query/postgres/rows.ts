@@ -2,7 +2,7 @@
 
 import type { SqlValue } from "../../wire/value.ts";
 import type { NumberKind } from "../../wire/value_writer.ts";
-import type { BackendColumn, BackendRow } from "./connection.ts";
+import type { BackendColumn, BackendRow } from "./driver.ts";
 import { valueFormat, type ValueParser } from "./values.ts";
 
 /** How the values of a result are read. */

@@ -41,6 +41,13 @@ export const POSTGRES_LIMITS = {
   habitsMax: 1_024,
   /** A statement whose runs ended within this time and in one page is asked without a cursor. */
   shortMsMax: 20,
+  /**
+   * Short queries of one principal that run together on one connection, at most; what such a one may take beyond the
+   * quickest statement of all; and how often one that did not go well together is run by itself then.
+   */
+  togetherMax: 16,
+  togetherMsMax: 4,
+  apartRuns: 100,
   /** How long changes are kept for feeds that come back: seven days. */
   changesMsMax: 7 * 24 * 60 * 60 * 1000,
   /** Bytes of the changes that are kept; the oldest go first. */

@@ -5,11 +5,12 @@ import { LIMITS } from "../../wire/limits.ts";
 import type { SqlValue } from "../../wire/value.ts";
 import type { ResultSink } from "../engine.ts";
 import type { Catalog } from "./catalog.ts";
-import type { BackendColumn, BackendEnd, BackendRow } from "./connection.ts";
+import type { BackendEnd } from "./connection.ts";
+import type { BackendColumn, BackendRow } from "./driver.ts";
 import { ResultPages } from "./result_pages.ts";
 import { changesOf, readRow, type RowFormat, rowFormat } from "./rows.ts";
 import type { PostgresLimits } from "./settings.ts";
-import type { StatementReceiver } from "./statement_runner.ts";
+import type { RowWay, StatementReceiver } from "./statement_runner.ts";
 import { Work } from "./work.ts";
 
 /** What a job is given beside its statement. */
@@ -27,14 +28,18 @@ export class StatementJob extends Work implements StatementReceiver {
   readonly #pages: ResultPages;
   readonly #context: JobContext;
   #askedAtMs = performance.now();
-  #byCursor = true;
-  #described: readonly BackendColumn[] | undefined;
+  #way: RowWay = "cursor";
+  #columns: readonly BackendColumn[] | undefined;
   #format: RowFormat | undefined;
   #values: SqlValue[] = [];
   #batchRows = 1;
   #batchAtMs = 0;
   /** Rows came after it was to end: what it did is known, its result is not whole. */
   #rowsDropped = false;
+
+  #isOutgrown = false;
+  /** Called when its rows are more than may come together with others. */
+  onOutgrown: () => void = () => {};
 
   /** `onOver` is called when the sink has had its last call. */
   constructor(sink: ResultSink, context: JobContext, onOver: () => void) {
@@ -56,6 +61,11 @@ export class StatementJob extends Work implements StatementReceiver {
     return this.#pages.rowCount;
   }
 
+  /** Its rows are more than may come together with others: they were dropped, and it has to be run again. */
+  get isOutgrown(): boolean {
+    return this.#isOutgrown;
+  }
+
   get isSmall(): boolean {
     return this.#pages.isSmall;
   }
@@ -65,8 +75,11 @@ export class StatementJob extends Work implements StatementReceiver {
     return this.#context.readOnly && !this.#pages.headSent && this.rowCount === 0;
   }
 
-  onStart(byCursor: boolean): void {
-    this.#byCursor = byCursor;
+  onStart(way: RowWay): void {
+    this.#way = way;
+    this.#columns = undefined;
+    this.#isOutgrown = false;
+    this.#pages.restart();
     this.#batchRows = 1;
     this.#batchAtMs = performance.now();
     this.#askedAtMs = this.#batchAtMs;
@@ -80,29 +93,41 @@ export class StatementJob extends Work implements StatementReceiver {
   }
 
   onRow(row: BackendRow, columns: readonly BackendColumn[]): void {
-    if (this.ending !== undefined || this.#pages.isOver) {
+    if (this.ending !== undefined || this.#pages.isOver || this.#isOutgrown) {
       this.#rowsDropped = true;
       return;
     }
-    this.#describe(columns);
+    const isFirst = this.#columns === undefined;
+    this.#learn(columns);
+    if (isFirst && this.#way !== "together") this.#tellHead();
     try {
       const { kinds } = this.#format!;
-      this.#pages.append(readRow(row, this.#format!, this.#values), kinds);
+      const values = readRow(row, this.#format!, this.#values);
+      if (this.#way !== "together") this.#pages.append(values, kinds);
+      else if (!this.#pages.hold(values, kinds)) this.#outgrow();
     } catch (error) {
       this.end(error instanceof SqpError ? error : new SqpError("internal", { cause: error }));
       return;
     }
-    if (!this.#byCursor && !this.#pages.hasRoom) this.connection?.pause();
+    if (this.#way === "whole" && !this.#pages.hasRoom) this.connection?.pause();
   }
 
-  /** Gives the columns to the sink, once. */
-  #describe(columns: readonly BackendColumn[]): void {
-    if (this.#described !== undefined) return;
-    this.#described = columns;
+  #outgrow(): void {
+    this.#isOutgrown = true;
+    this.onOutgrown();
+  }
+
+  /** Learns how the rows of an attempt are read. */
+  #learn(columns: readonly BackendColumn[]): void {
+    if (this.#columns !== undefined) return;
+    this.#columns = columns;
     this.#format = rowFormat(columns);
     this.#values = new Array(columns.length);
-    if (columns.length > LIMITS.columnsMax) return void this.end(new SqpError("too_many_columns"));
-    const described = this.#context.catalog.describe(columns);
+    if (columns.length > LIMITS.columnsMax) this.end(new SqpError("too_many_columns"));
+  }
+
+  #tellHead(): void {
+    const described = this.#context.catalog.describe(this.#columns!);
     if (described instanceof Promise) described.then((head) => this.#pages.head(head));
     else this.#pages.head(described);
   }
@@ -133,7 +158,8 @@ export class StatementJob extends Work implements StatementReceiver {
     if (ending !== undefined && (this.#context.readOnly || this.#rowsDropped)) {
       return this.#pages.fail(ending);
     }
-    this.#describe(columns);
+    this.#learn(columns);
+    this.#tellHead();
     this.#pages.end({ changes: changesOf(command, count, this.rowCount), lastInsertRowid: null });
   }
 

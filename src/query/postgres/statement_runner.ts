@@ -2,7 +2,7 @@
 
 import { SqpError } from "../../wire/errors.ts";
 import type { BackendEnd, PostgresConnection, RowReceiver } from "./connection.ts";
-import { Habits } from "./habits.ts";
+import { Habits, type RunFacts } from "./habits.ts";
 import type { PostgresParameter } from "./parameters.ts";
 import type { PostgresLimits } from "./settings.ts";
 import { mayEndTransaction, refuseTransactionEnd } from "./transaction_end.ts";
@@ -15,10 +15,13 @@ export interface BoundStatement {
   readonly isRepeated?: boolean;
 }
 
-/** Takes the rows of a statement, in one of two ways. */
+/** How the rows of a statement come: as they are asked for, all at once, or all at once and behind other statements. */
+export type RowWay = "cursor" | "whole" | "together";
+
+/** Takes the rows of a statement. */
 export interface StatementReceiver extends RowReceiver {
   /** Called before every attempt. */
-  onStart(byCursor: boolean): void;
+  onStart(way: RowWay): void;
   /** Rows so far; with any, a statement is not run again. */
   readonly rowCount: number;
   /** Whether the rows so far fit one page. */
@@ -72,14 +75,12 @@ const STALE_CODES = new Set(["0A000", "22P02", "26000", "42804", "42883", "42846
 
 /** Runs statements of one login. */
 export class StatementRunner {
-  readonly #limits: PostgresLimits;
   readonly #habits: Habits;
   readonly #onSchemaChange: () => void;
 
   /** `onSchemaChange` hears of every statement that may have changed the schema. */
   constructor(limits: PostgresLimits, onSchemaChange: () => void) {
-    this.#limits = limits;
-    this.#habits = new Habits(limits.habitsMax);
+    this.#habits = new Habits(limits);
     this.#onSchemaChange = onSchemaChange;
   }
 
@@ -95,7 +96,7 @@ export class StatementRunner {
     await this.#checkCount(connection, statement, place);
     if (place === "transaction" && this.asksFirst(statement)) {
       await refuseTransactionEnd(connection, statement.sql);
-      this.#habits.note(statement.sql, { endsNothing: true });
+      this.#habits.noteEndsNothing(statement.sql);
     }
     const habit = this.#habits.of(statement.sql, statement.isRepeated === true);
     const byCursor = habit.byCursor && receiver.mayUseCursor;
@@ -110,9 +111,42 @@ export class StatementRunner {
       this.#onSchemaChange();
     }
     this.#check(connection, end, place);
-    const short = performance.now() - startMs <= this.#limits.shortMsMax && receiver.isSmall;
-    this.#habits.note(statement.sql, { short });
+    this.noteRun(statement, end, {
+      tookMs: performance.now() - startMs,
+      isSmall: receiver.isSmall,
+    });
     return end;
+  }
+
+  /** Whether a statement is one for {@linkcode runTogether}. */
+  runsTogether({ sql, parameters }: BoundStatement): boolean {
+    return this.#habits.runsTogether(sql, parameters.length);
+  }
+
+  /** Runs a statement behind others that have no end yet. Throws {@linkcode SqpError}. */
+  async runTogether(
+    connection: PostgresConnection,
+    { sql, parameters }: BoundStatement,
+    receiver: StatementReceiver,
+  ): Promise<BackendEnd> {
+    receiver.onStart("together");
+    const end = await connection.runTogether({ sql, parameters, prepare: true }, receiver);
+    this.#check(connection, end, "alone");
+    return end;
+  }
+
+  /** Remembers how a run went, for the next one. */
+  noteRun(
+    { sql }: BoundStatement,
+    { command }: BackendEnd,
+    facts: Omit<RunFacts, "isQuery">,
+  ): void {
+    this.#habits.noteRun(sql, { ...facts, isQuery: command === "SELECT" });
+  }
+
+  /** Remembers that a statement did not go well together with others. */
+  noteApart({ sql }: BoundStatement): void {
+    this.#habits.noteApart(sql);
   }
 
   /** Whether the server is asked about a statement before it runs in a transaction. None with parameters ends one. */
@@ -126,7 +160,7 @@ export class StatementRunner {
     receiver: StatementReceiver,
     { prepare, byCursor }: { readonly prepare: boolean; readonly byCursor: boolean },
   ): Promise<BackendEnd> {
-    receiver.onStart(byCursor);
+    receiver.onStart(byCursor ? "cursor" : "whole");
     const cursor = byCursor ? { cursorRows: 1 } : {};
     return connection.run({ sql, parameters, prepare, ...cursor }, receiver);
   }
@@ -145,7 +179,7 @@ export class StatementRunner {
     if (count === undefined) {
       if (place === "transaction") return;
       count = await parameterCount(connection, sql);
-      this.#habits.note(sql, { parameterCount: count });
+      this.#habits.noteParameters(sql, count);
     }
     if (count !== null && count !== parameters.length) {
       const message = `The statement has ${count} parameters, ${parameters.length} were given.`;

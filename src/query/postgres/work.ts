@@ -5,6 +5,13 @@ import type { PostgresConnection } from "./connection.ts";
 import type { ConnectionPool, ConnectionRequest } from "./connection_pool.ts";
 import type { PostgresLimits } from "./settings.ts";
 
+/** What work waits for. */
+export interface Waiting {
+  /** Nobody waits any more. */
+  withdrawn?: boolean;
+  onError(error: SqpError): void;
+}
+
 /** Work for one caller. */
 export abstract class Work {
   /** When it ends in any case. */
@@ -12,7 +19,7 @@ export abstract class Work {
   /** It is to end with this error. */
   ending: SqpError | undefined;
   #endingSinceMs = 0;
-  #waiting: ConnectionRequest | undefined;
+  #waiting: Waiting | undefined;
   #connection: PostgresConnection | undefined;
 
   constructor(deadlineMs: number | undefined) {
@@ -37,7 +44,7 @@ export abstract class Work {
   ): Promise<PostgresConnection> {
     const { promise, resolve, reject } = Promise.withResolvers<PostgresConnection>();
     if (this.ending !== undefined) return Promise.reject(this.ending);
-    this.#waiting = {
+    const request: ConnectionRequest = {
       principal,
       isTransaction,
       onConnection: (connection) => {
@@ -49,8 +56,14 @@ export abstract class Work {
         reject(error);
       },
     };
-    pool.request(this.#waiting);
+    this.wait(request);
+    pool.request(request);
     return promise;
+  }
+
+  /** Waits for something, until it is held or let go. */
+  wait(waiting: Waiting): void {
+    this.#waiting = waiting;
   }
 
   /** From now on, ending it ends what runs on this connection. */
@@ -59,8 +72,9 @@ export abstract class Work {
     this.#connection = connection;
   }
 
-  /** Nothing of it runs any more. */
+  /** It waits for nothing any more, and nothing of it runs that ending it would end. */
   letGo(): void {
+    this.#waiting = undefined;
     this.#connection = undefined;
   }
 
