@@ -47,6 +47,28 @@ connectionTest("who waits is served when another connection may be opened", asyn
   }
 });
 
+connectionTest(
+  "what is cancelled while its session changes its mode is cancelled",
+  async (server) => {
+    const connection = await PostgresConnection.open(
+      parseLogin(server.url("own")),
+      POSTGRES_LIMITS,
+    );
+    const show = async () => (await connection.values("SHOW default_transaction_read_only"))[0]![0];
+    for (const readsOnly of [true, false]) {
+      connection.setReadsOnly(readsOnly);
+      const sleep = { sql: "SELECT pg_sleep(60)", parameters: [], prepare: true };
+      const slept = errorName(
+        connection.run(sleep, { onRow() {}, onBatch: () => Promise.resolve(1) }),
+      );
+      connection.abort();
+      assertEquals(await slept, "deadline_exceeded");
+      assertEquals(await show(), readsOnly ? "on" : "off");
+    }
+    await connection.close();
+  },
+);
+
 connectionTest("every statement of a connection that is lost ends", async (server) => {
   const connection = await PostgresConnection.open(parseLogin(server.url("own")), POSTGRES_LIMITS);
   const errors: string[] = [];

@@ -105,9 +105,9 @@ export class PostgresConnection {
   #suspended = false;
   #aborting = false;
   #cancelRequest: Promise<void> | undefined;
-  /** The session's transactions write nothing, unless they say otherwise; and whether that is being changed. */
+  /** The session's transactions write nothing, unless they say otherwise; and how often that is being changed. */
   #readsOnly = false;
-  #isChangingMode = false;
+  #modeChanges = 0;
   /** `undefined` where it is not known. */
   #statementTimeoutMs: number | undefined = 0;
   /** Called once, when the connection is gone. */
@@ -289,7 +289,7 @@ export class PostgresConnection {
 
   /** Ends what the server is running: of statements that run together, the first that has no end yet. */
   cancel(): void {
-    if (this.#cancelRequest !== undefined || this.#isChangingMode || !this.isOpen) return;
+    if (this.#cancelRequest !== undefined || this.#modeChanges > 0 || !this.isOpen) return;
     this.#cancelRequest = requestCancel(this.#login, this.#key!, this.#limits.connectMs).then(
       () => {},
       () => this.destroy(),
@@ -332,12 +332,15 @@ export class PostgresConnection {
   setReadsOnly(readsOnly: boolean): void {
     if (readsOnly === this.#readsOnly) return;
     this.#readsOnly = readsOnly;
-    this.#isChangingMode = true;
+    this.#modeChanges++;
     const setting = "default_transaction_read_only";
-    // What comes behind it may not run in the other mode, and is not promised an end either.
+    // Nothing cancels it, as what comes behind it may not run in the other mode.
     this.values(readsOnly ? `SET ${setting} = on` : `RESET ${setting}`)
       .catch(() => this.destroy())
-      .finally(() => this.#isChangingMode = false);
+      .finally(() => {
+        this.#modeChanges--;
+        if (this.#running !== undefined && this.#aborting) this.cancel();
+      });
   }
 
   /** A transaction was rolled back, and with it the settings that were made in it. */

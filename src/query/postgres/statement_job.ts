@@ -36,7 +36,6 @@ export class StatementJob extends Work implements StatementReceiver {
   #batchAtMs = 0;
   /** Rows came after it was to end: what it did is known, its result is not whole. */
   #rowsDropped = false;
-
   #isOutgrown = false;
   /** Called when its rows are more than may come together with others. */
   onOutgrown: () => void = () => {};
