@@ -15,8 +15,13 @@ if (why === undefined) {
   Deno.test.afterAll(async () => await server?.[Symbol.asyncDispose]());
 }
 
-/** With one connection, all that is asked for at once has to share it. */
-const ONE: Partial<PostgresLimits> = { connectionsMax: 1, shortMsMax: 200, togetherMsMax: 200 };
+/**
+ * With one connection, all that is asked for at once has to share it. On a busy machine nothing is too slow for that, or
+ * sent before its end because it is.
+ */
+const ONE: Partial<PostgresLimits> = {
+  ...{ connectionsMax: 1, shortMsMax: 60_000, togetherMsMax: 60_000, sendMsMax: 120_000 },
+};
 
 /** A test with a session on an empty database. */
 function groupTest(
@@ -46,6 +51,16 @@ const again = (engine: Engine) => engine.status().counters["retried"] ?? 0;
 /** Makes a text known as one whose runs are short. */
 async function warm(session: AskedSession, sql: string, params: readonly number[]): Promise<void> {
   await session.rows(sql, params);
+}
+
+/** The same where a run may take too long to be short. */
+async function warmUp(
+  { session, engine }: { readonly session: AskedSession; readonly engine: Engine },
+  sql: string,
+  params: readonly number[],
+): Promise<void> {
+  const before = together(engine);
+  for (let i = 0; i < 100 && together(engine) === before; i++) await session.rows(sql, params);
 }
 
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
@@ -127,7 +142,7 @@ groupTest(
   "one that is not short after all holds nobody up for long, and is run by itself",
   async (session, engine) => {
     const sql = "SELECT $1::int, pg_sleep($2)";
-    await warm(session, sql, [0, 0]);
+    await warmUp({ session, engine }, sql, [0, 0]);
     const ended: number[] = [];
     const ask = async (n: number, seconds: number) => {
       const [row] = await session.rows(sql, [n, seconds]);
@@ -137,24 +152,25 @@ groupTest(
     assertEquals(ended.toSorted(), numbers(8));
     assertEquals([ended.at(-1), again(engine) >= 1], [2, true]);
   },
-  { connectionsMax: 2 },
+  { connectionsMax: 2, shortMsMax: 200 },
 );
 
 groupTest("a deadline and a cancel end the query that they are for", async (session, engine) => {
   const sql = "SELECT $1::int, pg_sleep($2)";
-  await warm(session, sql, [0, 0]);
+  await warmUp({ session, engine }, sql, [0, 0]);
+  const before = together(engine);
   const late = session.execute(sql, { params: [0, 30], deadlineMs: 100 });
   const cancelled = session.execute(sql, {
     params: [1, 30],
     onStart: (execution) => setTimeout(() => execution.cancel(), 100),
   });
-  const others = numbers(5).map((n) => session.rows(sql, [n, 0]));
+  const others = numbers(5).map((n) => session.execute(sql, { params: [n, 0] }));
   assertEquals(await errorName(late), "deadline_exceeded");
   assertEquals(await errorName(cancelled), "cancelled");
-  assertEquals((await Promise.all(others)).map(([row]) => row![0]), numbers(5));
-  assertEquals(together(engine), 7);
+  assertEquals((await Promise.all(others)).map(({ rows }) => rows[0]![0]), numbers(5));
+  assert(together(engine) > before);
   await until("nothing runs", () => engine.status().running === 0);
-});
+}, { shortMsMax: 200 });
 
 groupTest(
   "a result that has become large comes whole, and so do those behind it",
@@ -174,12 +190,12 @@ groupTest("a query that ends while it waits is not run", async (session, engine)
   await session.execute(sql, { params: ["first"] });
   const transaction = session.begin();
   await transaction.begun;
-  const other = session.rows(sql, ["other"]);
+  const other = session.execute(sql, { params: ["other"] });
   const late = session.execute(sql, { params: ["late"], deadlineMs: 50 });
   assertEquals([together(engine), engine.status().queued], [2, 2]);
   assertEquals(await errorName(late), "deadline_exceeded");
   await transaction.rollback();
-  assertEquals(await other, [["other"]]);
+  assertEquals((await other).rows, [["other"]]);
   const now = session.begin();
   assertEquals(await now.rows("SELECT current_setting('own.name')"), [["other"]]);
   await now.commit();

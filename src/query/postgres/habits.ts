@@ -4,7 +4,7 @@
 export interface HabitLimits {
   /** Texts that are remembered. */
   readonly habitsMax: number;
-  /** A run that ended within this time and in one page was short. */
+  /** A text is short that was run within this time not long ago, the last time in one page. */
   readonly shortMsMax: number;
   /** What a run may take beyond the quickest of all that is still run together with others. */
   readonly togetherMsMax: number;
@@ -23,7 +23,7 @@ export interface RunFacts {
 
 /** What one text did. */
 interface Habit {
-  /** Its last run ended soon and in one page; `undefined` before the first one. */
+  /** It is short; `undefined` before the first run. */
   short?: boolean;
   isQuery?: boolean;
   /** What its quickest run took, which counts less from run to run. */
@@ -39,8 +39,11 @@ interface Habit {
 /** Texts longer than this are neither remembered nor kept prepared. */
 const PREPARED_CHARACTERS_MAX = 16 * 1024;
 
-/** By how much a text's quickest run counts as slower from run to run, so that one which has become slow is noticed. */
-const FADING = 1.1;
+/**
+ * By how much a text's quickest run counts as slower from run to run: one that has become slow is noticed soon, and one
+ * that was slow for once, as everything was, makes no difference.
+ */
+const FADING = 1.5;
 
 /** Remembers texts, those that were used last. */
 export class Habits {
@@ -55,7 +58,7 @@ export class Habits {
 
   /**
    * How to run a text. One that is run for the first time, and will not be again as far as is known, is not kept
-   * prepared, so that texts that never come again take no memory of the server's. One whose last run was short is asked
+   * prepared, so that texts that never come again take no memory of the server's. One that is short is asked
    * for all its rows at once, which saves a round trip; any other by a cursor, so that its rows come as they are
    * computed and wanted.
    */
@@ -97,11 +100,11 @@ export class Habits {
 
   /** Remembers a run. */
   noteRun(sql: string, { tookMs, isSmall, isQuery }: RunFacts): void {
-    const { quickMs = Infinity, apartRuns = 0 } = this.#habits.get(sql) ?? {};
+    const { quickMs: beforeMs = Infinity, apartRuns = 0 } = this.#habits.get(sql) ?? {};
+    const quickMs = Math.min(tookMs, beforeMs * FADING);
     this.#quickestMs = Math.min(this.#quickestMs, tookMs);
     this.#note(sql, {
-      short: tookMs <= this.#limits.shortMsMax && isSmall,
-      ...{ isQuery, quickMs: Math.min(tookMs, quickMs * FADING) },
+      ...{ isQuery, quickMs, short: quickMs <= this.#limits.shortMsMax && isSmall },
       apartRuns: Math.max(0, apartRuns - 1),
     });
   }

@@ -39,7 +39,7 @@ export const POSTGRES_LIMITS = {
   preparedMax: 256,
   /** Texts of which the engine remembers how their last run went. */
   habitsMax: 1_024,
-  /** A statement whose runs ended within this time and in one page is asked without a cursor. */
+  /** A statement that was run within this time not long ago, the last time in one page, is asked without a cursor. */
   shortMsMax: 20,
   /**
    * Short queries of one principal that run together on one connection, at most; what such a one may take beyond the
