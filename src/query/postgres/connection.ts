@@ -104,6 +104,20 @@ const SESSION = {
   idle_in_transaction_session_timeout: "180000",
 };
 
+/** The settings of a session that streams changes, which writes values as the log's triggers do. */
+const REPLICATION_SESSION = {
+  ...SESSION,
+  replication: "database",
+  bytea_output: "hex",
+  search_path: "pg_catalog, pg_temp",
+};
+
+/** What a server streams, and takes, after a command of the replication protocol. */
+export interface ReplicationStream extends AsyncIterable<Uint8Array> {
+  write(bytes: Uint8Array): void;
+  on(event: "error", listener: () => void): void;
+}
+
 /** A Sync message: it ends what a text without a statement began. */
 const SYNC = new Uint8Array([0x53, 0, 0, 0, 4]);
 /** A Terminate message. */
@@ -168,7 +182,7 @@ export class PostgresConnection {
   /** Called when a channel that it listens to has news. */
   onNotification: () => void = () => {};
 
-  private constructor(login: Login, limits: PostgresLimits) {
+  private constructor(login: Login, limits: PostgresLimits, session: Record<string, string>) {
     this.#login = login;
     this.#limits = limits;
     const { host, port, user, database } = login;
@@ -184,7 +198,7 @@ export class PostgresConnection {
           no_subscribe: true,
           onnotice() {},
           types: TYPES,
-          connection: SESSION,
+          connection: session,
         },
         socket: () => this.#openSocket(),
       } as unknown as Parameters<typeof postgres>[0],
@@ -193,7 +207,7 @@ export class PostgresConnection {
 
   /** Connects and logs in. Throws {@linkcode SqpError}. */
   static async open(login: Login, limits: PostgresLimits): Promise<PostgresConnection> {
-    const connection = new PostgresConnection(login, limits);
+    const connection = new PostgresConnection(login, limits, SESSION);
     try {
       const [row] = await connection.values(STATE_QUERY);
       const [encoding, isSuperuser] = row!;
@@ -205,6 +219,31 @@ export class PostgresConnection {
       connection.destroy();
       await connection.close();
       throw fromPostgres(error);
+    }
+  }
+
+  /**
+   * Connects, and has the server stream what a command of the replication protocol says, until the connection ends.
+   * Throws {@linkcode SqpError}, and so does the stream where it fails.
+   */
+  static async replicate(
+    login: Login,
+    limits: PostgresLimits,
+    command: string,
+  ): Promise<{ readonly connection: PostgresConnection; readonly stream: ReplicationStream }> {
+    const connection = new PostgresConnection(login, limits, REPLICATION_SESSION);
+    try {
+      const answer = connection.#driver.unsafe(command).writable();
+      const stream = await connection.#endOf(
+        answer as unknown as DriverQuery,
+      ) as unknown as ReplicationStream;
+      // Whoever reads it is told as well.
+      stream.on("error", () => {});
+      return { connection, stream };
+    } catch (error) {
+      connection.destroy();
+      await connection.close();
+      throw connection.#errorOf(error);
     }
   }
 
