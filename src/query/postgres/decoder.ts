@@ -17,6 +17,15 @@ import type { PostgresLimits } from "./settings.ts";
 /** undefined_object: what stands in the server's log is from a time without the publication. */
 const NO_PUBLICATION = "42704";
 
+/**
+ * What the server has kept for a slot is given up when it is told that the log of changes has it: that has to be so
+ * after a crash as well, whatever sessions of this login begin with.
+ */
+const SETTINGS = [
+  "SET synchronous_commit = on",
+  "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE",
+];
+
 /** Decodes. */
 export class Decoder {
   readonly #login: Login;
@@ -88,6 +97,7 @@ export class Decoder {
     if (this.#connection?.isOpen !== true) {
       this.#connection = await PostgresConnection.open(this.#login, this.#limits);
       if (this.#isClosed) this.#connection.destroy();
+      for (const sql of SETTINGS) await this.#connection.values(sql);
     }
     const connection = this.#connection;
     const { slotMsMax, pageMsMax, decodedMessageBytesMax: messageBytesMax } = this.#limits;

@@ -57,13 +57,13 @@ export async function findSlot(
     await connection.values(DROP_SLOTS, [prefix]);
     return "none";
   }
-  // A change cannot be decoded without the publication of its time, which has to be there before the slot.
-  await providePublication(connection);
   const before = await lookUp(connection, givenUp);
   if (before.found !== undefined) return before.found;
-  await connection.values("BEGIN");
-  await connection.values(LIMIT_LOCK_TIME);
-  await connection.values(`SELECT pg_catalog.pg_advisory_xact_lock(${WATCH_LOCK})`);
+  // A change cannot be decoded without the publication of its time, which has to be there before the slot.
+  await beginAlone(connection);
+  await providePublication(connection);
+  await connection.values("COMMIT");
+  await beginAlone(connection);
   const { found, isFirst } = await lookUp(connection, givenUp);
   if (found === undefined) {
     const fresh = `${prefix}${crypto.randomUUID().slice(0, 8)}`;
@@ -79,6 +79,13 @@ export async function findSlot(
   }
   await connection.values("COMMIT");
   return found;
+}
+
+/** Begins a transaction while nobody else makes a slot, or watches tables. */
+async function beginAlone(connection: PostgresConnection): Promise<void> {
+  await connection.values("BEGIN");
+  await connection.values(LIMIT_LOCK_TIME);
+  await connection.values(`SELECT pg_catalog.pg_advisory_xact_lock(${WATCH_LOCK})`);
 }
 
 /** What the log says of its slot, and the server: nothing was found where it has to be made. */
