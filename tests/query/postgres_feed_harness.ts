@@ -24,6 +24,7 @@ export interface FeedTestPlace {
 /** What a test of feeds has beside its name. */
 export interface FeedTestOptions {
   readonly limits?: PostgresEngineOptions["limits"];
+  readonly feeds?: PostgresEngineOptions["feeds"];
   /** The ways that it is for: by default all. */
   readonly captures?: readonly CaptureName[];
 }
@@ -42,12 +43,23 @@ export function feedTestName(name: string, capture: CaptureName): string {
   return `PostgreSQL (${capture}): ${name}${why === undefined ? "" : ` (not here: ${why})`}`;
 }
 
+/** How changes come into the log of a server's database. */
+export async function captureOf(server: PostgresServer): Promise<unknown> {
+  const sql = server.connect("feeds");
+  const [row] = await sql`select capture from sqp_feeds.log`;
+  await sql.end();
+  return row!["capture"];
+}
+
 /** Has a database server for each way to capture changes while the tests of a file run: those that this defines. */
-export function feedTests(schema: string): FeedTest {
+export function feedTests(
+  schema: string,
+  used: readonly CaptureName[] = CAPTURE_NAMES,
+): FeedTest {
   const servers = new Map<CaptureName, PostgresServer>();
   if (why === undefined) {
     Deno.test.beforeAll(async () => {
-      for (const capture of CAPTURE_NAMES) {
+      for (const capture of used) {
         servers.set(capture, await PostgresServer.start(CAPTURES[capture]));
       }
     });
@@ -55,7 +67,7 @@ export function feedTests(schema: string): FeedTest {
       for (const server of servers.values()) await server[Symbol.asyncDispose]();
     });
   }
-  return (name, run, { limits = {}, captures = CAPTURE_NAMES } = {}) => {
+  return (name, run, { limits = {}, feeds = {}, captures = used } = {}) => {
     for (const capture of captures) {
       Deno.test({
         name: feedTestName(name, capture),
@@ -63,12 +75,11 @@ export function feedTests(schema: string): FeedTest {
         async fn() {
           const server = servers.get(capture)!;
           await server.makeDatabase("feeds");
-          const engine = await openPostgresEngine({ url: server.url("feeds"), limits });
+          const engine = await openPostgresEngine({ url: server.url("feeds"), limits, feeds });
           try {
             await ask(engine, schema);
             await run(engine, { server, capture });
-            const { rows } = await ask(engine, "SELECT capture FROM sqp_feeds.log");
-            assertEquals(rows, [[capture]]);
+            assertEquals(await captureOf(server), capture);
           } finally {
             await engine.close();
           }

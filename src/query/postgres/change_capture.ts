@@ -36,6 +36,8 @@ export interface ChangeCapture {
   capture(connection: PostgresConnection, table: LockedTable): Promise<void>;
   /** Waits until the log holds all that was committed before. */
   settle(): Promise<void>;
+  /** Waits for that, and notes from when on tables are captured that were watched before. */
+  settleWatched(): Promise<void>;
   /** Begins a transaction that sees tables as they are at one moment, and keeps their shapes. */
   beginSnapshot(
     connection: PostgresConnection,

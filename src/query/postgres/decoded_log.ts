@@ -14,7 +14,7 @@ import type { RowShapes } from "./row_shapes.ts";
  * Appends changes, which were decoded up to a place, where the log stands at the place before. `relations` are the
  * tables that they are of: as which version of what is watched they were taken, and their columns as decoded. Answers
  * `{"outcome": "appended"}`; `superseded` where somebody else has decoded them, `stale` where other tables are watched
- * than were thought, and `changed` with the numbers of tables whose shape is another one, unless they are among those
+ * than were thought, or are about to be, and `changed` with the numbers of tables whose shape is another one, unless they are among those
  * that are said to be. Nothing was done then.
  */
 export const APPEND_FUNCTION =
@@ -24,7 +24,7 @@ export const APPEND_FUNCTION =
       me bigint := pg_current_xact_id()::text::bigint;
       epoch bigint := me - (me & 4294967295);
       changed oid[];
-      unknown oid[];
+      unknown bigint[];
       rows bigint;
       first bigint;
     BEGIN
@@ -39,7 +39,7 @@ export const APPEND_FUNCTION =
       ) THEN
         RETURN json_build_object('outcome', 'stale');
       END IF;
-      SELECT array_agg(relid), array_agg(relid) FILTER (WHERE r.is_changed IS NOT TRUE)
+      SELECT array_agg(relid), array_agg(relid::bigint) FILTER (WHERE r.is_changed IS NOT TRUE)
         INTO changed, unknown
         FROM json_to_recordset(relations) r (relid oid, is_changed boolean, columns jsonb)
           JOIN sqp_feeds.watched w USING (relid)
@@ -52,6 +52,12 @@ export const APPEND_FUNCTION =
             FROM jsonb_array_elements(r.columns) WITH ORDINALITY e (c, place)));
       IF unknown IS NOT NULL THEN
         RETURN json_build_object('outcome', 'changed', 'relids', to_json(unknown));
+      END IF;
+      -- Whoever watches one of them anew waits for the lock that is held here.
+      IF cardinality(changed) > (SELECT count(*) FROM (
+        SELECT FROM sqp_feeds.watched WHERE relid = ANY (changed) FOR UPDATE SKIP LOCKED) free
+      ) THEN
+        RETURN json_build_object('outcome', 'stale');
       END IF;
       UPDATE sqp_feeds.log SET decoded = to_lsn;
       rows := json_array_length(changes);
@@ -81,8 +87,9 @@ const WATCHED = "SELECT relid, xmin::text, shape, since_lsn FROM sqp_feeds.watch
 /** Characters of changes that are sent at once, one change more or less. */
 const PART_CHARACTERS = 1024 * 1024;
 
-/** How often an append is tried: tables may come to be watched meanwhile. */
-const ATTEMPTS_MAX = 5;
+/** How often an append is tried, and the pause between, where tables come to be watched meanwhile. */
+const ATTEMPTS_MAX = 10;
+const ATTEMPT_PAUSE_MS = 20;
 
 /** A table and which version of its watch is meant, `null` where it is not watched. */
 interface KnownTable extends DecodedTable {
@@ -144,7 +151,10 @@ export class DecodedLog {
         const message = `The log of changes cannot be appended to: ${outcome}.`;
         throw new SqpError("engine_failure", { message });
       }
-      if (outcome === "stale") this.#tables.clear();
+      if (outcome === "stale") {
+        this.#tables.clear();
+        if (attempts > 1) await new Promise((resolve) => setTimeout(resolve, ATTEMPT_PAUSE_MS));
+      }
       for (const relid of relids) changed.add(relid);
     }
     this.#position = transactions.at(-1)!.endLsn;

@@ -73,8 +73,10 @@ export class DecodedTransaction {
     { before, after }: { readonly before: Tuple | null | undefined; readonly after: Tuple | null },
     lengthBytes: number,
   ): void {
-    // With no old row the table has lost its replica identity.
-    if (before === undefined) return this.refuse(relation, "schema_changed");
+    // Without the whole old row the table has lost its replica identity.
+    if (before === undefined || before?.includes(undefined) === true) {
+      return this.refuse(relation, "schema_changed");
+    }
     if (lengthBytes > this.#limits.changeBytesMax) {
       return this.refuse(relation, "transaction_too_large");
     }
@@ -119,13 +121,15 @@ export class DecodedTransaction {
         logged.push({ relid, before: null, after: null, reason });
       }
     }
-    const rows = new Map<string, LoggedChange>();
+    const rows = new Map<string, RowUnderKey>();
     for (const { relation: { relid }, before, after } of this.#changes) {
       const table = tables.get(relid);
       if (reasons.has(relid) || !this.#concerns(table)) continue;
-      addRow(rows, { relid, keys: table.keys }, before, after);
+      addChange(rows, { relid, keys: table.keys }, before, after);
     }
-    for (const row of rows.values()) if (row.before !== row.after) logged.push(row);
+    for (const { relid, before, rows: [after = null] } of rows.values()) {
+      if (before !== after) logged.push({ relid, before, after, reason: null });
+    }
     return logged;
   }
 
@@ -141,35 +145,43 @@ export function sameColumns(one: DecodedRelation, other: DecodedRelation): boole
   return one === other || JSON.stringify(one.columns) === JSON.stringify(other.columns);
 }
 
+/** What becomes of a key. */
+interface RowUnderKey {
+  readonly relid: number;
+  /** The row that had it before the transaction. */
+  before: string | null;
+  /** Those that the transaction has given it: where the key is checked at the end, there may be two for a while. */
+  readonly rows: string[];
+}
+
 /** Adds a change to those before it. A key that changes is a row that is gone and one that is new. */
-function addRow(
-  rows: Map<string, LoggedChange>,
+function addChange(
+  rows: Map<string, RowUnderKey>,
   { relid, keys }: { readonly relid: number; readonly keys: readonly number[] },
   before: Tuple | null,
   after: Tuple | null,
 ): void {
-  const keyOf = (tuple: Tuple | null) =>
-    tuple && JSON.stringify([relid, ...keys.map((key) => tuple[key])]);
-  const put = (key: string, was: string | null, is: string | null) => {
-    const earlier = rows.get(key);
+  const under = (tuple: Tuple) => {
+    const key = JSON.stringify([relid, ...keys.map((place) => tuple[place])]);
+    const row = rows.get(key) ?? { relid, before: null, rows: [] };
     // The row that was changed last comes last.
     rows.delete(key);
-    rows.set(key, {
-      relid,
-      before: earlier === undefined ? was : earlier.before,
-      after: is,
-      reason: null,
-    });
+    rows.set(key, row);
+    return row;
   };
+  if (before !== null) {
+    const row = under(before);
+    const text = textOf(before);
+    const at = row.rows.indexOf(text);
+    if (at < 0) row.before = text;
+    else row.rows.splice(at, 1);
+  }
+  if (after === null) return;
   // A value that is stored apart is not sent again where the old row has it.
-  const whole = after && after.map((value, at) => value === undefined ? before![at]! : value);
-  const [oldKey, newKey] = [keyOf(before), keyOf(whole)];
-  const [oldText, newText] = [textOf(before), textOf(whole)];
-  if (oldKey !== null && oldKey === newKey) return put(oldKey, oldText, newText);
-  if (oldKey !== null) put(oldKey, oldText, null);
-  if (newKey !== null) put(newKey, null, newText);
+  const whole = after.map((value, at) => value === undefined ? before![at]! : value);
+  under(whole).rows.push(textOf(whole));
 }
 
-function textOf(tuple: Tuple | null): string | null {
-  return tuple && formatRowText(tuple.map((value) => value ?? null));
+function textOf(tuple: Tuple): string {
+  return formatRowText(tuple.map((value) => value ?? null));
 }

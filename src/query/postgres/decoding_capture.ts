@@ -195,6 +195,10 @@ export class DecodingCapture implements ChangeCapture {
   }
 
   async settle(): Promise<void> {
+    await this.#passed(this.#host.ask);
+  }
+
+  async settleWatched(): Promise<void> {
     const { ask } = this.#host;
     this.#host.start();
     const lsn = await this.#passed(ask);

@@ -137,19 +137,21 @@ export class DecodingStream {
   }
 
   #append(end: () => void): void {
-    if (this.#ready.length === 0 || this.#appending !== undefined) return;
-    this.#appending = this.#appendReady().catch((error) => {
-      this.#failure ??= error;
-      end();
-    }).finally(() => this.#appending = undefined);
+    if (this.#ready.length > 0) this.#appending ??= this.#appendReady(end);
   }
 
-  async #appendReady(): Promise<void> {
-    while (this.#ready.length > 0) {
-      const batch = this.#takeReady();
-      await this.#log.append(batch);
-      this.#keep(this.#log.position);
+  async #appendReady(end: () => void): Promise<void> {
+    try {
+      while (this.#ready.length > 0) {
+        await this.#log.append(this.#takeReady());
+        this.#keep(this.#log.position);
+      }
+    } catch (error) {
+      this.#failure ??= error;
+      end();
     }
+    // In the same turn in which nothing was left: what comes later begins anew.
+    this.#appending = undefined;
   }
 
   /** The transactions that wait, up to one that has a table in another shape than those before it. */

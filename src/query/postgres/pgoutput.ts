@@ -228,7 +228,7 @@ function readTuple(reader: ByteReader): Tuple {
 function readText(reader: ByteReader): string {
   const bytes: number[] = [];
   for (let byte; (byte = reader.u8()) !== 0;) bytes.push(byte);
-  return new TextDecoder().decode(new Uint8Array(bytes));
+  return new ByteReader(new Uint8Array(bytes)).text(bytes.length);
 }
 
 /** A Standby status update: all up to `lsn` has been kept, and need not be told again. */

@@ -165,7 +165,7 @@ export class PostgresFeeds {
     const { names, capture } = watching;
     this.#capture = capture;
     // Without a connection of its own, as it may take a while.
-    await capture.settle();
+    await capture.settleWatched();
     return await withOwn(
       this.#own,
       (connection) => watchOutcome(connection, names, this.#shapes),

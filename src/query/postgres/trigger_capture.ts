@@ -81,6 +81,7 @@ export const TRIGGER_CAPTURE: ChangeCapture = {
 
   // A transaction writes to the log itself.
   settle: () => Promise.resolve(),
+  settleWatched: () => Promise.resolve(),
 
   async beginSnapshot(connection, tables) {
     await beginWithShapes(connection, tables);
