@@ -78,15 +78,24 @@ function folderTest(name: string, fn: (folder: string) => Promise<void>): void {
   });
 }
 
-/** Kills processes of an engine, each at most once, as somebody outside would. */
-function killer(engine: SqliteDatabase, role: "reader" | "writer"): () => void {
+/** Somebody outside who kills processes of an engine, each at most once. */
+interface Killer {
+  kill(): void;
+  /** Whether the engine has not seen the end of one of them yet. */
+  isDying(): boolean;
+}
+
+function killer(engine: SqliteDatabase, role: "reader" | "writer"): Killer {
   const killed = new Set<number>();
-  return () => {
-    for (const pid of engine.processIds(role)) {
-      if (killed.has(pid)) continue;
-      killed.add(pid);
-      killProcess(pid);
-    }
+  return {
+    kill() {
+      for (const pid of engine.processIds(role)) {
+        if (killed.has(pid)) continue;
+        killed.add(pid);
+        killProcess(pid);
+      }
+    },
+    isDying: () => engine.processIds(role).some((pid) => killed.has(pid)),
   };
 }
 
@@ -370,7 +379,7 @@ engineTest(
 engineTest(
   "readers that are killed from outside are replaced; what had no row yet is run again",
   async (engine) => {
-    const kill = killer(engine, "reader");
+    const { kill } = killer(engine, "reader");
     for (let round = 0; round < 3; round++) {
       const answers = Array.from(
         { length: 40 },
@@ -416,7 +425,7 @@ folderTest(
         }
       };
       const clients = Array.from({ length: 16 }, client);
-      const kill = killer(engine, "writer");
+      const { kill } = killer(engine, "writer");
       for (let i = 0; i < 8; i++) {
         await new Promise((resolve) => setTimeout(resolve, 130));
         kill();
@@ -442,7 +451,7 @@ engineTest(
   "a process that ends again and again makes commands fail instead of waiting",
   async (engine) => {
     let killing = true;
-    const kill = killer(engine, "reader");
+    const { kill, isDying } = killer(engine, "reader");
     const killed = (async () => {
       while (killing) {
         kill();
@@ -452,6 +461,8 @@ engineTest(
     const outcome = await askError(engine, ENDLESS, { deadlineMs: 20_000 });
     killing = false;
     await killed;
+    // The end of the last one is another one in a row.
+    while (isDying()) await new Promise((resolve) => setTimeout(resolve, 5));
     assert(["engine_failure", "engine_not_run"].includes(outcome), outcome);
     assertEquals((await ask(engine, "SELECT 1")).rows, [[1]]);
   },

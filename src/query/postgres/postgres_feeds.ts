@@ -40,7 +40,7 @@ const FIRST_UPKEEP_MS = 20;
 /** Parts in which the log is pruned at a time, at most. */
 const PRUNE_PARTS_MAX = 100;
 
-const CURSOR_FACTS = `SELECT min(id), max(id),
+const CURSOR_FACTS = `SELECT pg_catalog.min(id), pg_catalog.max(id),
   (SELECT at_ms FROM sqp_feeds.changes WHERE id = $1::bigint AND ends) FROM sqp_feeds.changes`;
 
 const LOG_AFTER = `WITH next AS (

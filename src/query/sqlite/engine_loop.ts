@@ -162,17 +162,24 @@ export class EngineLoop {
       if (kind === MessageKind.PREPARE) return this.#describe(message);
       if (kind === MessageKind.BATCH) return this.#add(id, this.runner.startBatch(readBatch(body)));
       const request = readExecute(body);
-      if (this.runner.isKnownStream(request)) this.#unstarted.set(id, { request, credit: 1 });
-      else this.#execute(id, request, 1);
+      if (this.runner.isKnownStream(request)) {
+        this.#unstarted.set(id, { request, credit: 1 });
+        return;
+      }
+      const isNew = !this.runner.knows(request);
+      if (isNew) this.announce(id);
+      this.#execute(id, request, { credit: 1, isNew });
     } catch (error) {
       this.fail(id, error);
     }
   }
 
   /** Prepares a statement. Throws {@linkcode SqpError}. */
-  #execute(id: number, request: StatementRequest, credit: number): void {
-    const isNew = !this.runner.knows(request);
-    if (isNew) this.announce(id);
+  #execute(
+    id: number,
+    request: StatementRequest,
+    { credit, isNew }: { readonly credit: number; readonly isNew: boolean },
+  ): void {
     const running = this.runner.start(request);
     if (running.kind === "handOff") return this.out.handOff(id, 0);
     if (isNew && running.short) this.out.bare(MessageKind.SHORT, id);
@@ -247,7 +254,7 @@ export class EngineLoop {
     this.#unstarted.delete(id);
     this.announce(id);
     try {
-      this.#execute(id, request, credit);
+      this.#execute(id, request, { credit, isNew: false });
     } catch (error) {
       return this.fail(id, error);
     }
