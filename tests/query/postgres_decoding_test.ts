@@ -97,9 +97,8 @@ feedTest("resolved marks wait for what was committed before", async (engine, { s
   }
   await releasing;
   // The first may be from a moment before.
-  for (let event; event?.kind !== "resolved" || event.atMs <= writtenAtMs;) {
-    event = await feed.nextMark();
-  }
+  let event = await feed.nextMark();
+  while (event.kind !== "resolved" || event.atMs <= writtenAtMs) event = await feed.nextMark();
   feed.cancel();
 }, { feeds: { pollMs: 20, resolvedMs: 20 } });
 
@@ -318,16 +317,13 @@ keepSizeTest(
   async (engine, server) => {
     const { cursor } = await (await subscribed(engine)).started;
     await engine.close();
-    for (let status; status !== "lost";) {
+    const status = "SELECT wal_status FROM pg_replication_slots";
+    while ((await administer(server, status))[0]!["wal_status"] !== "lost") {
       await administer(
         server,
         "INSERT INTO t VALUES (0, 'x') ON CONFLICT (id) DO UPDATE SET a = 'y'",
       );
       await administer(server, "SELECT pg_switch_wal()", "CHECKPOINT");
-      [{ status }] = await administer(
-        server,
-        "SELECT wal_status AS status FROM pg_replication_slots",
-      ) as [{ status: unknown }];
     }
     const second = await openPostgresEngine({ url: server.url("feeds") });
     try {
@@ -375,6 +371,19 @@ feedTest("of two servers one decodes, and the other goes on where it was stopped
   } finally {
     await second.close();
   }
+}, { limits: { decoderRetryMs: 20 } });
+
+feedTest("what was decoded and not yet appended is decoded again", async (engine, { server }) => {
+  const feed = await subscribed(engine);
+  const held = await holdBack(server);
+  await ask(engine, "INSERT INTO t VALUES (1, 'x')");
+  const waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+  await until("it is about to be", async () => (await administer(server, waiting)).length > 0);
+  await server.terminate("sqp");
+  await held[Symbol.asyncDispose]();
+  assertEquals(await nextOf(feed), [[1, "x"]]);
+  await ask(engine, "INSERT INTO t VALUES (2, 'x')");
+  assertEquals(await nextOf(feed), [[2, "x"]]);
 }, { limits: { decoderRetryMs: 20 } });
 
 // Which capture a log has

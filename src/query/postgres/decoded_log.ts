@@ -14,12 +14,12 @@ import type { RowShapes } from "./row_shapes.ts";
  * Appends changes, which were decoded up to a place, where the log stands at the place before. `relations` are the
  * tables that they are of: as which version of what is watched they were taken, and their columns as decoded. Answers
  * `{"outcome": "appended"}`; `superseded` where somebody else has decoded them, `stale` where other tables are watched
- * than were thought, or are about to be, and `changed` with the numbers of tables whose shape is another one, unless they are among those
- * that are said to be. Nothing was done then.
+ * than were thought, or are about to be, and `changed` with the numbers of tables whose shape is another one, unless
+ * they are said to be. Nothing was done then.
  */
-export const APPEND_FUNCTION =
-  `CREATE FUNCTION sqp_feeds.append(of_slot text, from_lsn pg_lsn, to_lsn pg_lsn, relations json, changes json)
-    RETURNS json LANGUAGE plpgsql ${SETTINGS} AS $$
+export const APPEND_FUNCTION = `CREATE FUNCTION sqp_feeds.append(
+      of_slot text, from_lsn pg_lsn, to_lsn pg_lsn, relations json, changes json
+    ) RETURNS json LANGUAGE plpgsql ${SETTINGS} AS $$
     DECLARE
       me bigint := pg_current_xact_id()::text::bigint;
       epoch bigint := me - (me & 4294967295);

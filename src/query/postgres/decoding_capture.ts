@@ -12,13 +12,8 @@ import {
 import type { CaptureSchema } from "./change_log_schema.ts";
 import type { PostgresConnection } from "./connection.ts";
 import { APPEND_FUNCTION } from "./decoded_log.ts";
+import { MAKE_PUBLICATION, MARK_PREFIX, providePublication, PUBLICATION } from "./publication.ts";
 import type { PostgresLimits } from "./settings.ts";
-
-/** The publication that says which tables are decoded. */
-export const PUBLICATION = "sqp_feeds";
-
-/** What stands before the messages by which it is found out how far the decoder is. */
-export const MARK_PREFIX = "sqp_feeds";
 
 /** Snapshots that are tried, and of these the first which keeps writers out while it begins. */
 const SNAPSHOTS_MAX = 6;
@@ -57,18 +52,6 @@ const IDENTITY = `SELECT c.relreplident = 'f'::"char", EXISTS (
     WHERE r.prrelid = c.oid AND p.pubname = '${PUBLICATION}'::name)
   FROM pg_catalog.pg_class c WHERE c.oid = $1::oid`;
 
-/** Whether there is a publication that does what it was made for. */
-const PUBLICATION_WORKS = `SELECT EXISTS (
-  SELECT FROM pg_catalog.pg_publication p WHERE p.pubname = '${PUBLICATION}'::name
-    AND p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate
-    AND NOT p.puballtables AND NOT p.pubviaroot)`;
-
-/** Makes it anew: whoever relies on the one before sees that. */
-const MAKE_PUBLICATION = [
-  `DROP PUBLICATION IF EXISTS ${PUBLICATION}`,
-  `CREATE PUBLICATION ${PUBLICATION}`,
-];
-
 /**
  * Writes something that will be decoded, and says where: whoever was committed before has its commit before that place
  * in the server's log.
@@ -106,7 +89,7 @@ const PLACE = `WITH told AS MATERIALIZED (
   WHERE c.ends AND (u.id IS NULL OR c.id < u.id) ORDER BY c.id DESC LIMIT 1`;
 
 /** What of the log is for the decoder. */
-export const DECODING_SCHEMA: CaptureSchema = {
+const DECODING_SCHEMA: CaptureSchema = {
   name: "decoding",
   // xmin tells whether a table was left out meanwhile; a column list or a filter of rows stands in its row as well.
   reliedOn: `(SELECT json_build_array(relreplident, p.xmin::text, to_jsonb(p),
@@ -131,13 +114,6 @@ export async function mayDecode(connection: PostgresConnection): Promise<boolean
   if (may?.[0] !== "t") return false;
   const [isFree] = await connection.values(SLOT_IS_FREE);
   return isFree![0] === "t";
-}
-
-/** Makes the publication where it is gone or does something else. Throws {@linkcode SqpError}. */
-export async function providePublication(connection: PostgresConnection): Promise<void> {
-  const [works] = await connection.values(PUBLICATION_WORKS);
-  if (works![0] === "t") return;
-  for (const sql of MAKE_PUBLICATION) await connection.values(sql);
 }
 
 /** What capture by decoding needs. */

@@ -6,7 +6,6 @@ import { SqpError } from "../../wire/errors.ts";
 import type { ReplicationStream } from "./connection.ts";
 import type { DecodedLog } from "./decoded_log.ts";
 import { DecodedTransaction, sameColumns } from "./decoded_transaction.ts";
-import { MARK_PREFIX } from "./decoding_capture.ts";
 import {
   type DecodedRelation,
   encodeStatusUpdate,
@@ -14,6 +13,7 @@ import {
   readReplicationMessage,
   type ReplicationMessage,
 } from "./pgoutput.ts";
+import { MARK_PREFIX } from "./publication.ts";
 import type { PostgresLimits } from "./settings.ts";
 
 /** What may wait while something is being appended: with more, no more is read. */

@@ -2,10 +2,10 @@
 // confirmed last. A slot that is gone, or whose part of the log the server has given up, is made anew: what was
 // committed meanwhile is lost, so the log of changes is another one from then on, and every feed begins again.
 
-import { providePublication, PUBLICATION } from "./decoding_capture.ts";
 import { LIMIT_LOCK_TIME, LOG_CAPTURE, LOG_EXISTS, WATCH_LOCK } from "./change_log_schema.ts";
 import type { PostgresConnection } from "./connection.ts";
 import { type Lsn, parseLsn } from "./pgoutput.ts";
+import { providePublication, PUBLICATION } from "./publication.ts";
 
 /** A slot that nobody reads, and where the log of changes stands. */
 export interface FoundSlot {
