@@ -64,7 +64,8 @@ export type FeedEvent =
   | { readonly kind: "resolved"; readonly cursor: string; readonly at: Date }
   /**
    * The feed cannot go on, and ends: begin again with a snapshot. `reason` is `cursor_unknown`, `cursor_too_old`,
-   * `too_slow`, `schema_changed`, `transaction_too_large`, `null_key`, `truncated`; others may come.
+   * `too_slow`, `schema_changed`, `transaction_too_large`, `null_key`, `truncated`, `changes_lost`; others
+   * may come.
    */
   | { readonly kind: "reset"; readonly reason: string; readonly message: string };
 

@@ -295,6 +295,9 @@ function schemaChanged(table: string): Reset {
 /** The reset that a row of the log says. */
 function resetOf(reason: string, table: string): Reset {
   if (reason === "schema_changed") return schemaChanged(table);
+  if (reason === "changes_lost") {
+    return new Reset(reason, "Changes were lost before they came into the log.");
+  }
   if (reason === "truncated") return new Reset(reason, `The table ${table} was truncated.`);
   const message = reason === "null_key"
     ? `The key of the table ${table} came to hold NULL.`

@@ -105,6 +105,8 @@ export interface FeedBackend {
   cursorFacts(id: number): Promise<CursorFacts>;
   /** Reads the rows of tables as they are at one moment. */
   snapshot(tables: readonly FedTable[]): PartReader<SnapshotPart>;
+  /** Resolves when the log holds all that was committed before. Rejects with `SqpError`. */
+  settle(): Promise<void>;
   /** The rows of the log after one. */
   logAfter(id: number): PartReader<readonly LogRow[]>;
 }

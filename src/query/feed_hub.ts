@@ -27,7 +27,7 @@ interface Waiter {
 
 /** Reads the log for the feeds of one database. */
 export class FeedHub {
-  readonly #backend: Pick<FeedBackend, "logAfter">;
+  readonly #backend: Pick<FeedBackend, "logAfter" | "settle">;
   readonly #limits: FeedLimits;
   /** The newest rows that were read, consecutive. */
   #recent: LogRow[] = [];
@@ -39,7 +39,10 @@ export class FeedHub {
   readonly #feeds = new Set<OpenFeed>();
   #reading = false;
   #readAgain = false;
+  /** What was committed before this time is in the log, and was told. */
+  #settledAtMs = 0;
   #resolvedAtMs = 0;
+  #settling = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #behind = 0;
   readonly #behindQueue: (() => void)[] = [];
@@ -47,7 +50,7 @@ export class FeedHub {
   #openedCount = 0;
   #endedCount = 0;
 
-  constructor(backend: Pick<FeedBackend, "logAfter">, limits: FeedLimits) {
+  constructor(backend: Pick<FeedBackend, "logAfter" | "settle">, limits: FeedLimits) {
     this.#backend = backend;
     this.#limits = limits;
   }
@@ -152,15 +155,29 @@ export class FeedHub {
   }
 
   async #readNew(): Promise<void> {
-    const startedAtMs = Date.now();
     if (this.#headId === undefined) return;
+    this.#settle();
+    const settledAtMs = this.#settledAtMs;
     const reader = this.#backend.logAfter(this.#headId);
     for (let rows; (rows = await reader.next()) !== undefined;) {
       // The last feed may have ended meanwhile.
       if (this.#headId === undefined) return reader.close();
       this.#append(rows);
     }
-    this.#resolve(startedAtMs);
+    this.#resolve(settledAtMs);
+  }
+
+  /** Finds out, now and then, up to when everything is in the log; nobody waits for that. */
+  #settle(): void {
+    const atMs = Date.now();
+    if (this.#settling || atMs - this.#resolvedAtMs < this.#limits.resolvedMs) return;
+    this.#settling = true;
+    this.#backend.settle().then(() => {
+      this.#settledAtMs = atMs;
+      this.wake();
+    }, () => {
+      // The next wake tries again.
+    }).finally(() => this.#settling = false);
   }
 
   #append(rows: readonly LogRow[]): void {

@@ -4,8 +4,9 @@
 
 import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import { granted } from "../harness/permissions.ts";
-import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
+import { CAPTURES, PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
 import { Random } from "../harness/random.ts";
+import { CAPTURE_NAMES } from "../query/postgres_feed_harness.ts";
 import { CANNOT_RUN_PROCESSES, killProcess } from "../query/query_harness.ts";
 import { DIALECTS, engineAccess } from "./access.ts";
 import { surviveKilledProcesses } from "./killed_process.ts";
@@ -16,20 +17,22 @@ const why = whyNoPostgres() ??
     ? "a permission is missing"
     : undefined);
 
-/** A test with a database server of its own. */
+/** A test with a database server of its own, for each way to capture changes. */
 function crashTest(
   name: string,
   fn: (server: PostgresServer, random: Random) => Promise<void>,
 ): void {
-  Deno.test({
-    name: `PostgreSQL: ${name}${why === undefined ? "" : ` (not here: ${why})`}`,
-    ignore: why !== undefined,
-    async fn() {
-      await using server = await PostgresServer.start();
-      await server.makeDatabase("own");
-      await fn(server, new Random(7));
-    },
-  });
+  for (const capture of CAPTURE_NAMES) {
+    Deno.test({
+      name: `PostgreSQL (${capture}): ${name}${why === undefined ? "" : ` (not here: ${why})`}`,
+      ignore: why !== undefined,
+      async fn() {
+        await using server = await PostgresServer.start(CAPTURES[capture]);
+        await server.makeDatabase("own");
+        await fn(server, new Random(7));
+      },
+    });
+  }
 }
 
 /** Kills something of the database. */

@@ -50,11 +50,18 @@ function freePort(): number {
   return listener.addr.port;
 }
 
+/** How changes are captured for feeds, and the settings of a server that has it done so. */
+export const CAPTURES = {
+  triggers: {},
+  decoding: { wal_level: "logical", max_slot_wal_keep_size: "1GB" },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
+
 /** A running server. */
 export class PostgresServer implements AsyncDisposable {
   readonly port: number;
   readonly folder: string;
   readonly #program: (name: string) => string[];
+  #settings: Readonly<Record<string, string>> = {};
   #process: Deno.ChildProcess | undefined;
 
   private constructor(folder: string, program: (name: string) => string[]) {
@@ -93,11 +100,13 @@ export class PostgresServer implements AsyncDisposable {
       await Deno.writeTextFile(key, tls.key, { mode: 0o600 });
       if (isRoot) await Deno.chown(key, NOBODY, NOBODY);
     }
-    await server.restart({ ...settings, ...(tls !== undefined && { ssl: "on" }) });
+    server.#settings = { ...settings, ...(tls !== undefined && { ssl: "on" }) };
+    await server.restart();
     const sql = server.connect("postgres");
     for (const role of ROLES) {
       await sql.unsafe(`create role ${role} login password '${PASSWORD}'`);
     }
+    if (settings.wal_level === "logical") await sql.unsafe(`alter role ${OWNER} replication`);
     await sql.end();
     return server;
   }
@@ -118,15 +127,15 @@ export class PostgresServer implements AsyncDisposable {
     if (!success) throw new Error(`${name}: ${new TextDecoder().decode(stderr)}`);
   }
 
-  /** Starts the server, again if it was stopped. */
-  async restart(settings: Readonly<Record<string, string>> = {}): Promise<void> {
+  /** Starts the server, again if it was stopped, with the settings of before. */
+  async restart(): Promise<void> {
     const all = {
       listen_addresses: HOST,
       port: String(this.port),
       unix_socket_directories: "",
       fsync: "off",
       max_connections: "60",
-      ...settings,
+      ...this.#settings,
     };
     this.#process = new Deno.Command("setpriv", {
       args: [
@@ -174,6 +183,12 @@ export class PostgresServer implements AsyncDisposable {
   /** Makes an empty database, in which each login may do what its permissions say. */
   async makeDatabase(name: string): Promise<void> {
     const sql = this.connect("postgres");
+    // Whoever streams its changes may need a moment to notice that nobody reads them.
+    for (let readers = 1; readers > 0;) {
+      [{ readers }] = await sql`
+        select count(active_pid)::int as readers from pg_replication_slots where database = ${name}`;
+      if (readers > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    }
     await sql.unsafe(`drop database if exists ${name} with (force)`);
     await sql.unsafe(`create database ${name} owner ${OWNER}`);
     await sql.end();

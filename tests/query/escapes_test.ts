@@ -5,9 +5,10 @@ import type { Engine, Permission } from "../../src/query/engine.ts";
 import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import type { SqliteDatabase } from "../../src/query/sqlite/options.ts";
 import { openSqliteEngine } from "../../src/query/sqlite/sqlite_engine.ts";
-import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
+import { CAPTURES, PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
 import { AskedSession, errorName } from "./asked_session.ts";
 import { TestFeed } from "./feed_harness.ts";
+import { CAPTURE_NAMES, type CaptureName, feedTestName } from "./postgres_feed_harness.ts";
 import { ALL, ask, askError, CANNOT_RUN_PROCESSES } from "./query_harness.ts";
 import { REFUSED_TEXTS } from "./refused_texts.ts";
 
@@ -193,30 +194,43 @@ sqliteTest("what was proved and prepared for one set of permissions is nothing t
 // PostgreSQL
 
 const why = whyNoPostgres();
-let server: PostgresServer | undefined;
+const servers = new Map<CaptureName, PostgresServer>();
 if (why === undefined) {
-  Deno.test.beforeAll(async () => void (server = await PostgresServer.start()));
-  Deno.test.afterAll(async () => await server?.[Symbol.asyncDispose]());
+  Deno.test.beforeAll(async () => {
+    for (const capture of CAPTURE_NAMES) {
+      servers.set(capture, await PostgresServer.start(CAPTURES[capture]));
+    }
+  });
+  Deno.test.afterAll(async () => {
+    for (const server of servers.values()) await server[Symbol.asyncDispose]();
+  });
 }
 
 /** A test with a table `secret` that only the login of all permissions may read. */
-function postgresTest(name: string, fn: (engine: Engine) => Promise<void>): void {
-  Deno.test({
-    name: `PostgreSQL: ${name}${why === undefined ? "" : ` (not here: ${why})`}`,
-    ignore: why !== undefined,
-    async fn() {
-      await server!.makeDatabase("escapes");
-      const engine = await openPostgresEngine({ url: server!.url("escapes") });
-      try {
-        await ask(engine, "CREATE TABLE secret (a int)");
-        await ask(engine, "INSERT INTO secret VALUES (42)");
-        await ask(engine, "REVOKE ALL ON secret FROM sqp_read, sqp_read_write");
-        await fn(engine);
-      } finally {
-        await engine.close();
-      }
-    },
-  });
+function postgresTest(
+  name: string,
+  fn: (engine: Engine, capture: CaptureName) => Promise<void>,
+  captures: readonly CaptureName[] = ["triggers"],
+): void {
+  for (const capture of captures) {
+    Deno.test({
+      name: feedTestName(name, capture),
+      ignore: why !== undefined,
+      async fn() {
+        const server = servers.get(capture)!;
+        await server.makeDatabase("escapes");
+        const engine = await openPostgresEngine({ url: server.url("escapes") });
+        try {
+          await ask(engine, "CREATE TABLE secret (a int)");
+          await ask(engine, "INSERT INTO secret VALUES (42)");
+          await ask(engine, "REVOKE ALL ON secret FROM sqp_read, sqp_read_write");
+          await fn(engine, capture);
+        } finally {
+          await engine.close();
+        }
+      },
+    });
+  }
 }
 
 const schema = { ...only("schema"), principal: "mallory" } as const;
@@ -226,6 +240,9 @@ const GIVE_AWAY = "EXECUTE 'GRANT ALL ON public.secret TO sqp_schema'";
 
 /** Functions and operators in `public` that suit what the engine asks better than the server's own do. */
 const IMPOSTORS: readonly string[] = [
+  `CREATE FUNCTION public.impostor(jsonb, jsonb) RETURNS text LANGUAGE plpgsql AS
+    $$ BEGIN ${GIVE_AWAY}; RETURN 'x'; END $$`,
+  "CREATE OPERATOR public.->> (LEFTARG = jsonb, RIGHTARG = jsonb, FUNCTION = public.impostor)",
   `CREATE FUNCTION public.format_type(oid, text) RETURNS text LANGUAGE plpgsql AS
     $$ BEGIN ${GIVE_AWAY}; RETURN 'x'; END $$`,
   `CREATE FUNCTION public.pg_advisory_xact_lock(int) RETURNS void LANGUAGE plpgsql AS
@@ -259,6 +276,7 @@ postgresTest(
     await feed.next();
     assertEquals(await askError(engine, "SELECT * FROM secret", schema), "permission_denied");
   },
+  CAPTURE_NAMES,
 );
 
 postgresTest("no feed reads a table by which its owner could run something", async (engine) => {
@@ -281,7 +299,7 @@ postgresTest("no feed reads a table by which its owner could run something", asy
   assertEquals(await errorName(feed.started), "feed_not_supported");
   await ask(engine, "INSERT INTO bait VALUES (2, 'sad')", schema);
   assertEquals(await askError(engine, "SELECT * FROM secret", schema), "permission_denied");
-});
+}, CAPTURE_NAMES);
 
 postgresTest("no lock that anybody may take keeps others from writing", async (engine) => {
   await ask(engine, "CREATE TABLE t (id int PRIMARY KEY)");
@@ -295,9 +313,31 @@ postgresTest("no lock that anybody may take keeps others from writing", async (e
   assertEquals(locks.rows.length, 16);
   await ask(engine, "INSERT INTO t VALUES (2)", { deadlineMs: 5_000 });
   assertEquals((await feed.next()).kind, "commit");
-});
+}, CAPTURE_NAMES);
 
-postgresTest("no text reaches files, programs, other roles or the engine's own", async (engine) => {
+/** What only concerns feeds whose changes are captured in one of both ways. */
+const CAPTURE_TEXTS: Readonly<Record<CaptureName, readonly string[]>> = {
+  triggers: [
+    "ALTER TABLE t DISABLE TRIGGER ALL",
+    "DROP TRIGGER sqp_capture ON t",
+    "CREATE TRIGGER mine AFTER INSERT ON t EXECUTE FUNCTION sqp_feeds.capture()",
+  ],
+  decoding: [
+    "ALTER TABLE t REPLICA IDENTITY DEFAULT",
+    "ALTER PUBLICATION sqp_feeds DROP TABLE t",
+    "DROP PUBLICATION sqp_feeds",
+    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots",
+    "SELECT pg_create_logical_replication_slot('mine', 'pgoutput')",
+    "SELECT pg_logical_slot_peek_changes(slot_name, NULL, NULL) FROM pg_replication_slots",
+    "SELECT sqp_feeds.append('', '0/0', '0/0', '[]', '[]')",
+    "UPDATE sqp_feeds.log SET decoded = '0/0'",
+  ],
+};
+
+postgresTest("no text reaches files, programs, other roles or the engine's own", async (
+  engine,
+  capture,
+) => {
   await ask(engine, "CREATE TABLE t (id int PRIMARY KEY)");
   await ask(engine, "INSERT INTO t VALUES (1)", { idempotencyKey: "k" });
   // The roles of these may use the store of outcomes from then on.
@@ -344,9 +384,7 @@ postgresTest("no text reaches files, programs, other roles or the engine's own",
     "CREATE TABLE sqp_feeds.mine (a int)",
     "CREATE TABLE sqp_engine.mine (a int)",
     "DROP SCHEMA sqp_engine CASCADE",
-    "ALTER TABLE t DISABLE TRIGGER ALL",
-    "DROP TRIGGER sqp_capture ON t",
-    "CREATE TRIGGER mine AFTER INSERT ON t EXECUTE FUNCTION sqp_feeds.capture()",
+    ...CAPTURE_TEXTS[capture],
     "SELECT * FROM secret",
     "ALTER ROLE sqp PASSWORD 'x'",
     "REASSIGN OWNED BY sqp TO CURRENT_USER",
@@ -373,7 +411,7 @@ postgresTest("no text reaches files, programs, other roles or the engine's own",
   }
   await ask(engine, "INSERT INTO t VALUES (1)", { idempotencyKey: "k" });
   assertEquals((await ask(engine, "SELECT count(*) FROM t")).rows, [[1]]);
-});
+}, CAPTURE_NAMES);
 
 postgresTest("what would outlive its command is refused wherever it stands", async (engine) => {
   const session = new AskedSession(engine);

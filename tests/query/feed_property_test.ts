@@ -8,9 +8,10 @@ import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts"
 import { SqpError } from "../../src/wire/errors.ts";
 import type { Row, SqlValue } from "../../src/wire/value.ts";
 import { inFolder } from "../harness/folder.ts";
-import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
+import { CAPTURES, PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
 import { Random } from "../harness/random.ts";
 import { type FeedEvent, Replica, TestFeed, type Wanted } from "./feed_harness.ts";
+import { CAPTURE_NAMES, type CaptureName, feedTestName } from "./postgres_feed_harness.ts";
 import {
   ALL,
   ask,
@@ -69,7 +70,17 @@ const SQLITE: Subject = {
   ],
 };
 
-const postgresSubject = (of: PostgresServer): Subject => ({
+/** What ends feeds where changes are captured in one of both ways. */
+const CAPTURE_UPHEAVALS: Readonly<Record<CaptureName, readonly string[]>> = {
+  triggers: ["ALTER TABLE t DISABLE TRIGGER USER", "ALTER TABLE t ENABLE TRIGGER USER"],
+  decoding: [
+    "ALTER TABLE u REPLICA IDENTITY DEFAULT",
+    "ALTER PUBLICATION sqp_feeds DROP TABLE t",
+    "DROP PUBLICATION sqp_feeds",
+  ],
+};
+
+const postgresSubject = (of: PostgresServer, capture: CaptureName): Subject => ({
   open: () => openPostgresEngine({ url: of.url("feeds"), feeds: FEEDS }),
   schema: [
     "CREATE TABLE t (id int PRIMARY KEY, g int, v text)",
@@ -91,8 +102,7 @@ const postgresSubject = (of: PostgresServer): Subject => ({
     "ALTER TABLE u RENAME COLUMN m TO n",
     "ALTER TABLE t RENAME TO gone",
     "ALTER TABLE gone RENAME TO t",
-    "ALTER TABLE t DISABLE TRIGGER USER",
-    "ALTER TABLE t ENABLE TRIGGER USER",
+    ...CAPTURE_UPHEAVALS[capture],
   ],
 });
 
@@ -385,31 +395,38 @@ Deno.test({
 
 const why = whyNoPostgres();
 
-/** A test with a PostgreSQL server of its own. */
-function postgresTest(name: string, fn: (server: PostgresServer) => Promise<void>): void {
-  Deno.test({
-    name: why === undefined ? `PostgreSQL: ${name}` : `PostgreSQL: ${name} (${why})`,
-    ignore: why !== undefined,
-    async fn() {
-      await using server = await PostgresServer.start();
-      await server.makeDatabase("feeds");
-      await fn(server);
-    },
-  });
+/** A test with a PostgreSQL server of its own, for each way to capture changes. */
+function postgresTest(
+  name: string,
+  fn: (server: PostgresServer, subject: Subject) => Promise<void>,
+): void {
+  for (const capture of CAPTURE_NAMES) {
+    Deno.test({
+      name: feedTestName(name, capture),
+      ignore: why !== undefined,
+      async fn() {
+        await using server = await PostgresServer.start(CAPTURES[capture]);
+        await server.makeDatabase("feeds");
+        await fn(server, postgresSubject(server, capture));
+      },
+    });
+  }
 }
 
-postgresTest("subscribers that come and go see every change once and in order", async (server) => {
-  const subject = postgresSubject(server);
-  for (let seed = SEED; seed < SEED + 2; seed++) {
-    await run(subject, seed, () => Promise.resolve());
-    await server.makeDatabase("feeds");
-  }
-});
+postgresTest(
+  "subscribers that come and go see every change once and in order",
+  async (server, subject) => {
+    for (let seed = SEED; seed < SEED + 2; seed++) {
+      await run(subject, seed, () => Promise.resolve());
+      await server.makeDatabase("feeds");
+    }
+  },
+);
 
 postgresTest(
   "so they do when SQP is started again, and when the database crashes",
-  async (server) => {
-    await run(postgresSubject(server), SEED + 30, async (world, random) => {
+  async (server, subject) => {
+    await run(subject, SEED + 30, async (world, random) => {
       await pause(random.integer(100, 300));
       await world.restart();
       await pause(random.integer(100, 300));
@@ -419,6 +436,7 @@ postgresTest(
   },
 );
 
-postgresTest("so they do when tables get other shapes, names and triggers", async (server) => {
-  await run(postgresSubject(server), SEED + 50, upheave);
-});
+postgresTest(
+  "so they do when tables get other shapes and names, and what captures changes is disturbed",
+  async (_, subject) => await run(subject, SEED + 50, upheave),
+);

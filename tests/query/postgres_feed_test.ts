@@ -1,38 +1,16 @@
 // Change feeds of the PostgreSQL engine, where the machine has PostgreSQL.
 
 import { assert, assertEquals } from "@std/assert";
-import type { Engine } from "../../src/query/engine.ts";
 import { WATCH_LOCK } from "../../src/query/postgres/change_log_schema.ts";
 import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import { until } from "../harness/live_server.ts";
-import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
 import { Replica, TestFeed } from "./feed_harness.ts";
+import { feedTests } from "./postgres_feed_harness.ts";
 import { ALL, ask, askIn, errorName, replied } from "./query_harness.ts";
 
-const why = whyNoPostgres();
-let server: PostgresServer | undefined;
-if (why === undefined) {
-  Deno.test.beforeAll(async () => void (server = await PostgresServer.start()));
-  Deno.test.afterAll(async () => await server?.[Symbol.asyncDispose]());
-}
-
-/** A test with an engine on a new database with a table `t`. */
-function feedTest(name: string, run: (engine: Engine) => Promise<void>): void {
-  Deno.test({
-    name: why === undefined ? `PostgreSQL: ${name}` : `PostgreSQL: ${name} (${why})`,
-    ignore: why !== undefined,
-    async fn() {
-      await server!.makeDatabase("feeds");
-      const engine = await openPostgresEngine({ url: server!.url("feeds") });
-      try {
-        await ask(engine, "CREATE TABLE t (id int PRIMARY KEY, a text, b double precision)");
-        await run(engine);
-      } finally {
-        await engine.close();
-      }
-    },
-  });
-}
+const feedTest = feedTests(
+  "CREATE TABLE t (id int PRIMARY KEY, a text, b double precision)",
+);
 
 feedTest("changes are told with all values before and after, in every type", async (engine) => {
   await ask(
@@ -185,10 +163,10 @@ feedTest("a filter tells rows that come to pass it and that no longer do", async
   feed.cancel();
 });
 
-feedTest("writes that do not come through SQP are told as well", async (engine) => {
+feedTest("writes that do not come through SQP are told as well", async (engine, { server }) => {
   const feed = new TestFeed(engine, { tables: ["t"] });
   await feed.started;
-  const other = server!.connect("feeds");
+  const other = server.connect("feeds");
   await other.unsafe("INSERT INTO t VALUES (7, 'from elsewhere', 0)");
   await other.end();
   assertEquals((await feed.next()).changes.map(({ after }) => after![0]), [7]);
@@ -226,34 +204,37 @@ for (
   });
 }
 
-feedTest("two servers that subscribe for the first time make one log", async (engine) => {
-  assertEquals(
-    await errorName(new TestFeed(engine, { tables: ["none"] }).started),
-    "unknown_table",
-  );
-  const other = server!.connect("feeds");
-  const sessions = (condition: string) => async () =>
-    (await other.unsafe(`SELECT FROM pg_stat_activity WHERE usename = 'sqp' AND ${condition}`))
-      .length;
-  const idle = sessions("state = 'idle' AND query LIKE '%sqp_feeds%changes%'");
-  await until("its session knows that there is no log", async () => await idle() > 0);
-  const waiting = sessions("wait_event_type = 'Lock'");
-  await other.unsafe(`SELECT pg_advisory_lock(${WATCH_LOCK})`);
-  const second = await openPostgresEngine({ url: server!.url("feeds") });
-  try {
-    const feeds: TestFeed[] = [];
-    for (const subscriber of [second, engine]) {
-      feeds.push(new TestFeed(subscriber, { tables: ["t"] }));
-      await until("it waits", async () => await waiting() === feeds.length);
+feedTest(
+  "two servers that subscribe for the first time make one log",
+  async (engine, { server }) => {
+    assertEquals(
+      await errorName(new TestFeed(engine, { tables: ["none"] }).started),
+      "unknown_table",
+    );
+    const other = server.connect("feeds");
+    const sessions = (condition: string) => async () =>
+      (await other.unsafe(`SELECT FROM pg_stat_activity WHERE usename = 'sqp' AND ${condition}`))
+        .length;
+    const idle = sessions("state = 'idle' AND query LIKE '%sqp_feeds%changes%'");
+    await until("its session knows that there is no log", async () => await idle() > 0);
+    const waiting = sessions("wait_event_type = 'Lock'");
+    await other.unsafe(`SELECT pg_advisory_lock(${WATCH_LOCK})`);
+    const second = await openPostgresEngine({ url: server.url("feeds") });
+    try {
+      const feeds: TestFeed[] = [];
+      for (const subscriber of [second, engine]) {
+        feeds.push(new TestFeed(subscriber, { tables: ["t"] }));
+        await until("it waits", async () => await waiting() === feeds.length);
+      }
+      await other.unsafe(`SELECT pg_advisory_unlock(${WATCH_LOCK})`);
+      for (const feed of feeds) await feed.started;
+      for (const feed of feeds) feed.cancel();
+    } finally {
+      await second.close();
+      await other.end();
     }
-    await other.unsafe(`SELECT pg_advisory_unlock(${WATCH_LOCK})`);
-    for (const feed of feeds) await feed.started;
-    for (const feed of feeds) feed.cancel();
-  } finally {
-    await second.close();
-    await other.end();
-  }
-});
+  },
+);
 
 feedTest("what cannot be subscribed to is refused by name", async (engine) => {
   await new TestFeed(engine, { tables: ["t"] }).started;

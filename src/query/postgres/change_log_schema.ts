@@ -1,20 +1,19 @@
-// The log of changes in a PostgreSQL database: a schema of the engine's own, `sqp_feeds`, and the triggers that
-// write it.
+// The log of changes in a PostgreSQL database: a schema of the engine's own, `sqp_feeds`.
 //
-// A row of a watched table that changes is noted by a trigger of that table, as the text of its row before and after.
-// When the transaction commits, a deferred trigger makes one change of several to one row, and numbers what
-// is left, under a lock that is held until the commit is visible: numbers are in the order of commits, and whoever sees
-// one sees all before it. Numbers of transactions that failed after that are left out.
+// What a transaction notes there has no number at first. When it commits, a deferred trigger makes one change of
+// several to one row, and numbers what is left, under a lock that is held until the commit is visible: numbers are in
+// the order of commits, and whoever sees one sees all before it. Numbers of transactions that failed after that are
+// left out. How the changes of tables come here is for `change_capture.ts`.
 
-/** Texts of values are written as results are read, whatever a session has set. */
-const SETTINGS = `SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC'
+/** Settings of the log's functions. Texts of values are written as results are read, whatever a session has set. */
+export const SETTINGS = `SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC'
   SET DateStyle = 'ISO, MDY' SET IntervalStyle = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'`;
 
 /**
  * Takes the lock under which transactions are numbered. It is one of the log's own tables, which nobody else may lock:
  * an advisory lock is anybody's, and who holds it keeps everybody from writing.
  */
-const LOCK_NUMBERS = "LOCK TABLE sqp_feeds.log IN SHARE UPDATE EXCLUSIVE MODE";
+export const LOCK_NUMBERS = "LOCK TABLE sqp_feeds.log IN SHARE UPDATE EXCLUSIVE MODE";
 
 /** The lock under which the log is made and tables are watched. */
 export const WATCH_LOCK = 0x5351_5002;
@@ -29,6 +28,9 @@ export const LIMIT_LOCK_TIME = "SET LOCAL lock_timeout = 5000";
 export const LOG_EXISTS = `SELECT EXISTS (SELECT FROM pg_catalog.pg_tables
   WHERE schemaname = 'sqp_feeds' AND tablename = 'changes')`;
 
+/** How changes come into the log, by its name; NULL where it is older than this choice. */
+export const LOG_CAPTURE = "SELECT pg_catalog.to_jsonb(l) ->> 'capture'::text FROM sqp_feeds.log l";
+
 /** Which log it is, its last row, and when that was written. */
 export const HEAD = `SELECT (SELECT log_id FROM sqp_feeds.log), id, at_ms FROM sqp_feeds.changes
   WHERE id IS NOT NULL ORDER BY id DESC LIMIT 1`;
@@ -36,12 +38,21 @@ export const HEAD = `SELECT (SELECT log_id FROM sqp_feeds.log), id, at_ms FROM s
 /** The channel on which it is told that something was committed. */
 export const CHANGES_CHANNEL = "sqp_changes";
 
+/** What of the log is for one way to capture changes. */
+export interface CaptureSchema {
+  readonly name: string;
+  /** An expression of JSON: all that it relies on of the table `rel`, whose row in `pg_class` is at hand. */
+  readonly reliedOn: string;
+  /** Makes what it needs, behind everything else. */
+  readonly statements: readonly string[];
+}
+
 /** Makes the log, statement by statement, in a transaction. */
-export const CHANGE_LOG_SCHEMA: readonly string[] = [
+export const changeLogSchema = (capture: CaptureSchema): readonly string[] => [
   "CREATE SCHEMA sqp_feeds",
   "CREATE SEQUENCE sqp_feeds.ids",
-  "CREATE TABLE sqp_feeds.log (log_id text NOT NULL)",
-  "INSERT INTO sqp_feeds.log VALUES (gen_random_uuid()::text)",
+  "CREATE TABLE sqp_feeds.log (log_id text NOT NULL, capture text NOT NULL)",
+  `INSERT INTO sqp_feeds.log VALUES (gen_random_uuid()::text, '${capture.name}')`,
   // `shape` is NULL where the table has another one now: it is looked up when somebody subscribes again.
   `CREATE TABLE sqp_feeds.watched (
     table_name text PRIMARY KEY,
@@ -70,7 +81,7 @@ export const CHANGE_LOG_SCHEMA: readonly string[] = [
   "CREATE INDEX ON sqp_feeds.changes (xid) WHERE id IS NULL",
   `INSERT INTO sqp_feeds.changes (relid, id, ends, at_ms)
     VALUES (0, nextval('sqp_feeds.ids'), true, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)`,
-  // All that a feed relies on, its triggers included: xmin tells whether they were disabled or made anew meanwhile.
+  // All that a feed relies on.
   `CREATE FUNCTION sqp_feeds.shape(rel oid) RETURNS text LANGUAGE sql STABLE
     SET search_path = pg_catalog, pg_temp AS $$
     SELECT json_build_array(
@@ -84,48 +95,8 @@ export const CHANGE_LOG_SCHEMA: readonly string[] = [
         WHERE i.indrelid = rel AND i.indisprimary AND a.attrelid = rel AND a.attnum = k.number),
       rel::regclass::text,
       relrowsecurity,
-      (SELECT json_agg(json_build_array(tgname, tgenabled, xmin::text) ORDER BY tgname)
-        FROM pg_trigger WHERE tgrelid = rel AND tgname IN ('sqp_capture', 'sqp_truncate'))
+      ${capture.reliedOn}
     )::text FROM pg_class WHERE oid = rel
-  $$`,
-  `CREATE FUNCTION sqp_feeds.capture() RETURNS trigger LANGUAGE plpgsql ${SETTINGS} AS $$
-    DECLARE
-      me text := pg_current_xact_id()::text;
-      old_key text[];
-      new_key text[];
-      row_values jsonb;
-    BEGIN
-      -- SET CONSTRAINTS ALL IMMEDIATE would have every row numbered by itself.
-      IF current_setting('sqp_feeds.deferred', true) IS DISTINCT FROM me THEN
-        SET CONSTRAINTS sqp_feeds.number DEFERRED;
-        PERFORM set_config('sqp_feeds.deferred', me, true);
-      END IF;
-      IF TG_OP IN ('UPDATE', 'DELETE') THEN
-        row_values := to_jsonb(OLD);
-        SELECT array_agg(row_values ->> name ORDER BY place) INTO old_key
-          FROM unnest(TG_ARGV) WITH ORDINALITY k (name, place);
-      END IF;
-      IF TG_OP IN ('INSERT', 'UPDATE') THEN
-        row_values := to_jsonb(NEW);
-        SELECT array_agg(row_values ->> name ORDER BY place) INTO new_key
-          FROM unnest(TG_ARGV) WITH ORDINALITY k (name, place);
-      END IF;
-      IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO sqp_feeds.changes (relid, reason) VALUES (TG_RELID, 'truncated');
-      ELSIF TG_OP = 'UPDATE' AND old_key = new_key THEN
-        INSERT INTO sqp_feeds.changes (relid, key, before, after)
-          VALUES (TG_RELID, new_key, OLD::text, NEW::text);
-      ELSE
-        IF TG_OP <> 'INSERT' THEN
-          INSERT INTO sqp_feeds.changes (relid, key, before) VALUES (TG_RELID, old_key, OLD::text);
-        END IF;
-        IF TG_OP <> 'DELETE' THEN
-          INSERT INTO sqp_feeds.changes (relid, key, after) VALUES (TG_RELID, new_key, NEW::text);
-        END IF;
-      END IF;
-      INSERT INTO sqp_feeds.pending VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
-      RETURN NULL;
-    END
   $$`,
   `CREATE FUNCTION sqp_feeds.number() RETURNS trigger LANGUAGE plpgsql ${SETTINGS} AS $$
     DECLARE
@@ -186,6 +157,7 @@ export const CHANGE_LOG_SCHEMA: readonly string[] = [
   `CREATE CONSTRAINT TRIGGER number AFTER INSERT ON sqp_feeds.pending DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION sqp_feeds.number()`,
   "ALTER TABLE sqp_feeds.pending ENABLE ALWAYS TRIGGER number",
+  ...capture.statements,
 ];
 
 /**

@@ -10,6 +10,8 @@ import {
   type DriverQuery,
   type DriverResult,
   openDriver,
+  REPLICATION_SESSION,
+  SESSION,
 } from "./driver.ts";
 import type { Login } from "./login.ts";
 import type { PostgresParameter } from "./parameters.ts";
@@ -52,6 +54,12 @@ export interface BackendDescription {
 
 /** What a transaction block is doing, as the server says after every statement. */
 export type TransactionStatus = "idle" | "open" | "failed";
+
+/** What a server streams, and takes, after a command of the replication protocol. */
+export interface ReplicationStream extends AsyncIterable<Uint8Array> {
+  write(bytes: Uint8Array): void;
+  on(event: "error", listener: () => void): void;
+}
 
 /** A Sync message: it ends what a text without a statement began. */
 const SYNC = new Uint8Array([0x53, 0, 0, 0, 4]);
@@ -115,15 +123,19 @@ export class PostgresConnection {
   /** Called when a channel that it listens to has news. */
   onNotification: () => void = () => {};
 
-  private constructor(login: Login, limits: PostgresLimits) {
+  private constructor(
+    login: Login,
+    limits: PostgresLimits,
+    session: Readonly<Record<string, string>>,
+  ) {
     this.#login = login;
     this.#limits = limits;
-    this.#driver = openDriver(login, limits, () => this.#openSocket());
+    this.#driver = openDriver(login, limits, { session, openSocket: () => this.#openSocket() });
   }
 
   /** Connects and logs in. Throws {@linkcode SqpError}. */
   static async open(login: Login, limits: PostgresLimits): Promise<PostgresConnection> {
-    const connection = new PostgresConnection(login, limits);
+    const connection = new PostgresConnection(login, limits, SESSION);
     try {
       const [row] = await connection.values(STATE_QUERY);
       const [encoding, isSuperuser] = row!;
@@ -135,6 +147,31 @@ export class PostgresConnection {
       connection.destroy();
       await connection.close();
       throw fromPostgres(error);
+    }
+  }
+
+  /**
+   * Connects, and has the server stream what a command of the replication protocol says, until the connection ends.
+   * Throws {@linkcode SqpError}, and so does the stream where it fails.
+   */
+  static async replicate(
+    login: Login,
+    limits: PostgresLimits,
+    command: string,
+  ): Promise<{ readonly connection: PostgresConnection; readonly stream: ReplicationStream }> {
+    const connection = new PostgresConnection(login, limits, REPLICATION_SESSION);
+    try {
+      const answer = connection.#driver.unsafe(command).writable();
+      const stream = await connection.#endOf(
+        answer as unknown as DriverQuery,
+      ) as unknown as ReplicationStream;
+      // Whoever reads it is told as well.
+      stream.on("error", () => {});
+      return { connection, stream };
+    } catch (error) {
+      connection.destroy();
+      await connection.close();
+      throw connection.#errorOf(error);
     }
   }
 

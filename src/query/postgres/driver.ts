@@ -56,7 +56,7 @@ const TYPES = {
 };
 
 /** What every session is set to, so that values are written as they are read here. */
-const SESSION = {
+export const SESSION = {
   application_name: "sqp",
   TimeZone: "UTC",
   DateStyle: "ISO, MDY",
@@ -67,16 +67,27 @@ const SESSION = {
   idle_in_transaction_session_timeout: "180000",
 };
 
+/** The settings of a session that streams changes, which writes values as the log's triggers do. */
+export const REPLICATION_SESSION = {
+  ...SESSION,
+  replication: "database",
+  bytea_output: "hex",
+  search_path: "pg_catalog, pg_temp",
+};
+
 async function passwordOf(login: Login): Promise<string> {
   if (login.password !== "" || login.passwordFile === undefined) return login.password;
   return findPassword(await readSettingsFile(login.passwordFile), login) ?? "";
 }
 
-/** A driver whose only connection is the socket. It connects with its first statement. */
+/** A driver of a session with these settings, whose only connection is the socket. It connects with its first statement. */
 export function openDriver(
   login: Login,
   limits: PostgresLimits,
-  openSocket: () => Promise<Socket>,
+  { session, openSocket }: {
+    readonly session: Readonly<Record<string, string>>;
+    readonly openSocket: () => Promise<Socket>;
+  },
 ): Driver {
   const { host, port, user, database } = login;
   const options = {
@@ -85,7 +96,7 @@ export function openDriver(
     ...{ max: 1, ssl: false, sslnegotiation: null, connect_timeout: limits.connectMs / 1000 },
     ...{ max_pipeline: 100, backoff: 0, keep_alive: 60, prepare: true, debug: false },
     ...{ publications: "", target_session_attrs: null, fetch_types: false, idle_timeout: 0 },
-    ...{ max_lifetime: 0, no_subscribe: true, onnotice() {}, types: TYPES, connection: SESSION },
+    ...{ max_lifetime: 0, no_subscribe: true, onnotice() {}, types: TYPES, connection: session },
     socket: openSocket,
   };
   return postgres(options as unknown as Parameters<typeof postgres>[0]);

@@ -6,7 +6,7 @@ import { appendChange, CHANGE_BYTES_MAX, encodeChanges } from "../../wire/feed_p
 import { ValueWriter } from "../../wire/value_writer.ts";
 import type { FedTable, PartReader, SnapshotPart } from "../feed_backend.ts";
 import { filterChanges } from "../feed_filter.ts";
-import { HEAD, LIMIT_LOCK_TIME } from "./change_log_schema.ts";
+import type { ChangeCapture } from "./change_capture.ts";
 import type { PostgresConnection } from "./connection.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
 import { borrow } from "./own_connection.ts";
@@ -26,6 +26,8 @@ const PAGE_BYTES = 32 * 1024;
 export interface SnapshotHost {
   readonly pool: ConnectionPool;
   readonly shapes: RowShapes;
+  /** How changes come into the log. */
+  capture(): ChangeCapture;
   /** How long reading a part may take. */
   readonly readMsMax: number;
   /** How long a part may wait for its reader: the connection and what the transaction sees are kept for it. */
@@ -96,19 +98,16 @@ export class SnapshotReader implements PartReader<SnapshotPart> {
   async #begin(): Promise<SnapshotPart> {
     const connection = await borrow(this.#host.pool);
     this.#connection = connection;
-    await connection.values("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-    await connection.values(LIMIT_LOCK_TIME);
-    // Until the end no table gets another shape; what the transaction sees is settled by the query after this.
     const names = this.#tables.map(({ watched }) => watched.name);
-    await connection.values(`LOCK TABLE ONLY ${names.join(", ONLY ")} IN ACCESS SHARE MODE`);
-    const [head] = await connection.values(HEAD);
+    const place = await this.#host.capture().beginSnapshot(connection, names);
+    // Until the end no table gets another shape.
     const watched = await connection.values(
       "SELECT table_name, shape FROM sqp_feeds.watched WHERE shape = sqp_feeds.shape(relid)",
     );
     const shapes = new Map(watched.map(([name, shape]) => [name, shape]));
     const other = this.#tables.find(({ watched: { name, shape } }) => shapes.get(name) !== shape);
     return {
-      head: { id: Number(head![1]), atMs: Number(head![2]), otherTable: other?.watched.name },
+      head: { ...place, otherTable: other?.watched.name },
       parts: [],
     };
   }

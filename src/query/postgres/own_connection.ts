@@ -10,6 +10,20 @@ export function borrow(pool: ConnectionPool): Promise<PostgresConnection> {
   });
 }
 
+/** Runs with a connection, which is closed where that takes longer: then `run` fails. */
+export async function within<Outcome>(
+  connection: PostgresConnection,
+  msMax: number,
+  run: () => Promise<Outcome>,
+): Promise<Outcome> {
+  const timer = setTimeout(() => connection.destroy(), msMax);
+  try {
+    return await run();
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /**
  * Runs with a connection and gives it back. Whatever fails has left its transaction open, and is not lent again. One
  * that does not answer in time, because what is at its other end is gone, is closed: then `run` fails.
@@ -19,11 +33,9 @@ export async function withOwn<Outcome>(
   run: (connection: PostgresConnection) => Promise<Outcome>,
 ): Promise<Outcome> {
   const connection = await borrow(pool);
-  const timer = setTimeout(() => connection.destroy(), msMax);
   try {
-    return await run(connection);
+    return await within(connection, msMax, () => run(connection));
   } finally {
-    clearTimeout(timer);
     pool.release(connection, performance.now());
   }
 }

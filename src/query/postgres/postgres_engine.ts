@@ -6,12 +6,14 @@ import type { Caller, Engine, EngineSession, EngineStatus, Permission } from "..
 import { FEED_LIMITS, type FeedLimits } from "../feed_limits.ts";
 import { Catalog } from "./catalog.ts";
 import { ConnectionPool } from "./connection_pool.ts";
+import { Decoder } from "./decoder.ts";
 import { type Login, parseLogin, roleName } from "./login.ts";
 import { OutcomeStore } from "./outcome_store.ts";
 import { PostgresFeeds } from "./postgres_feeds.ts";
 import { PostgresSession } from "./postgres_session.ts";
 import { ReadGroups } from "./read_group.ts";
 import type { CounterName, Role } from "./role.ts";
+import { RowShapes } from "./row_shapes.ts";
 import { POSTGRES_LIMITS, type PostgresLimits } from "./settings.ts";
 import { StatementRunner } from "./statement_runner.ts";
 import type { Work } from "./work.ts";
@@ -71,8 +73,15 @@ class PostgresEngine implements Engine {
     const connectionsMax = limits.feedConnectionsMax;
     this.#feedPool = new ConnectionPool(login, { ...limits, connectionsMax }, () => 0);
     this.#snapshotPool = new ConnectionPool(login, { ...limits, connectionsMax }, () => 0);
-    const pools = { pool: this.#feedPool, snapshotPool: this.#snapshotPool };
-    this.#feeds = new PostgresFeeds(pools, limits, feeds);
+    const shapes = new RowShapes();
+    this.#feeds = new PostgresFeeds(
+      {
+        ...{ pool: this.#feedPool, snapshotPool: this.#snapshotPool, shapes },
+        decoder: new Decoder(login, limits, shapes),
+      },
+      limits,
+      feeds,
+    );
   }
 
   /** Connects once with the login of all permissions. Throws {@linkcode SqpError}. */
@@ -218,7 +227,7 @@ class PostgresEngine implements Engine {
 
   async #close(): Promise<void> {
     clearTimeout(this.#ticker);
-    this.#feeds.close();
+    const feedsClosed = this.#feeds.close();
     for (const work of this.#work) this.#end(work, new SqpError("shutting_down"));
     const { killAfterMs, tickMs } = this.#limits;
     const giveUpAtMs = performance.now() + killAfterMs;
@@ -226,6 +235,6 @@ class PostgresEngine implements Engine {
       await new Promise((resolve) => setTimeout(resolve, tickMs));
     }
     for (const work of this.#work) work.insist();
-    await Promise.all(this.#pools().map((pool) => pool.close()));
+    await Promise.all([feedsClosed, ...this.#pools().map((pool) => pool.close())]);
   }
 }

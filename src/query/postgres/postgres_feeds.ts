@@ -5,11 +5,13 @@ import { appendChange, CHANGE_BYTES_MAX } from "../../wire/feed_page.ts";
 import { ValueWriter } from "../../wire/value_writer.ts";
 import { ChangeFeed } from "../change_feed.ts";
 import type { Execution, FeedSink, SubscribeCommand } from "../engine.ts";
-import type { FeedBackend, LogRow, PartReader } from "../feed_backend.ts";
+import type { FeedBackend, LogRow, PartReader, WatchOutcome } from "../feed_backend.ts";
 import { FeedHub } from "../feed_hub.ts";
 import type { FeedLimits } from "../feed_limits.ts";
+import type { ChangeCapture } from "./change_capture.ts";
 import {
   CHANGES_CHANNEL,
+  LOG_CAPTURE,
   LOG_EXISTS,
   NOTE_CHANGED_SHAPES,
   PRUNE_LARGE,
@@ -18,11 +20,14 @@ import {
 } from "./change_log_schema.ts";
 import type { PostgresConnection } from "./connection.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
+import type { Decoder } from "./decoder.ts";
+import { DecodingCapture, mayDecode } from "./decoding_capture.ts";
 import { SnapshotReader } from "./feed_snapshot.ts";
 import { borrow, withOwn } from "./own_connection.ts";
 import { readRow, RowShapes } from "./row_shapes.ts";
 import type { PostgresLimits } from "./settings.ts";
-import { watchTables } from "./table_watch.ts";
+import { watchOutcome, watchTables } from "./table_watch.ts";
+import { TRIGGER_CAPTURE } from "./trigger_capture.ts";
 
 /** Rows of the log that are asked for at once, and bytes of them after which no more are given. */
 const BATCH_ROWS = 200;
@@ -53,6 +58,15 @@ const LOG_AFTER = `WITH next AS (
 
 const utf8 = new TextEncoder();
 
+/** What the feeds of a database use. */
+export interface FeedsHost {
+  /** Connections of the login of all permissions. Who reads a snapshot slowly keeps one of the second pool. */
+  readonly pool: ConnectionPool;
+  readonly snapshotPool: ConnectionPool;
+  readonly decoder: Decoder;
+  readonly shapes: RowShapes;
+}
+
 type TextRow = readonly (string | null)[];
 
 /** Opens feeds and wakes them. */
@@ -63,32 +77,41 @@ export class PostgresFeeds {
   readonly #limits: PostgresLimits;
   readonly #hub: FeedHub;
   readonly #backend: Omit<FeedBackend, "watch">;
-  readonly #shapes = new RowShapes();
+  readonly #shapes: RowShapes;
+  readonly #decoder: Decoder;
+  readonly #decoding: ChangeCapture;
+  /** How changes come into the log, as it was seen last. */
+  #capture: ChangeCapture = TRIGGER_CAPTURE;
   #listener: PostgresConnection | undefined;
   #upkeep: ReturnType<typeof setTimeout> | undefined;
   #pruneAtMs = 0;
   #openCount = 0;
   #isClosed = false;
 
-  /** Both pools are of the login of all permissions; who reads a snapshot slowly keeps a connection of the second. */
-  constructor(
-    { pool, snapshotPool }: {
-      readonly pool: ConnectionPool;
-      readonly snapshotPool: ConnectionPool;
-    },
-    limits: PostgresLimits,
-    feeds: FeedLimits,
-  ) {
+  constructor(host: FeedsHost, limits: PostgresLimits, feeds: FeedLimits) {
+    const { pool, snapshotPool, decoder, shapes } = host;
     this.#pool = pool;
+    this.#shapes = shapes;
+    this.#decoder = decoder;
+    this.#decoding = new DecodingCapture({
+      ask: (sql, parameters) => this.#values(sql, parameters),
+      limits,
+      start: () => decoder.start(),
+      trouble: () => decoder.trouble,
+    });
     this.#own = { pool, msMax: limits.pageMsMax };
     this.#limits = limits;
     const { pageMsMax: readMsMax, stallMsMax } = limits;
-    const snapshotHost = { pool: snapshotPool, shapes: this.#shapes, readMsMax, stallMsMax };
+    const snapshotHost = {
+      ...{ pool: snapshotPool, shapes, readMsMax, stallMsMax },
+      capture: () => this.#capture,
+    };
     this.#backend = {
       filterValue: (value) => value,
       cursorFacts: (id) => this.#cursorFacts(id),
       snapshot: (tables) => new SnapshotReader(snapshotHost, tables),
       logAfter: (id) => this.#logAfter(id),
+      settle: () => this.#capture.settle(),
     };
     this.#hub = new FeedHub(this.#backend, feeds);
     // Changes are kept, and have to be pruned, also while nobody reads them.
@@ -101,8 +124,7 @@ export class PostgresFeeds {
     const over = () => this.#openCount--;
     const backend = {
       ...this.#backend,
-      watch: (tables: readonly string[]) =>
-        withOwn(this.#own, (connection) => watchTables(connection, tables, role, this.#shapes)),
+      watch: (tables: readonly string[]) => this.#watch(tables, role),
     };
     const feed = new ChangeFeed(this.#hub, backend, command, {
       onStart: (start) => sink.onStart(start),
@@ -120,11 +142,38 @@ export class PostgresFeeds {
   }
 
   /** Ends all feeds. */
-  close(): void {
+  async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#upkeep);
     this.#hub.close(new SqpError("shutting_down"));
     this.#listener?.destroy();
+    await this.#decoder.close();
+  }
+
+  async #watch(tables: readonly string[], role: string): Promise<WatchOutcome> {
+    const watching = await withOwn(this.#own, (connection) =>
+      watchTables(
+        {
+          ...{ connection, shapes: this.#shapes },
+          choose: async () => await mayDecode(connection) ? this.#decoding : TRIGGER_CAPTURE,
+          captureOf: (name) => this.#captureOf(name),
+        },
+        tables,
+        role,
+      ));
+    if ("unsupported" in watching) return watching;
+    const { names, capture } = watching;
+    this.#capture = capture;
+    // Without a connection of its own, as it may take a while.
+    await capture.settleWatched();
+    return await withOwn(
+      this.#own,
+      (connection) => watchOutcome(connection, names, this.#shapes),
+    );
+  }
+
+  #captureOf(name: string | null): ChangeCapture {
+    return this.#capture = name === this.#decoding.schema.name ? this.#decoding : TRIGGER_CAPTURE;
   }
 
   async #cursorFacts(id: number) {
@@ -137,7 +186,7 @@ export class PostgresFeeds {
     };
   }
 
-  #values(sql: string, parameters: readonly string[] = []): Promise<TextRow[]> {
+  #values(sql: string, parameters: readonly string[] = []): Promise<(string | null)[][]> {
     return withOwn(this.#own, (connection) => connection.values(sql, parameters));
   }
 
@@ -207,6 +256,8 @@ export class PostgresFeeds {
   async #lookAfter(): Promise<void> {
     const [exists] = await this.#values(LOG_EXISTS);
     if (exists![0] !== "t") return;
+    const [capture] = await this.#values(LOG_CAPTURE);
+    if (this.#captureOf(capture![0]!) === this.#decoding) this.#decoder.start();
     if (this.#openCount > 0) {
       if (this.#listener?.isOpen !== true) await this.#listen();
       await this.#values(NOTE_CHANGED_SHAPES);

@@ -30,3 +30,19 @@ export function parseRowText(text: string): (string | null)[] {
   if (at !== text.length) throw new DecodeError("something follows the text of a row");
   return values;
 }
+
+/**
+ * "The composite output routine will put double quotes around field values if they are empty strings or contain
+ * parentheses, commas, double quotes, backslashes, or white space."
+ */
+const NEEDS_QUOTES = /^$|[(),"\\\t-\r ]/;
+
+/** The text of a row that has these values, as a cast of it would give it. */
+export function formatRowText(values: readonly (string | null)[]): string {
+  return `(${values.map((value) => value === null ? "" : formatValue(value)).join(",")})`;
+}
+
+function formatValue(value: string): string {
+  if (!NEEDS_QUOTES.test(value)) return value;
+  return `"${value.replace(/["\\]/g, "$&$&")}"`;
+}

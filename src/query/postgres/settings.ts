@@ -56,6 +56,16 @@ export const POSTGRES_LIMITS = {
   pruneMs: 30_000,
   /** Connections that change feeds share, and as many more for their snapshots. */
   feedConnectionsMax: 4,
+  /** What a transaction that is decoded may change. Larger: feeds of its tables end with `transaction_too_large`. */
+  decodedBytesMax: 32 * 1024 * 1024,
+  /** The largest message of the stream that is decoded: a row before and after. Larger ends the feeds of all tables. */
+  decodedMessageBytesMax: 16 * 1024 * 1024,
+  /** How long the decoder pauses before it tries again, where another one is at work or something fails. */
+  decoderRetryMs: 500,
+  /** How long making a replication slot may take; it waits for transactions that are under way. */
+  slotMsMax: 30_000,
+  /** How long it is waited until what was committed before is decoded: `database_busy`. */
+  settleMsMax: 10_000,
   /** The outcome of a write with an idempotency key. Larger: `result_too_large`, and nothing is written. */
   outcomeBytesMax: 64 * 1024,
   /** How long such an outcome is kept, at least: seven days. */

@@ -1,11 +1,13 @@
-// How the changes of a table come to be kept: the log is made, and triggers on the table.
+// How the changes of a table come to be kept: the log is made, and has the table's changes captured.
 
 import { SqpError } from "../../wire/errors.ts";
 import type { UnsupportedTable, WatchedTable, WatchOutcome } from "../feed_backend.ts";
+import type { ChangeCapture } from "./change_capture.ts";
 import {
-  CHANGE_LOG_SCHEMA,
+  changeLogSchema,
   HEAD,
   LIMIT_LOCK_TIME,
+  LOG_CAPTURE,
   LOG_EXISTS,
   NOTE_REPLACED,
   WATCH_LOCK,
@@ -27,29 +29,37 @@ const TABLE_FACTS = `SELECT c.oid, c.oid::regclass::text, c.relkind, c.relpersis
 const FORGET_OTHER_NAMES =
   "DELETE FROM sqp_feeds.watched WHERE relid = $2::oid AND table_name <> $1::text";
 
-const WATCH = `INSERT INTO sqp_feeds.watched
-  SELECT $1::text, $2::oid, sqp_feeds.shape($2::oid), pg_catalog.max(id), pg_catalog.max(id) FROM sqp_feeds.changes
-  ON CONFLICT (table_name) DO UPDATE
-    SET relid = excluded.relid, shape = excluded.shape, shape_since_id = excluded.shape_since_id`;
+/** With what tables are watched. */
+export interface WatchHost {
+  readonly connection: PostgresConnection;
+  readonly shapes: RowShapes;
+  /** The way to capture changes that a log which is made now has. Rejects with `SqpError`. */
+  choose(): Promise<ChangeCapture>;
+  /** The way that a log has. */
+  captureOf(name: string | null): ChangeCapture;
+}
+
+/** Tables that are watched, by their names, and how their changes come into the log. */
+export interface Watching {
+  readonly names: readonly string[];
+  readonly capture: ChangeCapture;
+}
 
 /** Keeps the changes of tables that a role may read from now on. Throws {@linkcode SqpError}. */
 export async function watchTables(
-  connection: PostgresConnection,
+  host: WatchHost,
   tables: readonly string[],
   role: string,
-  shapes: RowShapes,
-): Promise<WatchOutcome> {
+): Promise<Watching | { readonly unsupported: readonly UnsupportedTable[] }> {
+  const { connection } = host;
   await connection.values("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
   await connection.values(LIMIT_LOCK_TIME);
   await connection.values(`SELECT pg_catalog.pg_advisory_xact_lock(${WATCH_LOCK})`);
-  const [exists] = await connection.values(LOG_EXISTS);
-  if (exists![0] !== "t") {
-    for (const sql of CHANGE_LOG_SCHEMA) await connection.values(sql);
-  }
+  const capture = await openLog(host);
   const names: string[] = [];
   const unsupported: UnsupportedTable[] = [];
   for (const table of tables) {
-    const name = await watchOne(connection, table, role, shapes);
+    const name = await watchOne({ ...host, capture }, table, role);
     if (typeof name === "string") names.push(name);
     else unsupported.push(name);
   }
@@ -58,16 +68,28 @@ export async function watchTables(
     return { unsupported };
   }
   await connection.values("COMMIT");
-  return await outcomeOf(connection, names, shapes);
+  return { names, capture };
+}
+
+/** How changes come into the log, which is made where there is none. */
+async function openLog({ connection, choose, captureOf }: WatchHost): Promise<ChangeCapture> {
+  const [exists] = await connection.values(LOG_EXISTS);
+  if (exists![0] === "t") {
+    const [row] = await connection.values(LOG_CAPTURE);
+    return captureOf(row![0]!);
+  }
+  const capture = await choose();
+  for (const sql of changeLogSchema(capture.schema)) await connection.values(sql);
+  return capture;
 }
 
 async function watchOne(
-  connection: PostgresConnection,
+  host: Pick<WatchHost, "connection" | "shapes"> & { readonly capture: ChangeCapture },
   table: string,
   role: string,
-  shapes: RowShapes,
   lockedOid?: string,
 ): Promise<string | UnsupportedTable> {
+  const { connection, shapes, capture } = host;
   const [facts] = await connection.values(TABLE_FACTS, [table, role]);
   if (facts === undefined) return { missing: true, why: `There is no table ${table}.` };
   const [oid, name, kind, persistence, hasRowSecurity, isReadable, shape, isWatched, isOwned] =
@@ -88,30 +110,26 @@ async function watchOne(
   if (keys.length === 0) {
     return { missing: false, why: `The table ${name} has no primary key.` };
   }
+  const why = await capture.refusal(connection, oid!, name!);
+  if (why !== undefined) return { missing: false, why };
   if (isWatched === "t") return name!;
   if (oid !== lockedOid) {
     // What was read so far may have changed before this.
     await connection.values(`LOCK TABLE ONLY ${name} IN SHARE ROW EXCLUSIVE MODE`);
-    return await watchOne(connection, table, role, shapes, oid);
+    return await watchOne(host, table, role, oid);
   }
-  const literals = keys.map((key) => `'${columns[key]!.name.replaceAll("'", "''")}'`);
-  await connection.values(`DROP TRIGGER IF EXISTS sqp_capture ON ${name}`);
-  await connection.values(`DROP TRIGGER IF EXISTS sqp_truncate ON ${name}`);
-  await connection.values(`CREATE TRIGGER sqp_capture AFTER INSERT OR UPDATE OR DELETE ON ${name}
-    FOR EACH ROW EXECUTE FUNCTION sqp_feeds.capture(${literals})`);
-  await connection.values(`CREATE TRIGGER sqp_truncate AFTER TRUNCATE ON ${name}
-    FOR EACH STATEMENT EXECUTE FUNCTION sqp_feeds.capture()`);
-  // Also what a subscription of PostgreSQL's own brings.
-  await connection.values(`ALTER TABLE ${name} ENABLE ALWAYS TRIGGER sqp_capture,
-    ENABLE ALWAYS TRIGGER sqp_truncate`);
+  await capture.capture(connection, {
+    ...{ oid: oid!, name: name!, keys: keys.map((key) => columns[key]!.name) },
+  });
   // Feeds of what had this name, or of this table by another one, would be told of something else from here on.
-  for (const sql of [NOTE_REPLACED, FORGET_OTHER_NAMES, WATCH]) {
+  for (const sql of [NOTE_REPLACED, FORGET_OTHER_NAMES, capture.watchSql]) {
     await connection.values(sql, [name!, oid!]);
   }
   return name!;
 }
 
-async function outcomeOf(
+/** What the log says of tables that are watched. Throws {@linkcode SqpError}. */
+export async function watchOutcome(
   connection: PostgresConnection,
   names: readonly string[],
   shapes: RowShapes,
