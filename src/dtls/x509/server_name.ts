@@ -19,7 +19,7 @@ export function certificateHasServerName(
   if (address !== undefined) {
     return names.some((name) => name.form === "ip" && equalBytes(name.octets, address));
   }
-  const reference = serverName.replace(/\.$/, "").toLowerCase();
+  const reference = (serverName.endsWith(".") ? serverName.slice(0, -1) : serverName).toLowerCase();
   if (!isDnsName(reference) || reference.includes("*")) return false;
   return names.some((name) => name.form === "dns" && matchesDnsName(name.text, reference));
 }
