@@ -116,7 +116,7 @@ export class ByteWriter {
   }
 
   #setLength(at: number, lengthSize: 1 | 2 | 3, lengthBytes: number): void {
-    if (lengthBytes >= 2 ** (8 * lengthSize)) {
+    if (lengthBytes >>> (8 * lengthSize) !== 0) {
       throw new RangeError(`${lengthBytes} bytes do not fit a length field of ${lengthSize}`);
     }
     for (let i = 0; i < lengthSize; i++) {

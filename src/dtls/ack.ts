@@ -12,6 +12,11 @@ export interface RecordNumber {
 
 const RECORD_NUMBER_BYTES = 16;
 
+/** A number of 8 bytes; one that no record of this side can have is kept as one that matches nothing. */
+function readNumber(list: ByteReader): number {
+  return list.u32() * 0x1_0000_0000 + list.u32();
+}
+
 /** Decodes an ACK. Throws {@linkcode DecodeError} where it is malformed. */
 export function decodeAck(content: Uint8Array): RecordNumber[] {
   const reader = new ByteReader(content);
@@ -22,9 +27,8 @@ export function decodeAck(content: Uint8Array): RecordNumber[] {
   }
   const records: RecordNumber[] = [];
   while (list.remaining > 0) {
-    // A number that no record of this side can have is kept as one that matches nothing.
-    const epoch = Number(list.u64());
-    records.push({ epoch, recordNumber: Number(list.u64()) });
+    const epoch = readNumber(list);
+    records.push({ epoch, recordNumber: readNumber(list) });
   }
   return records;
 }

@@ -28,8 +28,8 @@ export const COOKIE_LIFE_MS = 10_000;
 /** How long one key makes cookies; cookies of the key before are still accepted. */
 const COOKIE_KEY_LIFE_MS = 60_000;
 
-/** Cookies whose use is remembered, so that each serves one handshake. */
-const USED_COOKIES_MAX = 16_384;
+/** Cookies that were used, of which at least the last so many are remembered: each serves one handshake. */
+const USED_COOKIES_MAX = 8_192;
 
 const COOKIE_KEY_BYTES = 32;
 const COOKIE_MAC_BYTES = 32;
@@ -61,7 +61,10 @@ export class CookieExchange {
   readonly #provider: CryptoProvider;
   readonly #entropy: Entropy;
   readonly #options: DtlsServerOptions;
-  readonly #used = new Map<string, Milliseconds>();
+  /** Cookies that were used, the newest, and those before: each lives in one of the two until it has expired. */
+  #used = new Set<string>();
+  #usedBefore = new Set<string>();
+  #forgetAt: Milliseconds;
   #key: Uint8Array;
   #previousKey: Uint8Array;
   #rotateAt: Milliseconds;
@@ -73,6 +76,7 @@ export class CookieExchange {
     this.#key = options.entropy(COOKIE_KEY_BYTES);
     this.#previousKey = options.entropy(COOKIE_KEY_BYTES);
     this.#rotateAt = now + COOKIE_KEY_LIFE_MS;
+    this.#forgetAt = now + COOKIE_LIFE_MS;
   }
 
   /**
@@ -98,8 +102,10 @@ export class CookieExchange {
         ? takeVouchingPsk(early, negotiation, this.#options)
         : undefined;
       if (vouching !== undefined) {
-        const accepted = { hello, ...message, negotiation, address, vouching };
-        return { kind: "accepted", accepted };
+        return {
+          kind: "accepted",
+          accepted: { ...message, hello, negotiation, address, vouching },
+        };
       }
       const body = this.#retry(hello, message.body, negotiation, address, now);
       return {
@@ -126,7 +132,7 @@ export class CookieExchange {
     if (!this.#use(cookie, now)) return { kind: "used" };
     const body = helloRetryRequest(content.suite, content.group, cookie);
     const retry = { clientHelloHash: content.clientHelloHash, helloRetryRequest: body };
-    return { kind: "accepted", accepted: { hello, ...message, negotiation, address, retry } };
+    return { kind: "accepted", accepted: { ...message, hello, negotiation, address, retry } };
   }
 
   /** Of DTLS 1.2 a cookie holds the time; its MAC covers what the ClientHello must not change as well. */
@@ -141,7 +147,7 @@ export class CookieExchange {
     const { messageSeq } = message;
     if (this.#isCookie12(legacyCookie, this.#covered12(hello, messageSeq), address, now)) {
       if (!this.#use(legacyCookie, now)) return { kind: "used" };
-      return { kind: "accepted", accepted: { hello, ...message, address } };
+      return { kind: "accepted", accepted: { ...message, hello, address } };
     }
     // RFC 6347 section 4.2.1: "if the server receives a ClientHello with an invalid cookie, it SHOULD be treated the
     // same as a ClientHello with no cookie."
@@ -233,13 +239,13 @@ export class CookieExchange {
   /** Notes that a cookie is used. Returns whether it was not before. */
   #use(cookie: Uint8Array, now: Milliseconds): boolean {
     const id = latin1Text(cookie.subarray(-COOKIE_MAC_BYTES));
-    if (this.#used.has(id)) return false;
-    for (const [oldId, usedAt] of this.#used) {
-      // Insertion is in the order of time, so the first that is still alive ends the search.
-      if (this.#used.size < USED_COOKIES_MAX && now - usedAt <= COOKIE_LIFE_MS) break;
-      this.#used.delete(oldId);
+    if (this.#used.has(id) || this.#usedBefore.has(id)) return false;
+    if (now >= this.#forgetAt || this.#used.size >= USED_COOKIES_MAX) {
+      this.#forgetAt = now + COOKIE_LIFE_MS;
+      this.#usedBefore = this.#used;
+      this.#used = new Set();
     }
-    this.#used.set(id, now);
+    this.#used.add(id);
     return true;
   }
 
@@ -256,5 +262,6 @@ export class CookieExchange {
     this.#key.fill(0);
     this.#previousKey.fill(0);
     this.#used.clear();
+    this.#usedBefore.clear();
   }
 }

@@ -190,7 +190,8 @@ export class Flight {
     this.#anyAcked = true;
     if (search === "none") return true;
     this.#recordsLeft = this.#limits.recordsPerTransmissionMax;
-    if (!this.#addLost(newest) && search === "all") this.sendAgain();
+    const isAnyLost = !this.isAcked && this.#addLost(newest);
+    if (!isAnyLost && search === "all") this.sendAgain();
     return true;
   }
 

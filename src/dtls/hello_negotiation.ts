@@ -102,9 +102,11 @@ export function negotiateHello(hello: ClientHello, options: DtlsServerOptions): 
     (reader) => readCodePoints(reader, 2),
   ) ?? [];
   requireX509(hello);
+  const { group, share } = negotiateGroup(hello, options);
   return {
     suite,
-    ...negotiateGroup(hello, options),
+    group,
+    share,
     signatureSchemes,
     authorities: decodeExtension(
       extensions,

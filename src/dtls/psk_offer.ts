@@ -103,8 +103,11 @@ export function offerPsks(
 ): PskOffer {
   const { session: offered, externalPsks = [] } = options;
   if (offered === undefined && externalPsks.length === 0) return new PskOffer(options.provider, []);
-  const suites = cipherSuites.map(suiteParameters);
-  const hashes = new Set(suites.flatMap((suite) => suite?.version === "1.3" ? [suite.hash] : []));
+  const hashes = new Set<HashName>();
+  for (const suite of cipherSuites) {
+    const parameters = suiteParameters(suite);
+    if (parameters?.version === "1.3") hashes.add(parameters.hash);
+  }
   const psks: OfferedPsk[] = [];
   const session = resumableSession(options, hashes, now);
   if (session !== undefined) psks.push(session);

@@ -137,7 +137,7 @@ export class CiphertextOpener implements RecordOpener {
       header[at]! ^= mask[i]!;
       truncated = truncated * 256 + header[at]!;
     }
-    const recordNumber = nearest(truncated, 2 ** (8 * record.numberBytes), this.#window.next);
+    const recordNumber = nearest(truncated, 1 << (8 * record.numberBytes), this.#window.next);
     const check = this.#window.check(recordNumber);
     if (check !== "new") return { kind: check };
     fillNonce(nonce, this.#keys.iv, recordNumber);

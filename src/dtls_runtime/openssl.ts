@@ -15,7 +15,7 @@ import type {
   SigningKey,
 } from "../dtls/crypto/provider.ts";
 import { OpensslCiphers } from "./openssl_cipher.ts";
-import { OpensslCurve, opensslKeyExchange } from "./openssl_exchange.ts";
+import { OpensslCurve, opensslEcdhExchange } from "./openssl_exchange.ts";
 import { OpensslHashes } from "./openssl_hash.ts";
 import {
   opensslEcdsaKey,
@@ -24,12 +24,14 @@ import {
   OpensslVerifier,
 } from "./openssl_keys.ts";
 import { type Libcrypto, openLibcrypto } from "./openssl_library.ts";
+import { OpensslX25519, opensslX25519Exchange } from "./openssl_x25519.ts";
 
 class OpensslProvider implements CryptoProvider {
   readonly name = "openssl";
   readonly #parts: OpensslKeyParts;
   readonly #ciphers: OpensslCiphers;
   readonly #verifier: OpensslVerifier;
+  readonly #x25519: OpensslX25519;
 
   constructor(libcrypto: Libcrypto) {
     this.#parts = {
@@ -42,6 +44,7 @@ class OpensslProvider implements CryptoProvider {
     };
     this.#ciphers = new OpensslCiphers(libcrypto);
     this.#verifier = new OpensslVerifier(this.#parts);
+    this.#x25519 = new OpensslX25519(libcrypto);
   }
 
   hash(name: HashName): Hash {
@@ -61,8 +64,9 @@ class OpensslProvider implements CryptoProvider {
   }
 
   keyExchange(group: GroupName, randomness: Uint8Array): KeyExchange {
-    const { libcrypto, curves } = this.#parts;
-    return opensslKeyExchange(libcrypto, curves, group, randomness);
+    return group === "x25519"
+      ? opensslX25519Exchange(this.#x25519, randomness)
+      : opensslEcdhExchange(this.#parts.curves[group], randomness);
   }
 
   signingKey(pkcs8: Uint8Array): SigningKey {

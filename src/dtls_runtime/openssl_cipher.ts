@@ -7,6 +7,7 @@ import {
   checkSample,
   TAG_BYTES,
 } from "../dtls/crypto/aead_shape.ts";
+import { DestroyedKeyError } from "../dtls/crypto/key_errors.ts";
 import type { Aead, AeadName, RecordNumberCipher } from "../dtls/crypto/provider.ts";
 import { Handle } from "./openssl_handle.ts";
 import { cString, given, type Libcrypto, OpensslError, type Pointer } from "./openssl_library.ts";
@@ -27,57 +28,130 @@ const ZEROS = new Uint8Array(16);
 /** Where a record is opened before its tag is checked; zeros between calls. */
 const unverified = new Uint8Array(2_048);
 
+/** What the longest key is replaced by. */
+const NO_KEY = new Uint8Array(32);
+
+/**
+ * Contexts of one cipher that are kept for the next keys, as many as a handful of handshakes need: of AES, of which a
+ * new key overwrites all that there was of the old one. ChaCha20 leaves the end of its last key stream.
+ */
+const SPARE_CONTEXTS_MAX = 64;
+
 /** What the ciphers of one library are made from. */
 export class OpensslCiphers {
   readonly #libcrypto: Libcrypto;
-  readonly #fetched = new Map<string, Pointer>();
-  readonly #free: (pointer: Pointer) => void;
+  readonly #contexts = new Map<string, Contexts>();
 
   constructor(libcrypto: Libcrypto) {
     this.#libcrypto = libcrypto;
-    this.#free = (pointer) => libcrypto.EVP_CIPHER_CTX_free(pointer);
   }
 
   /** {@linkcode CryptoProvider.aead} on libcrypto. */
   aead(name: AeadName, key: Uint8Array): Aead {
     checkKey(name, key);
-    return new OpensslAead(this.#libcrypto, this.#context(name, key));
+    return new OpensslAead(this.#libcrypto, new KeyedContext(this.#contextsOf(name), key));
   }
 
   /** {@linkcode CryptoProvider.recordNumberCipher} on libcrypto. */
   recordNumberCipher(name: AeadName, key: Uint8Array): RecordNumberCipher {
     checkKey(name, key);
-    if (name === "chacha20-poly1305") {
-      return new OpensslChaChaMask(this.#libcrypto, this.#context("chacha20", key));
+    const cipher = MASK_CIPHERS[name];
+    const context = new KeyedContext(this.#contextsOf(cipher), key);
+    return name === "chacha20-poly1305"
+      ? new OpensslChaChaMask(this.#libcrypto, context)
+      : new OpensslAesMask(this.#libcrypto, context);
+  }
+
+  #contextsOf(cipherName: string): Contexts {
+    let contexts = this.#contexts.get(cipherName);
+    if (contexts === undefined) {
+      contexts = new Contexts(this.#libcrypto, cipherName);
+      this.#contexts.set(cipherName, contexts);
     }
-    // Padding would come at the end, which there is none of: each block is encrypted at once.
-    const context = this.#context(name === "aes-128-gcm" ? "aes-128-ecb" : "aes-256-ecb", key);
-    return new OpensslAesMask(this.#libcrypto, context);
+    return contexts;
+  }
+}
+
+/** What hides record numbers. ECB pads at the end, which there is none of: each block is encrypted at once. */
+const MASK_CIPHERS: Readonly<Record<AeadName, string>> = {
+  "aes-128-gcm": "aes-128-ecb",
+  "aes-256-gcm": "aes-256-ecb",
+  "chacha20-poly1305": "chacha20",
+};
+
+/** The contexts of one cipher: to make one takes longer than to give it another key. */
+class Contexts {
+  readonly #libcrypto: Libcrypto;
+  readonly #cipher: Pointer;
+  readonly #free: (pointer: Pointer) => void;
+  readonly #spareMax: number;
+  /** Contexts that nobody uses, with a key of zeros. */
+  readonly #spare: Handle[] = [];
+
+  constructor(libcrypto: Libcrypto, cipherName: string) {
+    const found = libcrypto.EVP_CIPHER_fetch(null, cString(cipherName), null);
+    this.#libcrypto = libcrypto;
+    this.#cipher = given(libcrypto, "EVP_CIPHER_fetch", found);
+    this.#free = (pointer) => libcrypto.EVP_CIPHER_CTX_free(pointer);
+    this.#spareMax = cipherName.startsWith("aes") ? SPARE_CONTEXTS_MAX : 0;
   }
 
   /** A context with a key, which libcrypto copies. */
-  #context(cipherName: string, key: Uint8Array): Handle {
+  take(key: Uint8Array): Handle {
     const libcrypto = this.#libcrypto;
-    let cipher = this.#fetched.get(cipherName);
-    if (cipher === undefined) {
-      const found = libcrypto.EVP_CIPHER_fetch(null, cString(cipherName), null);
-      cipher = given(libcrypto, "EVP_CIPHER_fetch", found);
-      this.#fetched.set(cipherName, cipher);
+    let context = this.#spare.pop();
+    let cipher: Pointer | null = null;
+    if (context === undefined) {
+      const pointer = given(libcrypto, "EVP_CIPHER_CTX_new", libcrypto.EVP_CIPHER_CTX_new());
+      context = new Handle(pointer, this.#free);
+      cipher = this.#cipher;
     }
-    const pointer = given(libcrypto, "EVP_CIPHER_CTX_new", libcrypto.EVP_CIPHER_CTX_new());
-    const context = new Handle(pointer, this.#free);
-    if (libcrypto.EVP_CipherInit_ex(pointer, cipher, null, key, null, SEAL) === 1) return context;
+    if (libcrypto.EVP_CipherInit_ex(context.pointer, cipher, null, key, null, SEAL) === 1) {
+      return context;
+    }
     context.release();
     throw new OpensslError(libcrypto, "EVP_CipherInit_ex");
+  }
+
+  /** Takes back a context that is of no more use. What libcrypto made of its key is overwritten or zeroed. */
+  giveBack(context: Handle): void {
+    const { pointer } = context;
+    const isSpare = this.#spare.length < this.#spareMax &&
+      this.#libcrypto.EVP_CipherInit_ex(pointer, null, null, NO_KEY, null, SEAL) === 1;
+    if (isSpare) this.#spare.push(context);
+    else context.release();
+  }
+}
+
+/** A context as long as its key is in it. */
+class KeyedContext {
+  readonly #contexts: Contexts;
+  #context: Handle | undefined;
+
+  constructor(contexts: Contexts, key: Uint8Array) {
+    this.#contexts = contexts;
+    this.#context = contexts.take(key);
+  }
+
+  /** The pointer. Throws {@linkcode DestroyedKeyError} after the end. */
+  get pointer(): Pointer {
+    if (this.#context === undefined) throw new DestroyedKeyError();
+    return this.#context.pointer;
+  }
+
+  /** Ends the use of the key. Harmless when called again. */
+  release(): void {
+    if (this.#context !== undefined) this.#contexts.giveBack(this.#context);
+    this.#context = undefined;
   }
 }
 
 class OpensslAead implements Aead {
   readonly tagBytes = TAG_BYTES;
   readonly #libcrypto: Libcrypto;
-  readonly #context: Handle;
+  readonly #context: KeyedContext;
 
-  constructor(libcrypto: Libcrypto, context: Handle) {
+  constructor(libcrypto: Libcrypto, context: KeyedContext) {
     this.#libcrypto = libcrypto;
     this.#context = context;
   }
@@ -137,9 +211,9 @@ class OpensslAead implements Aead {
 /** AES-ECB of the sample. */
 class OpensslAesMask implements RecordNumberCipher {
   readonly #libcrypto: Libcrypto;
-  readonly #context: Handle;
+  readonly #context: KeyedContext;
 
-  constructor(libcrypto: Libcrypto, context: Handle) {
+  constructor(libcrypto: Libcrypto, context: KeyedContext) {
     this.#libcrypto = libcrypto;
     this.#context = context;
   }
@@ -162,9 +236,9 @@ class OpensslAesMask implements RecordNumberCipher {
 
 class OpensslChaChaMask implements RecordNumberCipher {
   readonly #libcrypto: Libcrypto;
-  readonly #context: Handle;
+  readonly #context: KeyedContext;
 
-  constructor(libcrypto: Libcrypto, context: Handle) {
+  constructor(libcrypto: Libcrypto, context: KeyedContext) {
     this.#libcrypto = libcrypto;
     this.#context = context;
   }

@@ -1,14 +1,9 @@
-// Key exchanges on libcrypto: X25519 by its EVP functions, the NIST curves by those of points.
+// Key exchanges in the NIST curves on libcrypto, by its functions of points.
 
-import { shortBytes } from "../base/short_bytes.ts";
 import { KeyConsumedError } from "../dtls/crypto/key_errors.ts";
-import type { GroupName, KeyExchange } from "../dtls/crypto/provider.ts";
-import { GROUP_SHAPES, isAllZero, isPublicKeyShape, privateScalar } from "../dtls/crypto/scalar.ts";
-import { Handle } from "./openssl_handle.ts";
+import type { KeyExchange } from "../dtls/crypto/provider.ts";
+import { GROUP_SHAPES, isPublicKeyShape, privateScalar } from "../dtls/crypto/scalar.ts";
 import { given, type Libcrypto, type Pointer } from "./openssl_library.ts";
-
-/** EVP_PKEY_X25519. */
-const X25519 = 1034;
 
 /** What libcrypto calls the NIST curves. */
 export const CURVE_NIDS = { secp256r1: 415, secp384r1: 715 } as const;
@@ -20,73 +15,6 @@ export type CurveName = keyof typeof CURVE_NIDS;
 const BN_FLG_CONSTTIME = 4;
 
 const POINT_CONVERSION_UNCOMPRESSED = 4;
-
-const X25519_BYTES = 32;
-const X25519_SIZE = BigInt(X25519_BYTES);
-
-/** The size_t of 32, for the functions that read there how much room there is, and write how much they used. */
-const lengthBytes = new Uint8Array(8);
-
-function lengthOfX25519(): Uint8Array {
-  lengthBytes.fill(0);
-  // Deno runs on little-endian machines alone.
-  lengthBytes[0] = X25519_BYTES;
-  return lengthBytes;
-}
-
-/** A peer's public key, of which each exchange sets the bytes: to make a new one takes a fifth of an exchange. */
-let peerKey: Pointer | undefined;
-
-class OpensslX25519 implements KeyExchange {
-  readonly group = "x25519";
-  readonly publicKey = shortBytes(X25519_BYTES);
-  readonly #libcrypto: Libcrypto;
-  #key: Handle | undefined;
-
-  constructor(libcrypto: Libcrypto, randomness: Uint8Array) {
-    this.#libcrypto = libcrypto;
-    const scalar = privateScalar("x25519", randomness);
-    const pointer = libcrypto.EVP_PKEY_new_raw_private_key(X25519, null, scalar, X25519_SIZE);
-    scalar.fill(0);
-    const key = given(libcrypto, "EVP_PKEY_new_raw_private_key", pointer);
-    this.#key = new Handle(key, (one) => libcrypto.EVP_PKEY_free(one));
-    libcrypto.EVP_PKEY_get_raw_public_key(key, this.publicKey, lengthOfX25519());
-  }
-
-  sharedSecret(peerPublicKey: Uint8Array): Uint8Array | undefined {
-    const key = this.#key;
-    if (key === undefined) throw new KeyConsumedError();
-    this.#key = undefined;
-    try {
-      if (!isPublicKeyShape("x25519", peerPublicKey)) return undefined;
-      return this.#derive(key.pointer, peerPublicKey);
-    } finally {
-      key.release();
-    }
-  }
-
-  #derive(key: Pointer, peerPublicKey: Uint8Array): Uint8Array | undefined {
-    const libcrypto = this.#libcrypto;
-    peerKey ??= given(
-      libcrypto,
-      "EVP_PKEY_new_raw_public_key",
-      libcrypto.EVP_PKEY_new_raw_public_key(X25519, null, peerPublicKey, X25519_SIZE),
-    );
-    const context = libcrypto.EVP_PKEY_CTX_new(key, null);
-    const secret = shortBytes(X25519_BYTES);
-    const isDerived =
-      libcrypto.EVP_PKEY_set1_encoded_public_key(peerKey, peerPublicKey, X25519_SIZE) === 1 &&
-      libcrypto.EVP_PKEY_derive_init(context) === 1 &&
-      libcrypto.EVP_PKEY_derive_set_peer_ex(context, peerKey, 0) === 1 &&
-      libcrypto.EVP_PKEY_derive(context, secret, lengthOfX25519()) === 1;
-    libcrypto.EVP_PKEY_CTX_free(context);
-    // RFC 8446 section 7.4.2: "Implementations MUST check whether the computed Diffie-Hellman shared secret is the
-    // all-zero value and abort if so": libcrypto fails then.
-    if (isDerived && !isAllZero(secret)) return secret;
-    libcrypto.ERR_clear_error();
-    return undefined;
-  }
-}
 
 /** The arithmetic of one NIST curve. */
 export class OpensslCurve {
@@ -162,14 +90,7 @@ class OpensslEcdh implements KeyExchange {
   }
 }
 
-/** {@linkcode CryptoProvider.keyExchange} on libcrypto. */
-export function opensslKeyExchange(
-  libcrypto: Libcrypto,
-  curves: Readonly<Record<CurveName, OpensslCurve>>,
-  group: GroupName,
-  randomness: Uint8Array,
-): KeyExchange {
-  return group === "x25519"
-    ? new OpensslX25519(libcrypto, randomness)
-    : new OpensslEcdh(curves[group], randomness);
+/** {@linkcode CryptoProvider.keyExchange} in a NIST curve on libcrypto. */
+export function opensslEcdhExchange(curve: OpensslCurve, randomness: Uint8Array): KeyExchange {
+  return new OpensslEcdh(curve, randomness);
 }

@@ -6,13 +6,13 @@
 
 import { opensslLibraryPaths } from "./openssl_paths.ts";
 
-// Parameters are buffers, numbers, and pointers that libcrypto itself gave: nothing here computes an address.
+// Parameters are buffers, numbers, and pointers that libcrypto itself gave: nothing here computes an address. Where it
+// writes a pointer to a buffer it stays a number: to make a pointer of one takes permission for every library.
 const POINTER_TO_POINTER = { parameters: ["pointer"], result: "pointer" } as const;
 const RELEASE = { parameters: ["pointer"], result: "void" } as const;
 const STATUS_OF_POINTER = { parameters: ["pointer"], result: "i32" } as const;
 const FETCH = { parameters: ["pointer", "buffer", "pointer"], result: "pointer" } as const;
 const READ_DER = { parameters: ["pointer", "pointer"], result: "pointer" } as const;
-const RAW_KEY = { parameters: ["i32", "pointer", "buffer", "usize"], result: "pointer" } as const;
 const HASH_INIT = { parameters: ["buffer"], result: "i32" } as const;
 const HASH_UPDATE = { parameters: ["buffer", "buffer", "usize"], result: "i32" } as const;
 const HASH_FINAL = { parameters: ["buffer", "buffer"], result: "i32" } as const;
@@ -49,12 +49,22 @@ const SYMBOLS = {
   BIO_free: STATUS_OF_POINTER,
   d2i_PrivateKey_bio: READ_DER,
   d2i_PUBKEY_bio: READ_DER,
-  EVP_PKEY_new_raw_private_key: RAW_KEY,
-  EVP_PKEY_new_raw_public_key: RAW_KEY,
+  EVP_PKEY_new_raw_public_key: {
+    parameters: ["i32", "pointer", "buffer", "usize"],
+    result: "pointer",
+  },
   EVP_PKEY_set1_encoded_public_key: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
-  EVP_PKEY_get_raw_public_key: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
+  EVP_PKEY_fromdata_init: STATUS_OF_POINTER,
+  EVP_PKEY_fromdata: { parameters: ["pointer", "buffer", "i32", "pointer"], result: "i32" },
   EVP_PKEY_free: RELEASE,
+  EVP_PKEY_CTX_new_from_name: FETCH,
   EVP_PKEY_CTX_new: { parameters: ["pointer", "pointer"], result: "pointer" },
+  EVP_PKEY_CTX_new_at: {
+    name: "EVP_PKEY_CTX_new",
+    parameters: ["usize", "pointer"],
+    result: "pointer",
+  },
+  EVP_PKEY_free_at: { name: "EVP_PKEY_free", parameters: ["usize"], result: "void" },
   EVP_PKEY_CTX_free: RELEASE,
   EVP_PKEY_CTX_ctrl_str: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
   EVP_PKEY_derive_init: STATUS_OF_POINTER,
@@ -70,6 +80,16 @@ const SYMBOLS = {
     parameters: ["pointer", "buffer", "usize", "buffer", "usize"],
     result: "i32",
   },
+
+  OSSL_PARAM_BLD_new: { parameters: [], result: "pointer" },
+  OSSL_PARAM_BLD_free: RELEASE,
+  OSSL_PARAM_BLD_push_octet_string: {
+    parameters: ["pointer", "buffer", "buffer", "usize"],
+    result: "i32",
+  },
+  OSSL_PARAM_BLD_to_param: POINTER_TO_POINTER,
+  OSSL_PARAM_locate: { parameters: ["pointer", "buffer"], result: "pointer" },
+  OSSL_PARAM_set_octet_string: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
 
   BN_bin2bn: { parameters: ["buffer", "i32", "pointer"], result: "pointer" },
   BN_set_flags: { parameters: ["pointer", "i32"], result: "void" },

@@ -179,6 +179,22 @@ Deno.test('"cookies are only valid for the existing handshake": a cookie makes o
   assertEquals(lab.endpoint.associationCount, 0);
 });
 
+Deno.test("a cookie that was used is remembered until it has expired, whatever others are used after it", () => {
+  for (const madeAt of [0, 3_000, 9_999, 10_000, 12_345]) {
+    const lab = new Lab();
+    const at = (ms: number) => lab.now = EPOCH_MS + ms;
+    at(madeAt);
+    const second = lab.secondHello("a");
+    lab.receive(second, "a");
+    for (let age = 1_000; age <= COOKIE_LIFE_MS; age += 1_000) {
+      at(madeAt + age);
+      lab.receive(lab.secondHello(`other ${age}`), `other ${age}`);
+      lab.receive(second, "a");
+      assertEquals(lab.endpoint.drops.get("used-cookie"), age / 1_000, `${madeAt}`);
+    }
+  }
+});
+
 Deno.test("a second ClientHello that is not the first with what may change ends in illegal_parameter", () => {
   const changes: readonly ((hello: ClientHello) => ClientHello)[] = [
     (hello) => ({ ...hello, random: hello.random.map((byte) => byte ^ 1) }),

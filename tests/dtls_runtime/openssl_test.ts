@@ -7,6 +7,7 @@ import { AEAD_KEY_BYTES } from "../../src/dtls/crypto/aead_shape.ts";
 import { ProviderAbsentError } from "../../src/dtls/crypto/composed.ts";
 import { PARSED_KEY_COUNT_MAX } from "../../src/dtls/crypto/key_cache.ts";
 import { DestroyedKeyError } from "../../src/dtls/crypto/key_errors.ts";
+import { nodeProvider } from "../../src/dtls/crypto/node.ts";
 import type { AeadName, CryptoProvider } from "../../src/dtls/crypto/provider.ts";
 import { Handle } from "../../src/dtls_runtime/openssl_handle.ts";
 import type { Pointer } from "../../src/dtls_runtime/openssl_library.ts";
@@ -107,6 +108,27 @@ testOpenssl("one AEAD seals and opens in turn, and forgets a forgery", (provider
     }
     aead.destroy();
     aead.destroy();
+  }
+});
+
+testOpenssl("a context that served one key serves the next ones as a new one would", (provider) => {
+  const plaintext = utf8Bytes("a record's content");
+  for (const name of Object.keys(AEAD_KEY_BYTES) as AeadName[]) {
+    for (let i = 0; i < 5; i++) {
+      const key = new Uint8Array(AEAD_KEY_BYTES[name]).fill(i);
+      const nonce = new Uint8Array(12).fill(7);
+      const sealed = [provider, nodeProvider].map((one) => {
+        const aead = one.aead(name, key);
+        const cipher = one.recordNumberCipher(name, key);
+        const out = new Uint8Array(plaintext.length + aead.tagBytes);
+        aead.seal(nonce, key, plaintext, out);
+        const mask = [...cipher.mask(out)].slice(0, 2);
+        for (const destroyed of [aead, cipher]) destroyed.destroy();
+        assertThrows(() => aead.open(nonce, key, out), DestroyedKeyError);
+        return [out, mask];
+      });
+      assertEquals(sealed[0], sealed[1]);
+    }
   }
 });
 

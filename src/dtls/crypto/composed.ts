@@ -32,7 +32,7 @@ export type Preferences = Readonly<Record<PrimitiveName, readonly string[]>>;
 /** As measured by tests/dtls/crypto/bench_crypto.ts. */
 export const MEASURED_PREFERENCES: Preferences = {
   "hash": ["openssl", "node", "noble"],
-  "hmac": ["openssl", "noble", "node"],
+  "hmac": ["openssl", "node", "noble"],
   "aes-128-gcm": ["openssl", "node", "noble"],
   "aes-256-gcm": ["openssl", "node", "noble"],
   "chacha20-poly1305": ["openssl", "node", "noble"],

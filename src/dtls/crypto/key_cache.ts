@@ -1,6 +1,7 @@
 // Public keys that were parsed, kept for the next signature.
 
 import { Buffer } from "node:buffer";
+import { equalBytes } from "../../base/bytes.ts";
 import { UnsupportedKeyError } from "./key_errors.ts";
 
 /** Parsed public keys that are kept: a server sees its clients' few issuers again and again. */
@@ -14,6 +15,8 @@ export class KeyCache<Key> {
   readonly #parse: (spki: Uint8Array) => Key;
   readonly #release: ((key: Key) => void) | undefined;
   readonly #kept = new Map<string, Key>();
+  /** The last of them, which is the one that is most often asked for again. */
+  #latest: { readonly spki: Uint8Array; readonly key: Key } | undefined;
 
   /** `parse` may throw; `release` is told of each key that is kept no longer. */
   constructor(parse: (spki: Uint8Array) => Key, release?: (key: Key) => void) {
@@ -31,6 +34,8 @@ export class KeyCache<Key> {
    * is too long, and what `parse` throws.
    */
   get(spki: Uint8Array): Key {
+    const latest = this.#latest;
+    if (latest !== undefined && equalBytes(latest.spki, spki)) return latest.key;
     if (spki.length > PUBLIC_KEY_BYTES_MAX) throw new UnsupportedKeyError("a public key too long");
     const name = Buffer.from(spki.buffer, spki.byteOffset, spki.length).toString("latin1");
     let key = this.#kept.get(name);
@@ -41,6 +46,7 @@ export class KeyCache<Key> {
       if (this.#kept.size >= PARSED_KEY_COUNT_MAX) this.#dropOldest();
     }
     this.#kept.set(name, key);
+    this.#latest = { spki: spki.slice(), key };
     return key;
   }
 

@@ -6,7 +6,6 @@ import {
   createCipheriv,
   createDecipheriv,
   createHash,
-  createHmac,
   type DecipherGCM,
   type Hash as NodeRunningHash,
 } from "node:crypto";
@@ -18,6 +17,7 @@ import {
   SAMPLE_BYTES,
   TAG_BYTES,
 } from "./aead_shape.ts";
+import { HASH_BYTES } from "./hkdf.ts";
 import { DestroyedKeyError } from "./key_errors.ts";
 import { nodeKeyExchange, nodeSigningKey, NodeVerifier, plainBytes } from "./node_keys.ts";
 import type {
@@ -48,6 +48,49 @@ class NodeHash implements Hash {
   copy(): Hash {
     return new NodeHash(this.#hash.copy());
   }
+}
+
+/** Bytes of the blocks of each hash function. */
+const BLOCK_BYTES: Readonly<Record<HashName, number>> = { sha256: 64, sha384: 128, sha512: 128 };
+
+/** RFC 2104 section 2: "ipad = the byte 0x36 repeated B times, opad = the byte 0x5C repeated B times". */
+const IPAD = 0x36;
+const OPAD = 0x5c;
+
+// Calls are synchronous, so that one of each serves all; both are zeros between calls.
+/** K XOR ipad and the text, where that is no longer. */
+const innerRoom = new Uint8Array(1_024);
+/** K XOR opad and the inner hash. */
+const outerRoom = new Uint8Array(128 + HASH_BYTES.sha512);
+
+/** HMAC by two hashes: an object of node:crypto's own HMAC takes half as long again in Deno. */
+function hmac(name: HashName, key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  const blockBytes = BLOCK_BYTES[name];
+  const outerBytes = blockBytes + HASH_BYTES[name];
+  // "Applications that use keys longer than B bytes will first hash the key using H"
+  if (key.length > blockBytes) return hmac(name, createHash(name).update(key).digest(), parts);
+  let end = blockBytes;
+  for (const part of parts) end += part.length;
+  const inner = end <= innerRoom.length ? innerRoom : new Uint8Array(end);
+  inner.set(key);
+  for (let i = 0; i < blockBytes; i++) {
+    const byte = inner[i]!;
+    inner[i] = byte ^ IPAD;
+    outerRoom[i] = byte ^ OPAD;
+  }
+  let at = blockBytes;
+  for (const part of parts) {
+    inner.set(part, at);
+    at += part.length;
+  }
+  // "H(K XOR opad, H(K XOR ipad, text))"
+  const innerHash = createHash(name).update(inner.subarray(0, end)).digest();
+  outerRoom.set(innerHash, blockBytes);
+  const mac = createHash(name).update(outerRoom.subarray(0, outerBytes)).digest();
+  inner.fill(0, 0, end);
+  outerRoom.fill(0, 0, outerBytes);
+  innerHash.fill(0);
+  return plainBytes(mac);
 }
 
 // node:crypto's types tie each algorithm to its own class; all three work alike.
@@ -186,9 +229,7 @@ class NodeProvider implements CryptoProvider {
   }
 
   hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
-    const hmac = createHmac(name, key);
-    for (const part of parts) hmac.update(part);
-    return plainBytes(hmac.digest());
+    return hmac(name, key, parts);
   }
 
   aead(name: AeadName, key: Uint8Array): Aead {

@@ -19,15 +19,16 @@ export function certificateHasServerName(
   if (address !== undefined) {
     return names.some((name) => name.form === "ip" && equalBytes(name.octets, address));
   }
-  const reference = serverName.replace(/\.$/, "").toLowerCase();
-  if (!isDnsName(reference) || reference.includes("*")) return false;
+  const reference = (serverName.endsWith(".") ? serverName.slice(0, -1) : serverName).toLowerCase();
   return names.some((name) => name.form === "dns" && matchesDnsName(name.text, reference));
 }
 
 /** Whether a presented DNS name, perhaps with a wildcard, stands for a reference name of lower case. */
 function matchesDnsName(presentedText: string, reference: string): boolean {
   const presented = presentedText.toLowerCase();
+  // What a certificate presents is a DNS name, and so is what it equals.
   if (!presented.includes("*")) return presented === reference;
+  if (!isDnsName(reference) || reference.includes("*")) return false;
   // RFC 6125 section 6.4.3: "If the wildcard character is the only character of the left-most label in the presented
   // identifier, the client SHOULD NOT compare against anything but the left-most label of the reference identifier".
   // Wildcards anywhere else match nothing, and neither does one directly below the root.

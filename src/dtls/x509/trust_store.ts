@@ -1,9 +1,8 @@
 // Trust anchors and revocation lists, and the validation of a peer's certificates against them (RFC 5280 section 6).
 
-import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { DecodeError } from "../../base/byte_reader.ts";
-import { toHex } from "../../base/bytes.ts";
+import { equalBytes, toHex } from "../../base/bytes.ts";
 import type { Milliseconds } from "../../base/core.ts";
 import { parseCertificate, type ParsedCertificate } from "./certificate.ts";
 import { checkCrlUsable, type CrlIssuer, isCrlOfIssuer, parseCrl, type ParsedCrl } from "./crl.ts";
@@ -104,8 +103,8 @@ export class TrustStore {
   readonly #revocation: RevocationPolicy;
   readonly #limits: CertificateLimits;
   readonly #provider: CryptoProvider | undefined;
-  /** Certificates that were parsed, by their octets as text; the oldest goes first. */
-  readonly #parsed = new Map<string, ParsedCertificate>();
+  /** Certificates that were parsed, by the end of their octets; the oldest goes first. */
+  readonly #parsed = new Map<number, ParsedCertificate>();
   /** Fingerprints of key and signed structure whose signature was good; the oldest goes first. */
   readonly #goodSignatures = new Set<string>();
 
@@ -181,12 +180,12 @@ export class TrustStore {
   }
 
   #parse(der: Uint8Array): ParsedCertificate {
-    const text = Buffer.from(der.buffer, der.byteOffset, der.length).toString("latin1");
-    const known = this.#parsed.get(text);
-    if (known !== undefined) return known;
+    const key = endOf(der);
+    const known = this.#parsed.get(key);
+    if (known !== undefined && equalBytes(known.der, der)) return known;
     // A copy: what is kept must not change with the message that it came in.
     const parsed = parseCertificate(der.slice());
-    this.#parsed.set(text, parsed);
+    this.#parsed.set(key, parsed);
     if (this.#parsed.size > PARSED_CERTIFICATES_MAX) {
       this.#parsed.delete(this.#parsed.keys().next().value!);
     }
@@ -295,6 +294,13 @@ class SignatureBudget {
     if (this.#left-- > 0) return;
     throw new PathSearchExhausted("too many signatures to verify");
   }
+}
+
+/** The last six octets as a number: they are of a signature, and differ where certificates do. */
+function endOf(der: Uint8Array): number {
+  let number = 0;
+  for (let i = Math.max(0, der.length - 6); i < der.length; i++) number = 256 * number + der[i]!;
+  return number;
 }
 
 const fingerprints = new WeakMap<Uint8Array, string>();
