@@ -1,44 +1,19 @@
 // What is PostgreSQL's own: its types, who logs in, what is left in a session, and a server that goes away.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { Engine, Execution, Permission, StatementScope } from "../../src/query/engine.ts";
+import type { Execution, Permission, StatementScope } from "../../src/query/engine.ts";
 import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
-import type { PostgresLimits } from "../../src/query/postgres/settings.ts";
 import { privateKeyFromPem } from "../../src/dtls/x509/mod.ts";
 import { issueAuthority, issueServerCertificate } from "../../src/server/certificate_issuer.ts";
 import { SqpError } from "../../src/wire/errors.ts";
 import { type SqlParams, Timestamp } from "../../src/wire/value.ts";
 import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
 import { type AskedScope, AskedSession } from "./asked_session.ts";
+import { postgresTests } from "./postgres_harness.ts";
 import { ask, askError, type AskOptions, ENDLESS } from "./query_harness.ts";
 
 const why = whyNoPostgres();
-let server: PostgresServer | undefined;
-if (why === undefined) {
-  Deno.test.beforeAll(async () => void (server = await PostgresServer.start()));
-  Deno.test.afterAll(async () => await server?.[Symbol.asyncDispose]());
-}
-
-/** A test with an engine on an empty database. */
-function postgresTest(
-  name: string,
-  fn: (engine: Engine, server: PostgresServer) => Promise<void>,
-  limits: Partial<PostgresLimits> = {},
-): void {
-  Deno.test({
-    name: `PostgreSQL: ${name}${why === undefined ? "" : ` (not here: ${why})`}`,
-    ignore: why !== undefined,
-    async fn() {
-      await server!.makeDatabase("own");
-      const engine = await openPostgresEngine({ url: server!.url("own"), limits });
-      try {
-        await fn(engine, server!);
-      } finally {
-        await engine.close();
-      }
-    },
-  });
-}
+const postgresTest = postgresTests();
 
 const as = (principal: string, options: AskOptions = {}): AskOptions => ({ ...options, principal });
 
@@ -263,16 +238,15 @@ postgresTest(
   },
 );
 
-Deno.test({
-  name: "PostgreSQL: what cannot be opened is a typed error without the password",
-  ignore: why !== undefined,
-  async fn() {
+postgresTest(
+  "what cannot be opened is a typed error without the password",
+  async (_engine, server) => {
     const refused = async (url: string) => {
       const error = await assertRejects(() => openPostgresEngine({ url }), SqpError);
       assert(!error.message.includes("secret"), error.message);
       return error.codeName;
     };
-    const url = server!.url("postgres");
+    const url = server.url("postgres");
     assertEquals(await refused(url.replace("sqp:", "postgres:")), "bad_configuration");
     assertEquals(await refused(url.replace(":secret", ":wrong")), "permission_denied");
     assertEquals(await refused(url.replace("/postgres", "/missing")), "bad_configuration");
@@ -281,15 +255,14 @@ Deno.test({
     assertEquals(await refused(`${url}?sslmode=prefer`), "bad_configuration");
     assertEquals(await refused(`${url}?options=x`), "bad_configuration");
   },
-});
+);
 
-Deno.test({
-  name: "PostgreSQL: the password can be in a file, one for each role",
-  ignore: why !== undefined,
-  async fn() {
-    const file = `${server!.folder}/pgpass`;
-    await Deno.writeTextFile(file, `# all\nother:*:*:*:wrong\n*:${server!.port}:*:sqp:secret\n`);
-    const url = `${server!.url("postgres").replace(":secret", "")}?passfile=${file}`;
+postgresTest(
+  "the password can be in a file, one for each role",
+  async (_engine, server) => {
+    const file = `${server.folder}/pgpass`;
+    await Deno.writeTextFile(file, `# all\nother:*:*:*:wrong\n*:${server.port}:*:sqp:secret\n`);
+    const url = `${server.url("postgres").replace(":secret", "")}?passfile=${file}`;
     const engine = await openPostgresEngine({ url });
     try {
       assertEquals((await ask(engine, "SELECT 1")).rows, [[1]]);
@@ -301,7 +274,7 @@ Deno.test({
       await engine.close();
     }
   },
-});
+);
 
 postgresTest(
   "a text that is known works after the schema changed in its own transaction",
@@ -409,9 +382,9 @@ postgresTest("many texts that never come again leave nothing in the server", asy
 
 postgresTest(
   "a change of the schema from outside is survived by known texts",
-  async (engine, { connect: _ }) => {
+  async (engine, server) => {
     await ask(engine, "CREATE TABLE t (a int)");
-    const sql = server!.connect("own");
+    const sql = server.connect("own");
     try {
       for (let run = 0; run < 3; run++) {
         await ask(engine, "INSERT INTO t VALUES ($1)", { params: ["1"] });
@@ -430,8 +403,8 @@ postgresTest(
 
 postgresTest(
   "sessions that an administrator ends are replaced; what they ran is told",
-  async (engine) => {
-    const sql = server!.connect("own");
+  async (engine, server) => {
+    const sql = server.connect("own");
     const terminate = () =>
       sql.unsafe(
         "select pg_terminate_backend(pid) from pg_stat_activity where usename like 'sqp%'",

@@ -2,47 +2,31 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Engine } from "../../src/query/engine.ts";
-import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import type { PostgresLimits } from "../../src/query/postgres/settings.ts";
 import { until } from "../harness/live_server.ts";
-import { PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
+import type { PostgresServer } from "../harness/postgres_server.ts";
 import { AskedSession, errorName } from "./asked_session.ts";
+import { postgresTests } from "./postgres_harness.ts";
 
-const why = whyNoPostgres();
-let server: PostgresServer | undefined;
-if (why === undefined) {
-  Deno.test.beforeAll(async () => void (server = await PostgresServer.start()));
-  Deno.test.afterAll(async () => await server?.[Symbol.asyncDispose]());
-}
+const postgresTest = postgresTests();
 
 /**
- * With one connection, all that is asked for at once has to share it. On a busy machine nothing is too slow for that, or
- * sent before its end because it is.
+ * With one connection, all that is asked for at once has to share it. On a busy machine nothing is too slow for that,
+ * or is sent before its end because it is slow.
  */
 const ONE: Partial<PostgresLimits> = {
   ...{ connectionsMax: 1, shortMsMax: 60_000, togetherMsMax: 60_000, sendMsMax: 120_000 },
 };
 
-/** A test with a session on an empty database. */
+/** A test with a session. */
 function groupTest(
   name: string,
-  fn: (session: AskedSession, engine: Engine) => Promise<void>,
+  fn: (session: AskedSession, engine: Engine, server: PostgresServer) => Promise<void>,
   limits: Partial<PostgresLimits> = {},
 ): void {
-  Deno.test({
-    name: `PostgreSQL: ${name}${why === undefined ? "" : ` (not here: ${why})`}`,
-    ignore: why !== undefined,
-    async fn() {
-      await server!.makeDatabase("own");
-      const url = server!.url("own");
-      const engine = await openPostgresEngine({ url, limits: { ...ONE, ...limits } });
-      try {
-        await fn(new AskedSession(engine), engine);
-      } finally {
-        await engine.close();
-      }
-    },
-  });
+  const test = (engine: Engine, server: PostgresServer) =>
+    fn(new AskedSession(engine), engine, server);
+  postgresTest(name, test, { ...ONE, ...limits });
 }
 
 const together = (engine: Engine) => engine.status().counters["together"] ?? 0;
@@ -212,11 +196,11 @@ groupTest("an error is that of its query alone", async (session) => {
 
 groupTest(
   "queries whose connection the server ends are run again",
-  async (session, engine) => {
+  async (session, engine, server) => {
     const reader = new AskedSession(engine, "reader", ["read"]);
     const sql = "SELECT $1::int, pg_advisory_xact_lock_shared(1)::text";
     for (const each of [session, reader]) await warm(each, sql, [0]);
-    const superuser = server!.connect("own");
+    const superuser = server.connect("own");
     await superuser.unsafe("SELECT pg_advisory_lock(1)");
     const blocked = `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`;
     const results: Promise<string | undefined>[] = [];
@@ -234,14 +218,18 @@ groupTest(
   { shortMsMax: 60_000 },
 );
 
-groupTest("the schema changes, and what was prepared before is prepared anew", async (session) => {
-  await session.execute("CREATE TABLE t (a int)");
-  await session.execute("INSERT INTO t VALUES (1)");
-  await warm(session, "SELECT * FROM t", []);
-  const ask = async () => await Promise.all(numbers(5).map(() => session.rows("SELECT * FROM t")));
-  assertEquals(await ask(), Array(5).fill([[1]]));
-  const superuser = server!.connect("own");
-  await superuser.unsafe("ALTER TABLE t ADD b text DEFAULT 'new'");
-  await superuser.end();
-  assertEquals(await ask(), Array(5).fill([[1, "new"]]));
-});
+groupTest(
+  "the schema changes, and what was prepared before is prepared anew",
+  async (session, _engine, server) => {
+    await session.execute("CREATE TABLE t (a int)");
+    await session.execute("INSERT INTO t VALUES (1)");
+    await warm(session, "SELECT * FROM t", []);
+    const ask = async () =>
+      await Promise.all(numbers(5).map(() => session.rows("SELECT * FROM t")));
+    assertEquals(await ask(), Array(5).fill([[1]]));
+    const superuser = server.connect("own");
+    await superuser.unsafe("ALTER TABLE t ADD b text DEFAULT 'new'");
+    await superuser.end();
+    assertEquals(await ask(), Array(5).fill([[1, "new"]]));
+  },
+);

@@ -80,7 +80,7 @@ async function passwordOf(login: Login): Promise<string> {
   return findPassword(await readSettingsFile(login.passwordFile), login) ?? "";
 }
 
-/** A driver of a session with these settings, whose only connection is the socket. It connects with its first statement. */
+/** A driver of a session with these settings. Its only connection is the socket, for which its first statement asks. */
 export function openDriver(
   login: Login,
   limits: PostgresLimits,
