@@ -12,7 +12,8 @@ import type { RowShapes } from "./row_shapes.ts";
 
 /**
  * Appends changes, which were decoded up to a place, where the log stands at the place before. `relations` are the
- * tables that they are of: as which version of what is watched they were taken, and their columns as decoded. Answers
+ * tables that they are of: as which version of what is watched they were taken, and their columns as decoded, where
+ * these were described anew: the server does that after every change of what feeds rely on. Answers
  * `{"outcome": "appended"}`; `superseded` where somebody else has decoded them, `stale` where other tables are watched
  * than were thought, or are about to be, and `changed` with the numbers of tables whose shape is another one, unless
  * they are said to be. Nothing was done then.
@@ -43,7 +44,7 @@ export const APPEND_FUNCTION = `CREATE FUNCTION sqp_feeds.append(
         INTO changed, unknown
         FROM json_to_recordset(relations) r (relid oid, is_changed boolean, columns jsonb)
           JOIN sqp_feeds.watched w USING (relid)
-        WHERE w.shape IS NOT NULL AND (
+        WHERE w.shape IS NOT NULL AND r.columns IS NOT NULL AND (
           sqp_feeds.shape(relid) IS DISTINCT FROM w.shape
           OR w.shape::jsonb -> 0 IS DISTINCT FROM (
             SELECT jsonb_agg(
@@ -120,6 +121,8 @@ export class DecodedLog {
   readonly #slot: string;
   #position: Lsn;
   readonly #tables = new Map<number, KnownTable>();
+  /** Tables as they were described when they were found to have the shape that is watched. */
+  readonly #verified = new Map<number, DecodedRelation>();
 
   constructor({ connection, shapes, msMax }: DecodedLogHost, { slot, position }: FoundSlot) {
     this.#connection = connection;
@@ -158,6 +161,9 @@ export class DecodedLog {
       for (const relid of relids) changed.add(relid);
     }
     this.#position = transactions.at(-1)!.endLsn;
+    for (const [relid, relation] of relations) {
+      if (!changed.has(relid)) this.#verified.set(relid, relation);
+    }
   }
 
   async #know(relids: readonly number[]): Promise<void> {
@@ -170,6 +176,7 @@ export class DecodedLog {
 
   async #learn(): Promise<void> {
     this.#tables.clear();
+    this.#verified.clear();
     for (const row of await this.#connection.values(WATCHED)) {
       const [relid, version, shape, sinceLsn] = row;
       const keys = shape === null ? undefined : this.#shapes.of(shape!).keys;
@@ -188,11 +195,13 @@ export class DecodedLog {
         [relid, { ...table, isChanged: changed.has(relid) }] as const
       ),
     );
-    const described = [...relations].map(([relid, { columns }]) => ({
+    const described = [...relations].map(([relid, relation]) => ({
       relid,
       version: tables.get(relid)!.version,
       is_changed: changed.has(relid),
-      columns: columns.map(({ name, type, modifier }) => [name, type, modifier]),
+      ...(this.#verified.get(relid) !== relation && {
+        columns: relation.columns.map(({ name, type, modifier }) => [name, type, modifier]),
+      }),
     }));
     const to = lsnText(transactions.at(-1)!.endLsn);
     const ask = async (from: string, relationsText: string, changes: string): Promise<Answer> => {
