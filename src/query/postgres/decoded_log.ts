@@ -9,6 +9,7 @@ import { within } from "./own_connection.ts";
 import { type DecodedRelation, type Lsn, lsnText, parseLsn } from "./pgoutput.ts";
 import type { FoundSlot } from "./replication_slot.ts";
 import type { RowShapes } from "./row_shapes.ts";
+import { Oid } from "./types.ts";
 
 /**
  * Appends changes, which were decoded up to a place, where the log stands at the place before. `relations` are the
@@ -204,11 +205,8 @@ export class DecodedLog {
       }),
     }));
     const to = lsnText(transactions.at(-1)!.endLsn);
-    const ask = async (from: string, relationsText: string, changes: string): Promise<Answer> => {
-      const parameters = [this.#slot, from, to, relationsText, changes];
-      const [answer] = await this.#connection.values(APPEND, parameters);
-      return JSON.parse(answer![0]!);
-    };
+    const ask = (from: string, relationsText: string, changes: string) =>
+      this.#ask([this.#slot, from, to, relationsText, changes]);
     const parts = [...partsOf(transactions, tables)];
     const from = lsnText(this.#position);
     if (parts.length === 1) return await ask(from, JSON.stringify(described), parts[0]!);
@@ -221,6 +219,19 @@ export class DecodedLog {
       if (answer.outcome !== "appended") break;
     }
     await this.#connection.values(answer!.outcome === "appended" ? "COMMIT" : "ROLLBACK");
+    return answer!;
+  }
+
+  /** Appends, by a statement that is kept prepared: it is run for every few transactions. */
+  async #ask(parameters: readonly string[]): Promise<Answer> {
+    let answer: Answer | undefined;
+    await this.#connection.run({
+      ...{ sql: APPEND, prepare: true },
+      parameters: parameters.map((text) => ({ text, oid: Oid.UNSPECIFIED })),
+    }, {
+      onRow: ([text]) => void (answer = JSON.parse(new TextDecoder().decode(text!))),
+      onBatch: () => Promise.resolve(0),
+    });
     return answer!;
   }
 }
