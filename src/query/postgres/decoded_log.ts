@@ -9,10 +9,12 @@ import { within } from "./own_connection.ts";
 import { type DecodedRelation, type Lsn, lsnText, parseLsn } from "./pgoutput.ts";
 import type { FoundSlot } from "./replication_slot.ts";
 import type { RowShapes } from "./row_shapes.ts";
+import { Oid } from "./types.ts";
 
 /**
  * Appends changes, which were decoded up to a place, where the log stands at the place before. `relations` are the
- * tables that they are of: as which version of what is watched they were taken, and their columns as decoded. Answers
+ * tables that they are of: as which version of what is watched they were taken, and their columns as decoded, where
+ * these were described anew: the server does that after every change of what feeds rely on. Answers
  * `{"outcome": "appended"}`; `superseded` where somebody else has decoded them, `stale` where other tables are watched
  * than were thought, or are about to be, and `changed` with the numbers of tables whose shape is another one, unless
  * they are said to be. Nothing was done then.
@@ -43,7 +45,7 @@ export const APPEND_FUNCTION = `CREATE FUNCTION sqp_feeds.append(
         INTO changed, unknown
         FROM json_to_recordset(relations) r (relid oid, is_changed boolean, columns jsonb)
           JOIN sqp_feeds.watched w USING (relid)
-        WHERE w.shape IS NOT NULL AND (
+        WHERE w.shape IS NOT NULL AND r.columns IS NOT NULL AND (
           sqp_feeds.shape(relid) IS DISTINCT FROM w.shape
           OR w.shape::jsonb -> 0 IS DISTINCT FROM (
             SELECT jsonb_agg(
@@ -120,6 +122,8 @@ export class DecodedLog {
   readonly #slot: string;
   #position: Lsn;
   readonly #tables = new Map<number, KnownTable>();
+  /** Tables as they were described when they were found to have the shape that is watched. */
+  readonly #verified = new Map<number, DecodedRelation>();
 
   constructor({ connection, shapes, msMax }: DecodedLogHost, { slot, position }: FoundSlot) {
     this.#connection = connection;
@@ -158,6 +162,9 @@ export class DecodedLog {
       for (const relid of relids) changed.add(relid);
     }
     this.#position = transactions.at(-1)!.endLsn;
+    for (const [relid, relation] of relations) {
+      if (!changed.has(relid)) this.#verified.set(relid, relation);
+    }
   }
 
   async #know(relids: readonly number[]): Promise<void> {
@@ -170,6 +177,7 @@ export class DecodedLog {
 
   async #learn(): Promise<void> {
     this.#tables.clear();
+    this.#verified.clear();
     for (const row of await this.#connection.values(WATCHED)) {
       const [relid, version, shape, sinceLsn] = row;
       const keys = shape === null ? undefined : this.#shapes.of(shape!).keys;
@@ -188,18 +196,17 @@ export class DecodedLog {
         [relid, { ...table, isChanged: changed.has(relid) }] as const
       ),
     );
-    const described = [...relations].map(([relid, { columns }]) => ({
+    const described = [...relations].map(([relid, relation]) => ({
       relid,
       version: tables.get(relid)!.version,
       is_changed: changed.has(relid),
-      columns: columns.map(({ name, type, modifier }) => [name, type, modifier]),
+      ...(this.#verified.get(relid) !== relation && {
+        columns: relation.columns.map(({ name, type, modifier }) => [name, type, modifier]),
+      }),
     }));
     const to = lsnText(transactions.at(-1)!.endLsn);
-    const ask = async (from: string, relationsText: string, changes: string): Promise<Answer> => {
-      const parameters = [this.#slot, from, to, relationsText, changes];
-      const [answer] = await this.#connection.values(APPEND, parameters);
-      return JSON.parse(answer![0]!);
-    };
+    const ask = (from: string, relationsText: string, changes: string) =>
+      this.#ask([this.#slot, from, to, relationsText, changes]);
     const parts = [...partsOf(transactions, tables)];
     const from = lsnText(this.#position);
     if (parts.length === 1) return await ask(from, JSON.stringify(described), parts[0]!);
@@ -212,6 +219,19 @@ export class DecodedLog {
       if (answer.outcome !== "appended") break;
     }
     await this.#connection.values(answer!.outcome === "appended" ? "COMMIT" : "ROLLBACK");
+    return answer!;
+  }
+
+  /** Appends, by a statement that is kept prepared: it is run for every few transactions. */
+  async #ask(parameters: readonly string[]): Promise<Answer> {
+    let answer: Answer | undefined;
+    await this.#connection.run({
+      ...{ sql: APPEND, prepare: true },
+      parameters: parameters.map((text) => ({ text, oid: Oid.UNSPECIFIED })),
+    }, {
+      onRow: ([text]) => void (answer = JSON.parse(new TextDecoder().decode(text!))),
+      onBatch: () => Promise.resolve(0),
+    });
     return answer!;
   }
 }
