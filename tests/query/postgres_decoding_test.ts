@@ -234,6 +234,13 @@ for (
       "ALTER PUBLICATION sqp_feeds DROP TABLE t",
       "INSERT INTO t VALUES (5, 'unseen')",
       "ALTER PUBLICATION sqp_feeds ADD TABLE t",
+      "INSERT INTO t VALUES (6, 'too late')",
+    ]],
+    ["another type for a while", [
+      "ALTER TABLE t ALTER COLUMN a TYPE varchar(9)",
+      "INSERT INTO t VALUES (5, 'other')",
+      "ALTER TABLE t ALTER COLUMN a TYPE text",
+      "INSERT INTO t VALUES (6, 'too late')",
     ]],
     ["a filter of its rows", ["ALTER PUBLICATION sqp_feeds SET TABLE t WHERE (id > 100)"]],
     ["a list of its columns", ["ALTER PUBLICATION sqp_feeds SET TABLE t (id)"]],
@@ -385,6 +392,30 @@ feedTest("what was decoded and not yet appended is decoded again", async (engine
   await ask(engine, "INSERT INTO t VALUES (2, 'x')");
   assertEquals(await nextOf(feed), [[2, "x"]]);
 }, { limits: { decoderRetryMs: 20 } });
+
+feedTest("an append that comes too late, or is of what is watched no more, changes nothing", async (
+  engine,
+  { server },
+) => {
+  const feed = await subscribed(engine);
+  await ask(engine, "INSERT INTO t VALUES (1, 'x')");
+  await feed.next();
+  const append = async (from: string, relation: string) => {
+    const [row] = await administer(
+      server,
+      `SELECT sqp_feeds.append(slot, ${from}, decoded + 1, json_build_array(${relation}),
+        json_build_array(json_build_object('x', 1, 'r', relid, 'a', '(9,x)', 'e', true, 't', 0))
+      )::text AS answer FROM sqp_feeds.log, sqp_feeds.watched`,
+    );
+    return JSON.parse(row!["answer"] as string).outcome;
+  };
+  const of = (version: string) => `json_build_object('relid', relid, 'version', ${version})`;
+  assertEquals(await append("decoded - 1", of("sqp_feeds.watched.xmin::text")), "superseded");
+  assertEquals(await append("decoded", of("'1'")), "stale");
+  assertEquals(await append("decoded", of("NULL")), "stale");
+  await ask(engine, "INSERT INTO t VALUES (2, 'x')");
+  assertEquals(await nextOf(feed), [[2, "x"]]);
+});
 
 // Which capture a log has
 
