@@ -294,18 +294,17 @@ feedTest("a replication slot that was dropped ends feeds and cursors", async (
   assertEquals(await nextOf(again), [[3, "seen"]]);
 }, { limits: { decoderRetryMs: 200 } });
 
-/** A test with a server of its own, whose slots keep so much of its log. */
-function keepSizeTest(
+/** A test with a server of its own, which has these settings. */
+function settingsTest(
   name: string,
-  keepSize: string,
+  settings: Readonly<Record<string, string>>,
   run: (engine: Engine, server: PostgresServer) => Promise<void>,
 ): void {
   Deno.test({
     name: feedTestName(name, "decoding"),
     ignore: why !== undefined,
     async fn() {
-      const settings = { ...CAPTURES.decoding, max_slot_wal_keep_size: keepSize };
-      await using server = await PostgresServer.start(settings);
+      await using server = await PostgresServer.start({ ...CAPTURES.decoding, ...settings });
       await server.makeDatabase("feeds");
       const engine = await openPostgresEngine({ url: server.url("feeds") });
       try {
@@ -318,9 +317,9 @@ function keepSizeTest(
   });
 }
 
-keepSizeTest(
+settingsTest(
   "a slot whose part of the server's log was given up is as one that was dropped",
-  "1MB",
+  { max_slot_wal_keep_size: "1MB" },
   async (engine, server) => {
     const { cursor } = await (await subscribed(engine)).started;
     await engine.close();
@@ -344,12 +343,30 @@ keepSizeTest(
   },
 );
 
-keepSizeTest(
+settingsTest(
   "changes are not decoded where slots would fill the disk",
-  "-1",
+  { max_slot_wal_keep_size: "-1" },
   async (engine, server) => {
     (await subscribed(engine)).cancel();
     assertEquals(await captureOf(server), "triggers");
+  },
+);
+
+settingsTest(
+  "changes are not decoded where nothing is streamed to the login",
+  { max_wal_senders: "1" },
+  async (engine, server) => {
+    await server.makeDatabase("other");
+    const other = await openPostgresEngine({ url: server.url("other") });
+    try {
+      await ask(other, "CREATE TABLE t (id int PRIMARY KEY)");
+      // The only place is taken then.
+      await subscribed(other);
+      (await subscribed(engine)).cancel();
+      assertEquals(await captureOf(server), "triggers");
+    } finally {
+      await other.close();
+    }
   },
 );
 

@@ -115,7 +115,8 @@ const REPLICATION_SESSION = {
 /** What a server streams, and takes, after a command of the replication protocol. */
 export interface ReplicationStream extends AsyncIterable<Uint8Array> {
   write(bytes: Uint8Array): void;
-  on(event: "error", listener: () => void): void;
+  /** There is none where the command has answered all at once. */
+  on?(event: "error", listener: () => void): void;
 }
 
 /** A Sync message: it ends what a text without a statement began. */
@@ -238,7 +239,7 @@ export class PostgresConnection {
         answer as unknown as DriverQuery,
       ) as unknown as ReplicationStream;
       // Whoever reads it is told as well.
-      stream.on("error", () => {});
+      stream.on?.("error", () => {});
       return { connection, stream };
     } catch (error) {
       connection.destroy();
