@@ -234,6 +234,13 @@ for (
       "ALTER PUBLICATION sqp_feeds DROP TABLE t",
       "INSERT INTO t VALUES (5, 'unseen')",
       "ALTER PUBLICATION sqp_feeds ADD TABLE t",
+      "INSERT INTO t VALUES (6, 'too late')",
+    ]],
+    ["another type for a while", [
+      "ALTER TABLE t ALTER COLUMN a TYPE varchar(9)",
+      "INSERT INTO t VALUES (5, 'other')",
+      "ALTER TABLE t ALTER COLUMN a TYPE text",
+      "INSERT INTO t VALUES (6, 'too late')",
     ]],
     ["a filter of its rows", ["ALTER PUBLICATION sqp_feeds SET TABLE t WHERE (id > 100)"]],
     ["a list of its columns", ["ALTER PUBLICATION sqp_feeds SET TABLE t (id)"]],
@@ -287,18 +294,17 @@ feedTest("a replication slot that was dropped ends feeds and cursors", async (
   assertEquals(await nextOf(again), [[3, "seen"]]);
 }, { limits: { decoderRetryMs: 200 } });
 
-/** A test with a server of its own, whose slots keep so much of its log. */
-function keepSizeTest(
+/** A test with a server of its own, which has these settings. */
+function settingsTest(
   name: string,
-  keepSize: string,
+  settings: Readonly<Record<string, string>>,
   run: (engine: Engine, server: PostgresServer) => Promise<void>,
 ): void {
   Deno.test({
     name: feedTestName(name, "decoding"),
     ignore: why !== undefined,
     async fn() {
-      const settings = { ...CAPTURES.decoding, max_slot_wal_keep_size: keepSize };
-      await using server = await PostgresServer.start(settings);
+      await using server = await PostgresServer.start({ ...CAPTURES.decoding, ...settings });
       await server.makeDatabase("feeds");
       const engine = await openPostgresEngine({ url: server.url("feeds") });
       try {
@@ -311,9 +317,9 @@ function keepSizeTest(
   });
 }
 
-keepSizeTest(
+settingsTest(
   "a slot whose part of the server's log was given up is as one that was dropped",
-  "1MB",
+  { max_slot_wal_keep_size: "1MB" },
   async (engine, server) => {
     const { cursor } = await (await subscribed(engine)).started;
     await engine.close();
@@ -337,12 +343,30 @@ keepSizeTest(
   },
 );
 
-keepSizeTest(
+settingsTest(
   "changes are not decoded where slots would fill the disk",
-  "-1",
+  { max_slot_wal_keep_size: "-1" },
   async (engine, server) => {
     (await subscribed(engine)).cancel();
     assertEquals(await captureOf(server), "triggers");
+  },
+);
+
+settingsTest(
+  "changes are not decoded where nothing is streamed to the login",
+  { max_wal_senders: "1" },
+  async (engine, server) => {
+    await server.makeDatabase("other");
+    const other = await openPostgresEngine({ url: server.url("other") });
+    try {
+      await ask(other, "CREATE TABLE t (id int PRIMARY KEY)");
+      // The only place is taken then.
+      await subscribed(other);
+      (await subscribed(engine)).cancel();
+      assertEquals(await captureOf(server), "triggers");
+    } finally {
+      await other.close();
+    }
   },
 );
 
@@ -385,6 +409,30 @@ feedTest("what was decoded and not yet appended is decoded again", async (engine
   await ask(engine, "INSERT INTO t VALUES (2, 'x')");
   assertEquals(await nextOf(feed), [[2, "x"]]);
 }, { limits: { decoderRetryMs: 20 } });
+
+feedTest("an append that comes too late, or is of what is watched no more, changes nothing", async (
+  engine,
+  { server },
+) => {
+  const feed = await subscribed(engine);
+  await ask(engine, "INSERT INTO t VALUES (1, 'x')");
+  await feed.next();
+  const append = async (from: string, relation: string) => {
+    const [row] = await administer(
+      server,
+      `SELECT sqp_feeds.append(slot, ${from}, decoded + 1, json_build_array(${relation}),
+        json_build_array(json_build_object('x', 1, 'r', relid, 'a', '(9,x)', 'e', true, 't', 0))
+      )::text AS answer FROM sqp_feeds.log, sqp_feeds.watched`,
+    );
+    return JSON.parse(row!["answer"] as string).outcome;
+  };
+  const of = (version: string) => `json_build_object('relid', relid, 'version', ${version})`;
+  assertEquals(await append("decoded - 1", of("sqp_feeds.watched.xmin::text")), "superseded");
+  assertEquals(await append("decoded", of("'1'")), "stale");
+  assertEquals(await append("decoded", of("NULL")), "stale");
+  await ask(engine, "INSERT INTO t VALUES (2, 'x')");
+  assertEquals(await nextOf(feed), [[2, "x"]]);
+});
 
 // Which capture a log has
 

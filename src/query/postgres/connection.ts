@@ -58,7 +58,8 @@ export type TransactionStatus = "idle" | "open" | "failed";
 /** What a server streams, and takes, after a command of the replication protocol. */
 export interface ReplicationStream extends AsyncIterable<Uint8Array> {
   write(bytes: Uint8Array): void;
-  on(event: "error", listener: () => void): void;
+  /** There is none where the command has answered all at once. */
+  on?(event: "error", listener: () => void): void;
 }
 
 /** A Sync message: it ends what a text without a statement began. */
@@ -166,7 +167,7 @@ export class PostgresConnection {
         answer as unknown as DriverQuery,
       ) as unknown as ReplicationStream;
       // Whoever reads it is told as well.
-      stream.on("error", () => {});
+      stream.on?.("error", () => {});
       return { connection, stream };
     } catch (error) {
       connection.destroy();

@@ -52,6 +52,21 @@ export class Decoder {
     return this.#trouble;
   }
 
+  /** Whether the server streams anything to this login: what is between may not let it through. */
+  async mayStream(): Promise<boolean> {
+    try {
+      const { connection } = await PostgresConnection.replicate(
+        this.#login,
+        this.#limits,
+        "IDENTIFY_SYSTEM",
+      );
+      await connection.close();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** Has it run, unless it does. It ends by itself where there is no log for it. */
   start(): void {
     if (this.#isClosed || this.#running !== undefined) return;

@@ -155,7 +155,10 @@ export class PostgresFeeds {
       watchTables(
         {
           ...{ connection, shapes: this.#shapes },
-          choose: async () => await mayDecode(connection) ? this.#decoding : TRIGGER_CAPTURE,
+          choose: async () =>
+            await mayDecode(connection) && await this.#decoder.mayStream()
+              ? this.#decoding
+              : TRIGGER_CAPTURE,
           captureOf: (name) => this.#captureOf(name),
         },
         tables,

@@ -57,7 +57,7 @@ export const POSTGRES_LIMITS = {
   /** Connections that change feeds share, and as many more for their snapshots. */
   feedConnectionsMax: 4,
   /** What a transaction that is decoded may change. Larger: feeds of its tables end with `transaction_too_large`. */
-  decodedBytesMax: 32 * 1024 * 1024,
+  decodedBytesMax: 64 * 1024 * 1024,
   /** The largest message of the stream that is decoded: a row before and after. Larger ends the feeds of all tables. */
   decodedMessageBytesMax: 16 * 1024 * 1024,
   /** How long the decoder pauses before it tries again, where another one is at work or something fails. */
