@@ -3,9 +3,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Engine } from "../../src/query/engine.ts";
+import { SqpError } from "../../src/wire/errors.ts";
 import { openSqliteEngine, type SqliteDatabase } from "../../src/query/mod.ts";
 import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
-import { SqpError } from "../../src/wire/errors.ts";
 import type { Row, SqlValue } from "../../src/wire/value.ts";
 import { inFolder } from "../harness/folder.ts";
 import { CAPTURES, PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
@@ -20,6 +20,7 @@ import {
   CANNOT_RUN_PROCESSES,
   killProcess,
   replied,
+  retried,
 } from "./query_harness.ts";
 
 const SEED = 9_101;
@@ -335,17 +336,6 @@ async function upheave(world: World, random: Random): Promise<void> {
   for (const sql of world.subject.upheavals) {
     await pause(random.integer(20, 200));
     await retried(() => ask(world.engine, sql));
-  }
-}
-
-/** Repeats what fails because of others, such as by a deadlock with those who write. */
-async function retried(run: () => Promise<unknown>): Promise<void> {
-  for (let attempts = 1;; attempts++) {
-    try {
-      return void await run();
-    } catch (error) {
-      if (!(error instanceof SqpError) || error.retry === "no" || attempts === 20) throw error;
-    }
   }
 }
 

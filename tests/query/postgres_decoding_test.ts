@@ -10,7 +10,7 @@ import { pause, until } from "../harness/live_server.ts";
 import { CAPTURES, PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
 import { type FeedEvent, Replica, TestFeed, type Wanted } from "./feed_harness.ts";
 import { captureOf, feedTestName, feedTests } from "./postgres_feed_harness.ts";
-import { ask, errorName } from "./query_harness.ts";
+import { ask, errorName, retried } from "./query_harness.ts";
 
 const why = whyNoPostgres();
 const feedTest = feedTests("CREATE TABLE t (id int PRIMARY KEY, a text)", ["decoding"]);
@@ -456,14 +456,14 @@ for (
         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active",
       );
     }
-    await ask(engine, "DROP SCHEMA sqp_feeds CASCADE");
+    await retried(() => ask(engine, "DROP SCHEMA sqp_feeds CASCADE"));
     (await subscribed(engine)).cancel();
   });
 }
 
 feedTest("no slot is left where there is no log any more", async (engine, { server }) => {
   await subscribed(engine);
-  await ask(engine, "DROP SCHEMA sqp_feeds CASCADE");
+  await retried(() => ask(engine, "DROP SCHEMA sqp_feeds CASCADE"));
   await ask(engine, "INSERT INTO t VALUES (1, 'x')");
   const slots = () => administer(server, "SELECT FROM pg_replication_slots");
   await until("it is dropped", async () => (await slots()).length === 0);

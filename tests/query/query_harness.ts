@@ -196,3 +196,14 @@ export async function errorName(promise: Promise<unknown>): Promise<string> {
   }
   throw new Error("the command ended without an error");
 }
+
+/** Repeats what fails because of others, such as by a deadlock with those who write. */
+export async function retried(run: () => Promise<unknown>): Promise<void> {
+  for (let attempts = 1;; attempts++) {
+    try {
+      return void await run();
+    } catch (error) {
+      if (!(error instanceof SqpError) || error.retry === "no" || attempts === 20) throw error;
+    }
+  }
+}
