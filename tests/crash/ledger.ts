@@ -9,6 +9,12 @@ import { isKeyed, lossOf, rowCountOf, write, WRITE_KINDS, type WriteKind } from 
 
 const RETRY_MS = 10;
 
+/**
+ * How long the last write may take to be told. PostgreSQL decodes its log from where a slot stood a quarter of a minute
+ * before, at least; of a server that is killed more often than that, from the first round on.
+ */
+const TOLD_MS_MAX = 60_000;
+
 /** Errors that say that a write was not done, and never will be. */
 const NOT_DONE = ["engine_not_run", "transaction_rolled_back"];
 
@@ -117,7 +123,8 @@ export class Ledger {
     const n = this.next;
     this.onSent(n, "insert");
     this.onAnswered(n, await write(access, "insert", n));
-    await until("the last write is told", () => subscribers.every((one) => one.has(n)));
+    const isTold = () => subscribers.every((one) => one.has(n));
+    await until("the last write is told", isTold, TOLD_MS_MAX);
   }
 
   /** Checks what is in the database, and that it is what subscribers were told. */

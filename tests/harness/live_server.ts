@@ -140,8 +140,12 @@ export class LiveServer implements AsyncDisposable {
 }
 
 /** Waits, in small steps, until something is so; a failure says what it waited for. */
-export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 1_000; i++) {
+export async function until(
+  what: string,
+  isSo: () => boolean | Promise<boolean>,
+  delayMsMax = 10_000,
+): Promise<void> {
+  for (let i = 0; i < delayMsMax / 10; i++) {
     if (await isSo()) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

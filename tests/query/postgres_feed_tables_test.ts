@@ -71,6 +71,33 @@ feedTest("tables that change their names in one transaction end their feeds", as
   assertEquals(await nextOf(feed), "schema_changed");
 });
 
+feedTest(
+  "a table whose key is deferrable is refused where triggers could mistake its rows",
+  async (engine, { capture }) => {
+    await subscribed(engine, "t");
+    await ask(engine, "CREATE TABLE d (id int PRIMARY KEY DEFERRABLE, a text)");
+    const feed = new TestFeed(engine, { tables: ["d"] });
+    if (capture === "decoding") await feed.started;
+    else assertEquals(await errorName(feed.started), "feed_not_supported");
+    feed.cancel();
+  },
+);
+
+feedTest(
+  "a change that is larger than what is taken from the database is told as such",
+  async (engine) => {
+    const feed = await subscribed(engine, "t");
+    await ask(engine, "INSERT INTO t VALUES (1, repeat('x', 200000))");
+    assertEquals((await nextOf(feed)).length, 1);
+    await ask(engine, "UPDATE t SET a = repeat('y', 200000)");
+    assertEquals(await nextOf(feed), "transaction_too_large");
+    const later = await subscribed(engine, "t");
+    await ask(engine, "INSERT INTO t VALUES (2, 'x')");
+    assertEquals(await nextOf(later), [[2, "x"]]);
+  },
+  { limits: { messageBytesMax: 300_000 } },
+);
+
 feedTest("a key whose column has another name tells rows apart as before", async (engine) => {
   const old = await subscribed(engine, "t");
   await ask(engine, "ALTER TABLE t RENAME COLUMN id TO number");

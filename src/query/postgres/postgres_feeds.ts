@@ -43,15 +43,22 @@ const PRUNE_PARTS_MAX = 100;
 const CURSOR_FACTS = `SELECT pg_catalog.min(id), pg_catalog.max(id),
   (SELECT at_ms FROM sqp_feeds.changes WHERE id = $1::bigint AND ends) FROM sqp_feeds.changes`;
 
+/** Bytes of a row of the log beside the texts of a table's rows, at most. */
+const LOG_ROW_BYTES = 16 * 1024;
+
+// A change that is larger than what is taken from the server is told as such; asked for, it would end the connection.
 const LOG_AFTER = `WITH next AS (
     SELECT entry, id, coalesce(pg_catalog.octet_length(before), 0)
       + coalesce(pg_catalog.octet_length(after), 0) AS bytes
     FROM sqp_feeds.changes WHERE id > $1::bigint ORDER BY id LIMIT ${BATCH_ROWS}
   ), sized AS (
-    SELECT entry, pg_catalog.sum(bytes) OVER (ORDER BY id) - bytes AS bytes_before FROM next
+    SELECT entry, pg_catalog.sum(bytes) OVER (ORDER BY id) - bytes AS bytes_before,
+      bytes <= $2::bigint AS fits FROM next
   )
   SELECT c.id, c.ends, c.at_ms, coalesce(c.table_name, w.table_name), w.shape, w.shape_since_id,
-    c.reason, c.before, c.after, (SELECT pg_catalog.min(id) FROM sqp_feeds.changes),
+    coalesce(c.reason, CASE WHEN NOT fits THEN 'transaction_too_large'::text END),
+    CASE WHEN fits THEN c.before END, CASE WHEN fits THEN c.after END,
+    (SELECT pg_catalog.min(id) FROM sqp_feeds.changes),
     (SELECT pg_catalog.count(*) FROM next)
   FROM sized JOIN sqp_feeds.changes c USING (entry) LEFT JOIN sqp_feeds.watched w USING (relid)
   WHERE bytes_before < ${BATCH_BYTES} ORDER BY c.id`;
@@ -196,12 +203,13 @@ export class PostgresFeeds {
   // The log
 
   #logAfter(id: number): PartReader<LogRow[]> {
+    const bytesMax = this.#limits.messageBytesMax - LOG_ROW_BYTES;
     let previousId = id;
     let isOver = false;
     return {
       next: async () => {
         if (isOver) return undefined;
-        const rows = await this.#values(LOG_AFTER, [String(previousId)]);
+        const rows = await this.#values(LOG_AFTER, [String(previousId), String(bytesMax)]);
         const foundCount = Number(rows[0]?.[10] ?? 0);
         if (foundCount < BATCH_ROWS && rows.length === foundCount) isOver = true;
         if (rows.length === 0) return undefined;

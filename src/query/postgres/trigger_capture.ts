@@ -44,6 +44,9 @@ const CAPTURE_FUNCTION =
     END
   $$`;
 
+const KEY_IS_DEFERRABLE = `SELECT EXISTS (SELECT FROM pg_catalog.pg_index
+  WHERE indrelid = $1::oid AND indisprimary AND NOT indimmediate)`;
+
 /** Captures changes by triggers, which any table's owner may make. */
 export const TRIGGER_CAPTURE: ChangeCapture = {
   schema: {
@@ -60,7 +63,11 @@ export const TRIGGER_CAPTURE: ChangeCapture = {
     ON CONFLICT (table_name) DO UPDATE SET relid = excluded.relid, shape = excluded.shape,
       shape_since_id = excluded.shape_since_id`,
 
-  refusal: () => Promise.resolve(undefined),
+  async refusal(connection, oid, name) {
+    const [row] = await connection.values(KEY_IS_DEFERRABLE, [oid]);
+    if (row![0] !== "t") return undefined;
+    return `The key of ${name} is deferrable, so that triggers may see two rows with the same.`;
+  },
 
   async capture(connection, { name, keys }) {
     const literals = keys.map((key) => `'${key.replaceAll("'", "''")}'`);
