@@ -3,6 +3,7 @@
 
 // deno-lint-ignore-file no-console -- printing is what it is for
 
+import { benchCaptures } from "./bench/captures.ts";
 import { benchConnects } from "./bench/connects.ts";
 import { benchDtls } from "./bench/dtls.ts";
 import { benchEngines } from "./bench/engines.ts";
@@ -29,6 +30,7 @@ const SECTIONS: Readonly<Record<string, readonly Measurement[]>> = {
   writes: [benchWrites],
   runaway: [benchRunaway],
   engines: [benchEngines],
+  captures: [benchCaptures],
   network: [benchHeadOfLine, benchNetwork],
   netlab: [benchNetlab],
 };
