@@ -9,12 +9,6 @@ import { isKeyed, lossOf, rowCountOf, write, WRITE_KINDS, type WriteKind } from 
 
 const RETRY_MS = 10;
 
-/**
- * How long the last write may take to be told. PostgreSQL decodes its log from where a slot stood a quarter of a minute
- * before, at least; of a server that is killed more often than that, from the first round on.
- */
-const TOLD_MS_MAX = 60_000;
-
 /** Errors that say that a write was not done, and never will be. */
 const NOT_DONE = ["engine_not_run", "transaction_rolled_back"];
 
@@ -119,12 +113,16 @@ export class Ledger {
   }
 
   /** Writes once more, and waits until that was told: everything before it was told by then. */
-  async close(access: Access, subscribers: readonly Subscriber[]): Promise<void> {
+  async close(
+    access: Access,
+    subscribers: readonly Subscriber[],
+    toldMsMax?: number,
+  ): Promise<void> {
     const n = this.next;
     this.onSent(n, "insert");
     this.onAnswered(n, await write(access, "insert", n));
     const isTold = () => subscribers.every((one) => one.has(n));
-    await until("the last write is told", isTold, TOLD_MS_MAX);
+    await until("the last write is told", isTold, toldMsMax);
   }
 
   /** Checks what is in the database, and that it is what subscribers were told. */

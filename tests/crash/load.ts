@@ -14,6 +14,8 @@ export interface Kills {
   readonly rounds: number;
   /** The longest time, in milliseconds, between the first work that is seen and the kill. */
   readonly pauseMsMax: number;
+  /** How long the last write may take to be told, where that is more than usual. */
+  readonly toldMsMax?: number;
   /** A way to the database, as soon as there is one. */
   ready(): Promise<Access>;
   /** Kills something. Resolves with what that was, when whatever has to be started again was. */
@@ -32,7 +34,9 @@ export function roundCount(short: number, long: 100 | 200): number {
  * twice, and that feeds have told every change once and in order: one that is lost at every kill, and one that goes on
  * where it can.
  */
-export async function survive({ random, rounds, pauseMsMax, ready, kill }: Kills): Promise<void> {
+export async function survive(
+  { random, rounds, pauseMsMax, toldMsMax, ready, kill }: Kills,
+): Promise<void> {
   const ledger = new Ledger();
   await makeTable(await ready());
   const over = new AbortController();
@@ -62,7 +66,7 @@ export async function survive({ random, rounds, pauseMsMax, ready, kill }: Kills
   }
   ledger.stop();
   await unlessFailed(writers);
-  await unlessFailed(ledger.close(await ready(), subscribers));
+  await unlessFailed(ledger.close(await ready(), subscribers, toldMsMax));
   over.abort();
   await load;
   await ledger.check(await ready(), subscribers);

@@ -5,10 +5,15 @@ import type { Engine, Permission } from "../../src/query/engine.ts";
 import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import type { SqliteDatabase } from "../../src/query/sqlite/options.ts";
 import { openSqliteEngine } from "../../src/query/sqlite/sqlite_engine.ts";
-import { CAPTURES, PostgresServer, whyNoPostgres } from "../harness/postgres_server.ts";
+import { whyNoPostgres } from "../harness/postgres_server.ts";
 import { AskedSession, errorName } from "./asked_session.ts";
 import { TestFeed } from "./feed_harness.ts";
-import { CAPTURE_NAMES, type CaptureName, feedTestName } from "./postgres_feed_harness.ts";
+import {
+  CAPTURE_NAMES,
+  type CaptureName,
+  captureServers,
+  feedTestName,
+} from "./postgres_feed_harness.ts";
 import { ALL, ask, askError, CANNOT_RUN_PROCESSES } from "./query_harness.ts";
 import { REFUSED_TEXTS } from "./refused_texts.ts";
 
@@ -194,17 +199,7 @@ sqliteTest("what was proved and prepared for one set of permissions is nothing t
 // PostgreSQL
 
 const why = whyNoPostgres();
-const servers = new Map<CaptureName, PostgresServer>();
-if (why === undefined) {
-  Deno.test.beforeAll(async () => {
-    for (const capture of CAPTURE_NAMES) {
-      servers.set(capture, await PostgresServer.start(CAPTURES[capture]));
-    }
-  });
-  Deno.test.afterAll(async () => {
-    for (const server of servers.values()) await server[Symbol.asyncDispose]();
-  });
-}
+const servers = captureServers();
 
 /** A test with a table `secret` that only the login of all permissions may read. */
 function postgresTest(

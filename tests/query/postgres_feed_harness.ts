@@ -51,11 +51,10 @@ export async function captureOf(server: PostgresServer): Promise<unknown> {
   return row!["capture"];
 }
 
-/** Has a database server for each way to capture changes while the tests of a file run: those that this defines. */
-export function feedTests(
-  schema: string,
+/** A database server for each way to capture changes, while the tests of a file run. */
+export function captureServers(
   used: readonly CaptureName[] = CAPTURE_NAMES,
-): FeedTest {
+): ReadonlyMap<CaptureName, PostgresServer> {
   const servers = new Map<CaptureName, PostgresServer>();
   if (why === undefined) {
     Deno.test.beforeAll(async () => {
@@ -67,6 +66,15 @@ export function feedTests(
       for (const server of servers.values()) await server[Symbol.asyncDispose]();
     });
   }
+  return servers;
+}
+
+/** Defines tests that have such servers. */
+export function feedTests(
+  schema: string,
+  used: readonly CaptureName[] = CAPTURE_NAMES,
+): FeedTest {
+  const servers = captureServers(used);
   return (name, run, { limits = {}, feeds = {}, captures = used } = {}) => {
     for (const capture of captures) {
       Deno.test({

@@ -171,19 +171,18 @@ export class DecodingCapture implements ChangeCapture {
   }
 
   async settle(): Promise<void> {
-    await this.#passed(this.#host.ask);
+    await this.#passed();
   }
 
   async settleWatched(): Promise<void> {
-    const { ask } = this.#host;
     this.#host.start();
-    const lsn = await this.#passed(ask);
-    await ask(SETTLE_WATCHED, [lsn]);
+    const lsn = await this.#passed();
+    await this.#host.ask(SETTLE_WATCHED, [lsn]);
   }
 
   /** Waits until the decoder is past a place behind everything that was committed before, and gives that place. */
-  async #passed(ask: Ask): Promise<string> {
-    const { settleMsMax } = this.#host.limits;
+  async #passed(): Promise<string> {
+    const { ask, limits: { settleMsMax } } = this.#host;
     const untilMs = performance.now() + settleMsMax;
     const [mark] = await ask(MARK);
     const lsn = mark![0]!;
@@ -205,7 +204,7 @@ export class DecodingCapture implements ChangeCapture {
       const [logId] = await ask(LOG_ID);
       await beginWithShapes(connection, tables);
       const snapshot = await takeSnapshot(connection, tables, attempt >= FIRST_LOCKED);
-      await this.#passed(ask);
+      await this.#passed();
       const [place] = await ask(PLACE, [snapshot, `{${tables.map(quoted).join(",")}}`]);
       if (place === undefined) continue;
       const [id, atMs, isOutOfOrder, ofLogId] = place;

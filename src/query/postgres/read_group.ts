@@ -9,6 +9,7 @@ import { fromPostgres } from "./postgres_errors.ts";
 import type { PostgresLimits } from "./settings.ts";
 import type { StatementJob } from "./statement_job.ts";
 import type { BoundStatement, StatementRunner } from "./statement_runner.ts";
+import type { Waiting } from "./work.ts";
 
 /** What the groups of a login run with. */
 export interface GroupHost {
@@ -20,14 +21,11 @@ export interface GroupHost {
 }
 
 /** A query that waits, or runs. */
-interface Member {
+interface Member extends Waiting {
   readonly job: StatementJob;
   readonly statement: BoundStatement;
   /** Takes its end, or `undefined` where it did not come to one here. */
   readonly onOver: (end: BackendEnd | undefined) => void;
-  readonly onError: (error: unknown) => void;
-  /** Its job has ended while it waited. */
-  withdrawn?: boolean;
 }
 
 /** The groups of one login. */
@@ -43,7 +41,8 @@ export class ReadGroups {
 
   /**
    * Runs a query together with others, and resolves with its end; with `undefined` where it has to be run by itself,
-   * unless its job has ended meanwhile. Throws {@linkcode SqpError} where nobody knows whether it was run.
+   * unless its job has ended meanwhile. Throws {@linkcode SqpError} where that was while it waited, and where nobody
+   * knows whether it was run.
    */
   run(
     job: StatementJob,
@@ -52,12 +51,7 @@ export class ReadGroups {
   ): Promise<BackendEnd | undefined> {
     const { promise, resolve, reject } = Promise.withResolvers<BackendEnd | undefined>();
     const member: Member = { job, statement, onOver: resolve, onError: reject };
-    job.wait({
-      set withdrawn(value: boolean) {
-        member.withdrawn = value;
-      },
-      onError: () => resolve(undefined),
-    });
+    job.wait(member);
     const members = this.#waiting.get(principal);
     if (members === undefined) this.#open(principal, [member]);
     else {
@@ -134,9 +128,10 @@ class ReadGroup {
     let end: BackendEnd | undefined;
     try {
       end = await runner.runTogether(this.#connection, statement, job);
-    } catch (error) {
+    } catch (thrown) {
+      const error = fromPostgres(thrown);
       // Of one that may write, what the server does not undo would be done twice.
-      if (!readOnly && fromPostgres(error).codeName === "outcome_unknown") return onError(error);
+      if (!readOnly && error.codeName === "outcome_unknown") return onError(error);
       // Run by itself, any other tells what is wrong with it.
     }
     if (job.isOutgrown) end = undefined;

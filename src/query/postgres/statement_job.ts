@@ -78,6 +78,7 @@ export class StatementJob extends Work implements StatementReceiver {
     this.#way = way;
     this.#columns = undefined;
     this.#isOutgrown = false;
+    this.#rowsDropped = false;
     this.#pages.restart();
     this.#batchRows = 1;
     this.#batchAtMs = performance.now();
