@@ -190,8 +190,8 @@ export class Flight {
     this.#anyAcked = true;
     if (search === "none") return true;
     this.#recordsLeft = this.#limits.recordsPerTransmissionMax;
-    const isAnyLost = !this.isAcked && this.#addLost(newest);
-    if (!isAnyLost && search === "all") this.sendAgain();
+    if (this.isAcked || this.#addLost(newest)) return true;
+    if (search === "all") this.sendAgain();
     return true;
   }
 

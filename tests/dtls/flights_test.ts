@@ -79,6 +79,22 @@ Deno.test("after a retransmission nothing was measured, and the next flight begi
   assertEquals(hellos.map(({ at }) => at - EPOCH_MS), [0, 1_000, 3_000, 3_020, 4_020]);
 });
 
+Deno.test("the ACK of a whole flight measures the round trip, as an answer does", () => {
+  // Each ClientHello is lost once, so that neither measures 400 ms; then the key update is.
+  const pair = new DtlsPair({
+    toServer: [lossOf((index) => [0, 2, 5].includes(index)), delay(200)],
+    toClient: [delay(200)],
+  }).handshake();
+  pair.simulation.advance(1_000);
+  const updatedAt = pair.simulation.now;
+  pair.client.updateKeys();
+  pair.simulation.advance(1_000);
+  assertEquals(since(pair, updatedAt).filter((line) => line.includes("KEY_UPDATE")), [
+    "0 C | 3:0 KEY_UPDATE#3",
+    "600 C | 3:1 KEY_UPDATE#3",
+  ]);
+});
+
 Deno.test(
   'the ACK of the final flight is lost: "the server MUST respond to ' +
     "retransmission of the client's final flight with a retransmit of its ACK\"",
