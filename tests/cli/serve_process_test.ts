@@ -257,7 +257,7 @@ liveTest(
   "SIGTERM drains: what runs finishes, new requests are refused, clients are told, nothing stays behind",
   async () => {
     await using folder = new TemporaryFolder();
-    await using server = await ServerProcess.start([...inside(folder), "--drain", "30s"]);
+    await using server = await ServerProcess.start([...inside(folder), "--drain", "2m"]);
     const client = await connectTo(server, folder);
     await client.execute("create table t (v)");
     const database = `${folder.path}/db.sqlite`;
@@ -266,7 +266,8 @@ liveTest(
       engines === undefined || engines.length >= 3,
       "the server and two engine processes at least",
     );
-    const running = client.execute(LONG);
+    // An engine process that reads lets other programs of the machine go first.
+    const running = client.execute(LONG, [], { timeoutMs: 120_000 });
     // Behind the answer to this one, the other runs.
     await client.execute("insert into t values (1)");
     server.signal("SIGTERM");

@@ -43,11 +43,14 @@ liveTest(
     const { code, stdout, stderr } = await first;
     assertEquals([code, stderr], [0, ""]);
     const lines = stdout.trim().split("\n").map((line) => JSON.parse(line));
-    assertEquals(lines.map(({ kind }) => kind), ["snapshot", "snapshot-end", "transaction"]);
+    const last = lines.at(-1);
+    // A snapshot comes in as many parts as it takes.
+    const kinds = lines.map(({ kind }) => kind).filter((kind, i, all) => kind !== all[i - 1]);
+    assertEquals(kinds, ["snapshot", "snapshot-end", "transaction"]);
     assertEquals(lines[0].rows[0], { id: 1, owner: "me", b: "/w==" });
-    const [{ table, before, after }] = lines[2].changes;
+    const [{ table, before, after }] = last.changes;
     assertEquals([table, before, after.owner], ["t", null, "me"]);
-    assertEquals(Deno.readTextFileSync(file), lines[2].cursor);
+    assertEquals(Deno.readTextFileSync(file), last.cursor);
 
     await client.execute("delete from t where id = 1");
     const second = await subscribe(

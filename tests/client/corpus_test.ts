@@ -159,7 +159,9 @@ liveTest(
       assert(growth(({ externalBytes }) => externalBytes) < characters / 2, "buffers pile up");
       // The first rows bring code and stacks that later ones find there.
       assert(growth(({ rssBytes }) => rssBytes, 1) < characters / 2, "the server grows");
-      assert(growth(({ engineBytes }) => engineBytes ?? 0, 1) < characters / 2, "the engine grows");
+      // An engine that kept the result would hold each character and as much again for its rows. Its own heap takes
+      // half of one such share before the runtime cares to collect what is garbage there.
+      assert(growth(({ engineBytes }) => engineBytes ?? 0, 1) < characters, "the engine grows");
     });
     for (const [sql, params] of QUESTIONS) {
       await context.step(`${sql} ${params.join()}`, async () => {
