@@ -86,11 +86,12 @@ export class UdpDriver {
   }
 
   #turn(): void {
-    this.#nextTurn = undefined;
     if (this.#isClosed) return;
     const now = monotonicNow();
     if (now >= this.#core.pollTimeout()) this.#core.handleTimeout(now);
     this.#onTurn(now);
+    // What woke the driver until here is sent in this turn.
+    this.#nextTurn = undefined;
     this.#flush(now);
     // Sending may have brought events about, and events datagrams.
     this.#arm(now);
