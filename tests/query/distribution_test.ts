@@ -1,7 +1,8 @@
 // What is done differently where a database is spread over several servers, on one that looks as if it were.
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { Engine, Permission } from "../../src/query/engine.ts";
+import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import { AskedSession } from "./asked_session.ts";
 import { postgresTests } from "./postgres_harness.ts";
 import { ask } from "./query_harness.ts";
@@ -45,4 +46,46 @@ for (
     },
     { ...ONE, shortMsMax: 60_000, togetherMsMax: 60_000 },
   );
+}
+
+/** Has the server of a database refuse to make anything in it, as those of shards do. */
+const REFUSE_SCHEMA_CHANGES = `
+  CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE 'operation is not allowed on this node'; END $$;
+  CREATE EVENT TRIGGER refuse ON ddl_command_start EXECUTE FUNCTION refuse()`;
+
+postgresTest("outcomes are known to all servers, also to those that make no tables", async (
+  engine,
+  server,
+) => {
+  await ask(engine, "CREATE TABLE t (a int)");
+  await server.distribute("own");
+  const write = (on: Engine, permissions: readonly Permission[]) =>
+    ask(on, "INSERT INTO t VALUES (1)", { permissions, idempotencyKey: permissions.join() });
+  const writers = [["read", "write"], ["read", "write", "schema"]] as const;
+  for (const permissions of writers) await write(engine, permissions);
+  const superuser = server.connect("own");
+  const known =
+    await superuser`SELECT logicalrelid::text AS name FROM pg_dist_partition ORDER BY 1`;
+  assertEquals(known.map(({ name }) => name), ["sqp_engine.outcomes", "sqp_engine.secret"]);
+  await superuser.unsafe(REFUSE_SCHEMA_CHANGES);
+  const other = await openPostgresEngine({ url: server.url("own") });
+  try {
+    for (const permissions of writers) {
+      assertEquals((await write(other, permissions)).end.changes, 1);
+    }
+    const { rows } = await ask(other, "SELECT count(*)::int FROM t");
+    assertEquals(rows, [[writers.length]]);
+    // Where it has to make something, it cannot.
+    await assertRefused(write(other, ["write"]));
+  } finally {
+    await other.close();
+    await superuser.end();
+  }
+});
+
+async function assertRefused(write: Promise<unknown>): Promise<void> {
+  const [result] = await Promise.allSettled([write]);
+  assert(result!.status === "rejected");
+  assertEquals(result.reason.message, "operation is not allowed on this node");
 }
