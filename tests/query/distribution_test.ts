@@ -5,7 +5,7 @@ import type { Engine, Permission } from "../../src/query/engine.ts";
 import { openPostgresEngine } from "../../src/query/postgres/postgres_engine.ts";
 import { AskedSession } from "./asked_session.ts";
 import { postgresTests } from "./postgres_harness.ts";
-import { ask } from "./query_harness.ts";
+import { ask, errorName } from "./query_harness.ts";
 
 const postgresTest = postgresTests();
 
@@ -46,6 +46,31 @@ for (
     },
     { ...ONE, shortMsMax: 60_000, togetherMsMax: 60_000 },
   );
+}
+
+for (
+  const [where, isDistributed, name] of [
+    ["one server was not committed", false, "engine_failure"],
+    ["several servers may have been committed by one of them", true, "outcome_unknown"],
+  ] as const
+) {
+  postgresTest(`what fails inside of COMMIT on ${where}`, async (engine, server) => {
+    if (isDistributed) await server.distribute("own");
+    await ask(engine, "CREATE TABLE t (a int)");
+    await ask(
+      engine,
+      `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN RAISE 'could not commit' USING ERRCODE = 'XX000'; END $$`,
+    );
+    await ask(
+      engine,
+      `CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION fail()`,
+    );
+    const transaction = new AskedSession(engine).begin();
+    transaction.execute("INSERT INTO t VALUES (1)");
+    assertEquals(await errorName(transaction.commit()), name);
+  });
 }
 
 /** Has the server of a database refuse to make anything in it, as those of shards do. */
