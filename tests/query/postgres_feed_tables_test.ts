@@ -206,6 +206,14 @@ feedTest(
   },
 );
 
+feedTest("only one server of a distributed database tells changes", async (engine, { server }) => {
+  await server.distribute("feeds");
+  await ask(engine, "UPDATE pg_catalog.pg_dist_local_group SET groupid = 1");
+  assertEquals(await errorName(subscribed(engine, "t")), "feed_not_supported");
+  await ask(engine, "UPDATE pg_catalog.pg_dist_local_group SET groupid = 0");
+  await subscribed(engine, "t");
+});
+
 feedTest("a table keeps its shape while a snapshot of it is read", async (engine) => {
   await ask(engine, "INSERT INTO t SELECT i, repeat('x', 500) FROM generate_series(1, 5000) i");
   await ask(engine, "CREATE TABLE u (id int PRIMARY KEY)");

@@ -3,7 +3,7 @@
 // sessions of the extension's own. Everything here can be asked of any PostgreSQL.
 
 /** Runs a statement of the engine's own. Rejects with `SqpError`. */
-type Ask = (sql: string, parameters?: string[]) => Promise<(string | null)[][]>;
+type Ask = (sql: string, parameters?: readonly string[]) => Promise<(string | null)[][]>;
 
 /** An expression: whether the database is distributed. */
 export const IS_DISTRIBUTED =
@@ -15,10 +15,20 @@ const SHARDED_TABLE = `SELECT c.oid::regclass::text
   WHERE c.oid = pg_catalog.to_regclass($1::text)
     AND pg_catalog.has_table_privilege($2::name, c.oid, 'SELECT')`;
 
+/** Which group of servers this one is in: 0 is the coordinator, the only one to make tables that others know. */
+const SERVER_GROUP = "SELECT groupid FROM pg_catalog.pg_dist_local_group";
+
 /** Whether the database is distributed now. Throws `SqpError`. */
 export async function isDistributed(ask: Ask): Promise<boolean> {
   const [row] = await ask(`SELECT ${IS_DISTRIBUTED}`);
   return row![0] === "t";
+}
+
+/** Whether this is one of the other servers of a distributed database. Throws `SqpError`. */
+export async function isWorker(ask: Ask): Promise<boolean> {
+  if (!await isDistributed(ask)) return false;
+  const [row] = await ask(SERVER_GROUP);
+  return row![0] !== "0";
 }
 
 /** The names of those tables whose rows are in shards, and which a role may read. Throws `SqpError`. */
