@@ -56,6 +56,16 @@ export const CAPTURES = {
   decoding: { wal_level: "logical", max_slot_wal_keep_size: "1GB" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
 
+/** What Citus is asked for: which tables are distributed, how one is made so, and which server this is. */
+const DISTRIBUTION = `
+  SET allow_system_table_mods = on;
+  CREATE TABLE pg_catalog.pg_dist_partition (logicalrelid regclass NOT NULL);
+  GRANT SELECT, INSERT ON pg_catalog.pg_dist_partition TO PUBLIC;
+  CREATE TABLE pg_catalog.pg_dist_local_group AS SELECT 0 AS groupid;
+  GRANT SELECT, UPDATE ON pg_catalog.pg_dist_local_group TO PUBLIC;
+  CREATE FUNCTION pg_catalog.citus_add_local_table_to_metadata(regclass) RETURNS void LANGUAGE sql
+    AS 'INSERT INTO pg_catalog.pg_dist_partition VALUES ($1)'`;
+
 /** A running server. */
 export class PostgresServer implements AsyncDisposable {
   readonly port: number;
@@ -203,6 +213,13 @@ export class PostgresServer implements AsyncDisposable {
         from public;
     `);
     await own.end();
+  }
+
+  /** Has a database look as if Citus had spread it over several servers. */
+  async distribute(name: string): Promise<void> {
+    const sql = this.connect(name);
+    await sql.unsafe(DISTRIBUTION);
+    await sql.end();
   }
 
   /** The process numbers of a user's sessions. */

@@ -241,6 +241,11 @@ async function checkMeetings(engine: Engine): Promise<void> {
 
 Deno.test("SQLSTATEs that no statement gives at will, and whether a retry helps", () => {
   const cases: readonly (readonly [code: string, name: string, retry: RetryAdvice])[] = [
+    ["08001", "engine_failure", "later"],
+    ["08000", "outcome_unknown", "no"],
+    ["08003", "outcome_unknown", "no"],
+    ["08006", "outcome_unknown", "no"],
+    ["08007", "outcome_unknown", "no"],
     ["40001", "serialization_failure", "now"],
     ["40P01", "serialization_failure", "now"],
     ["40000", "transaction_rolled_back", "now"],

@@ -188,6 +188,32 @@ feedTest(
   },
 );
 
+feedTest(
+  "a table whose rows are in shards is refused, and ends its feeds when they go there",
+  async (engine, { server }) => {
+    await server.distribute("feeds");
+    const feed = await subscribed(engine, "t");
+    await ask(engine, "CREATE TABLE other (id int PRIMARY KEY, a text)");
+    const untouched = await subscribed(engine, "other");
+    await ask(engine, "INSERT INTO pg_catalog.pg_dist_partition VALUES ('t')");
+    assertEquals(await nextOf(feed), "schema_changed");
+    assertEquals(await errorName(subscribed(engine, "t")), "feed_not_supported");
+    // Of a table that it may not read, nobody is told more than that.
+    await ask(engine, "REVOKE SELECT ON t FROM sqp_read");
+    assertEquals(await errorName(subscribed(engine, "t")), "permission_denied");
+    await ask(engine, "INSERT INTO other VALUES (1, 'x')");
+    assertEquals(await nextOf(untouched), [[1, "x"]]);
+  },
+);
+
+feedTest("only one server of a distributed database tells changes", async (engine, { server }) => {
+  await server.distribute("feeds");
+  await ask(engine, "UPDATE pg_catalog.pg_dist_local_group SET groupid = 1");
+  assertEquals(await errorName(subscribed(engine, "t")), "feed_not_supported");
+  await ask(engine, "UPDATE pg_catalog.pg_dist_local_group SET groupid = 0");
+  await subscribed(engine, "t");
+});
+
 feedTest("a table keeps its shape while a snapshot of it is read", async (engine) => {
   await ask(engine, "INSERT INTO t SELECT i, repeat('x', 500) FROM generate_series(1, 5000) i");
   await ask(engine, "CREATE TABLE u (id int PRIMARY KEY)");

@@ -181,6 +181,20 @@ export const NOTE_REPLACED = `WITH noted AS (
     RETURNING xid
   ) INSERT INTO sqp_feeds.pending SELECT DISTINCT xid FROM noted ON CONFLICT DO NOTHING`;
 
+/**
+ * Forgets tables whose rows have been moved to shards; it is told with the next number that they are not what they
+ * were. Not while tables are being watched.
+ */
+export const FORGET_SHARDED = `WITH alone AS MATERIALIZED (
+    SELECT pg_catalog.pg_try_advisory_xact_lock(${WATCH_LOCK}) AS it
+  ), forgotten AS (
+    DELETE FROM sqp_feeds.watched w USING alone, pg_catalog.pg_dist_partition p
+    WHERE it AND w.relid = p.logicalrelid::oid RETURNING w.table_name
+  ), noted AS (
+    INSERT INTO sqp_feeds.changes (relid, table_name, reason)
+    SELECT 0, table_name, 'schema_changed' FROM forgotten RETURNING xid
+  ) INSERT INTO sqp_feeds.pending SELECT DISTINCT xid FROM noted ON CONFLICT DO NOTHING`;
+
 /** Rows that are removed at once, at most. */
 export const PRUNE_ROWS_MAX = 10_000;
 

@@ -3,6 +3,7 @@
 import type { Socket } from "node:net";
 import { SqpError } from "../../wire/errors.ts";
 import { BackendWatch } from "./backend_watch.ts";
+import { IS_DISTRIBUTED } from "./distribution.ts";
 import {
   type BackendColumn,
   type BackendRow,
@@ -69,7 +70,8 @@ const TERMINATE = new Uint8Array([0x58, 0, 0, 0, 4]);
 /** An Execute of a portal that nobody opened: its error rolls back what a paused cursor has done. */
 const ROLL_BACK_CURSOR = new TextEncoder().encode("E\0\0\0\x12cancelled\0\0\0\0\0");
 
-const STATE_QUERY = "SELECT current_setting('server_encoding'), current_setting('is_superuser')";
+const STATE_QUERY = `SELECT current_setting('server_encoding'), current_setting('is_superuser'),
+  ${IS_DISTRIBUTED}`;
 
 /** In the server's protocol a text ends at U+0000, and what follows would be read as something else. */
 function checkText(sql: string): void {
@@ -96,6 +98,8 @@ export class PostgresConnection {
   schemaVersion = 0;
   /** When it was last given back. */
   idleSinceMs = 0;
+  /** Parts of its statements run on other servers, in sessions that keep what is left in them until it is closed. */
+  isDistributed = false;
   readonly #login: Login;
   readonly #limits: PostgresLimits;
   readonly #driver: Driver;
@@ -139,10 +143,11 @@ export class PostgresConnection {
     const connection = new PostgresConnection(login, limits, SESSION);
     try {
       const [row] = await connection.values(STATE_QUERY);
-      const [encoding, isSuperuser] = row!;
+      const [encoding, isSuperuser, isDistributed] = row!;
       if (encoding !== "UTF8") throw unfit(`The database's encoding is ${encoding}, not UTF8.`);
       // Nothing binds a superuser: it reads the server's files and runs programs there.
       if (isSuperuser === "on") throw unfit(`The database's user "${login.user}" is a superuser.`);
+      connection.isDistributed = isDistributed === "t";
       return connection;
     } catch (error) {
       connection.destroy();

@@ -39,6 +39,7 @@ export class ConnectionPool {
   #lastFailure: SqpError | undefined;
   #nextAttemptAtMs = 0;
   #nextAttempt: ReturnType<typeof setTimeout> | undefined;
+  #isDistributed = false;
   #closing = false;
 
   /** `schemaVersion` counts the changes of the schema that are known of. */
@@ -51,6 +52,11 @@ export class ConnectionPool {
   /** Connections that are up. */
   get size(): number {
     return this.#connections.size;
+  }
+
+  /** Whether parts of statements run on other servers, as the connection says that was opened last. */
+  get isDistributed(): boolean {
+    return this.#isDistributed;
   }
 
   /** Asks for a connection in a session of the principal's own. */
@@ -121,8 +127,10 @@ export class ConnectionPool {
     return false;
   }
 
-  /** Makes a new session of a connection, for whoever comes next. */
+  /** Makes a new session of a connection, or room for one, for whoever comes next. */
   #renew(connection: PostgresConnection): void {
+    // A reset does not reach what was left in sessions on other servers.
+    if (connection.isDistributed) return connection.destroy();
     connection.schemaVersion = this.#schemaVersion();
     connection.reset().then(
       () => this.#idle.push(connection),
@@ -174,6 +182,7 @@ export class ConnectionPool {
     this.#nextAttemptAtMs = 0;
     if (this.#closing || !connection.isOpen) return await connection.close();
     connection.schemaVersion = this.#schemaVersion();
+    this.#isDistributed = connection.isDistributed;
     this.#connections.add(connection);
     connection.onClosed = () => this.#onClosed(connection);
     this.#idle.push(connection);

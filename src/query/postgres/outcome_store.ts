@@ -8,6 +8,7 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } f
 import { concatBytes, equalBytes } from "../../base/bytes.ts";
 import { SqpError } from "../../wire/errors.ts";
 import type { PostgresConnection } from "./connection.ts";
+import { isDistributed } from "./distribution.ts";
 import { fromPostgres } from "./postgres_errors.ts";
 
 /** Made by the owner's role, in this order. A schema that is called like its user would be that user's default. */
@@ -24,6 +25,18 @@ const MAKE = [
   )`,
   "CREATE INDEX IF NOT EXISTS outcomes_by_time ON sqp_engine.outcomes (stored_at)",
 ];
+/** Whether the last of these is there. Where it is, the owner may be kept from making any, as on a server of shards. */
+const IS_MADE = "SELECT pg_catalog.to_regclass('sqp_engine.outcomes_by_time'::text) IS NOT NULL";
+/**
+ * In a distributed database, tables that only one of its servers knows of. An outcome there and a write on another
+ * server would be committed one after the other, and every server would have outcomes of its own.
+ */
+const FIND_UNSHARED = `
+  SELECT c.oid::regclass::text FROM pg_catalog.pg_class c
+  WHERE c.oid IN (pg_catalog.to_regclass('sqp_engine.secret'::text),
+      pg_catalog.to_regclass('sqp_engine.outcomes'::text))
+    AND c.oid NOT IN (SELECT logicalrelid::oid FROM pg_catalog.pg_dist_partition)`;
+const SHARE = "SELECT pg_catalog.citus_add_local_table_to_metadata($1::text::regclass)";
 /**
  * What others may do with the tables and must not: an owner's default privileges reach every table that it makes. The
  * values are compared as text: anybody may have made operators for the types that the view's columns have, and the
@@ -33,6 +46,10 @@ const FIND_GRANTS = `
   SELECT DISTINCT table_name, grantee FROM information_schema.role_table_grants
   WHERE table_schema::text = 'sqp_engine' AND grantee::text <> current_user::text
     AND NOT (table_name::text = 'outcomes' AND privilege_type::text IN ('SELECT', 'INSERT'))`;
+const MAY_USE = `
+  SELECT pg_catalog.has_schema_privilege($1::name, 'sqp_engine'::text, 'USAGE'::text)
+    AND pg_catalog.has_table_privilege($1::name, 'sqp_engine.outcomes'::text, 'SELECT'::text)
+    AND pg_catalog.has_table_privilege($1::name, 'sqp_engine.outcomes'::text, 'INSERT'::text)`;
 const ADD_SECRET =
   "INSERT INTO sqp_engine.secret (only_one, secret) VALUES (true, $1) ON CONFLICT DO NOTHING";
 const READ_SECRET = "SELECT pg_catalog.encode(secret, 'hex') FROM sqp_engine.secret";
@@ -81,7 +98,7 @@ export class OutcomeStore {
   /** Opens the store as the owner, making it where there is none. Throws {@linkcode SqpError}. */
   static async open(asOwner: Ask): Promise<OutcomeStore> {
     await untilAlone(async () => {
-      for (const sql of MAKE) await asOwner(sql);
+      await makeTables(asOwner);
       for (const [table, grantee] of await asOwner(FIND_GRANTS)) {
         const from = grantee === "PUBLIC" ? "PUBLIC" : quoted(grantee!);
         const what = table === "secret" ? "ALL" : "UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER";
@@ -97,6 +114,8 @@ export class OutcomeStore {
   static async grant(asOwner: Ask, role: string): Promise<void> {
     const name = quoted(role);
     await untilAlone(async () => {
+      const [mayUse] = await asOwner(MAY_USE, [role]);
+      if (mayUse![0] === "t") return;
       await asOwner(`GRANT USAGE ON SCHEMA sqp_engine TO ${name}`);
       await asOwner(`GRANT SELECT, INSERT ON sqp_engine.outcomes TO ${name}`);
     });
@@ -157,6 +176,16 @@ export class OutcomeStore {
       throw new SqpError("engine_failure", { message, cause });
     }
   }
+}
+
+/** Makes the tables where they are not there, and has all servers of a distributed database know them. */
+async function makeTables(asOwner: Ask): Promise<void> {
+  const [isMade] = await asOwner(IS_MADE);
+  if (isMade![0] !== "t") {
+    for (const sql of MAKE) await asOwner(sql);
+  }
+  if (!await isDistributed(asOwner)) return;
+  for (const [table] of await asOwner(FIND_UNSHARED)) await asOwner(SHARE, [table!]);
 }
 
 /** Repeats what fails because another server does the same at the same time. Throws {@linkcode SqpError}. */

@@ -6,6 +6,11 @@ import { SqpError } from "../../wire/errors.ts";
 /** Codes in their order, each with its name and the error of SQP that it is (PostgreSQL, appendix A). */
 const CODES: readonly (readonly [string, string, ErrorName, RetryAdvice?])[] = [
   ["0A000", "feature_not_supported", "statement_not_allowed"],
+  // Said of a server behind this one, which may have committed what it was sent.
+  ["08000", "connection_exception", "outcome_unknown"],
+  ["08003", "connection_does_not_exist", "outcome_unknown"],
+  ["08006", "connection_failure", "outcome_unknown"],
+  ["08007", "transaction_resolution_unknown", "outcome_unknown"],
   ["08P01", "protocol_violation", "parameter_count"],
   ["22003", "numeric_value_out_of_range", "value_error"],
   ["22021", "character_not_in_repertoire", "parameter_range"],

@@ -8,9 +8,10 @@ import type { Execution, FeedSink, SubscribeCommand } from "../engine.ts";
 import type { FeedBackend, LogRow, PartReader, WatchOutcome } from "../feed_backend.ts";
 import { FeedHub } from "../feed_hub.ts";
 import type { FeedLimits } from "../feed_limits.ts";
-import type { ChangeCapture } from "./change_capture.ts";
+import type { Ask, ChangeCapture } from "./change_capture.ts";
 import {
   CHANGES_CHANNEL,
+  FORGET_SHARDED,
   LOG_CAPTURE,
   LOG_EXISTS,
   NOTE_CHANGED_SHAPES,
@@ -22,6 +23,7 @@ import type { PostgresConnection } from "./connection.ts";
 import type { ConnectionPool } from "./connection_pool.ts";
 import type { Decoder } from "./decoder.ts";
 import { DecodingCapture, mayDecode } from "./decoding_capture.ts";
+import { isDistributed } from "./distribution.ts";
 import { SnapshotReader } from "./feed_snapshot.ts";
 import { borrow, withOwn } from "./own_connection.ts";
 import { readRow, RowShapes } from "./row_shapes.ts";
@@ -272,6 +274,8 @@ export class PostgresFeeds {
     if (this.#openCount > 0) {
       if (this.#listener?.isOpen !== true) await this.#listen();
       await this.#values(NOTE_CHANGED_SHAPES);
+      const ask: Ask = (sql, parameters) => this.#values(sql, parameters);
+      if (await isDistributed(ask)) await this.#values(FORGET_SHARDED);
     }
     if (performance.now() < this.#pruneAtMs) return;
     this.#pruneAtMs = performance.now() + this.#limits.pruneMs;

@@ -65,7 +65,7 @@ export class PostgresSession implements EngineSession {
 
   async #run(job: StatementJob, statement: BoundStatement, role: Role): Promise<void> {
     try {
-      const end = role.runner.runsTogether(statement)
+      const end = role.reads.isOpen && role.runner.runsTogether(statement)
         ? await this.#runTogether(job, statement, role)
         : undefined;
       // At once where it runs alone: whoever comes next counts those that wait.

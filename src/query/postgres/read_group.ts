@@ -40,6 +40,14 @@ export class ReadGroups {
   }
 
   /**
+   * Whether queries may run together. Other servers that run parts of them are not told to refuse what writes, so a
+   * login that could write would write twice by what is run again.
+   */
+  get isOpen(): boolean {
+    return this.#host.readOnly || !this.#host.pool.isDistributed;
+  }
+
+  /**
    * Runs a query together with others, and resolves with its end; with `undefined` where it has to be run by itself,
    * unless its job has ended meanwhile. Throws {@linkcode SqpError} where that was while it waited, and where nobody
    * knows whether it was run.

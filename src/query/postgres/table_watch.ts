@@ -2,7 +2,8 @@
 
 import { SqpError } from "../../wire/errors.ts";
 import type { UnsupportedTable, WatchedTable, WatchOutcome } from "../feed_backend.ts";
-import type { ChangeCapture } from "./change_capture.ts";
+import type { Ask, ChangeCapture } from "./change_capture.ts";
+import { findShardedTables, isWorker } from "./distribution.ts";
 import {
   changeLogSchema,
   HEAD,
@@ -55,6 +56,29 @@ export async function watchTables(
   await connection.values("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
   await connection.values(LIMIT_LOCK_TIME);
   await connection.values(`SELECT pg_catalog.pg_advisory_xact_lock(${WATCH_LOCK})`);
+  const sharded = await findShardedTables(asker(connection), tables, role);
+  const watching = sharded.length > 0
+    ? { unsupported: sharded.map(refuseSharded) }
+    : await watchAll(host, tables, role);
+  await connection.values("unsupported" in watching ? "ROLLBACK" : "COMMIT");
+  return watching;
+}
+
+const asker = (connection: PostgresConnection): Ask => (sql, parameters = []) =>
+  connection.values(sql, parameters);
+
+/** Nothing of its log, nor a trigger, would tell what happens there. */
+function refuseSharded(name: string): UnsupportedTable {
+  const why =
+    `The table ${name} is distributed: its rows change in its shards, which feeds do not see.`;
+  return { missing: false, why };
+}
+
+async function watchAll(
+  host: WatchHost,
+  tables: readonly string[],
+  role: string,
+): Promise<Watching | { readonly unsupported: readonly UnsupportedTable[] }> {
   const capture = await openLog(host);
   const names: string[] = [];
   const unsupported: UnsupportedTable[] = [];
@@ -63,12 +87,7 @@ export async function watchTables(
     if (typeof name === "string") names.push(name);
     else unsupported.push(name);
   }
-  if (unsupported.length > 0) {
-    await connection.values("ROLLBACK");
-    return { unsupported };
-  }
-  await connection.values("COMMIT");
-  return { names, capture };
+  return unsupported.length > 0 ? { unsupported } : { names, capture };
 }
 
 /** How changes come into the log, which is made where there is none. */
@@ -77,6 +96,11 @@ async function openLog({ connection, choose, captureOf }: WatchHost): Promise<Ch
   if (exists![0] === "t") {
     const [row] = await connection.values(LOG_CAPTURE);
     return captureOf(row![0]!);
+  }
+  if (await isWorker(asker(connection))) {
+    const message =
+      "Of a distributed database only the coordinator tells changes, those of its own tables.";
+    throw new SqpError("feed_not_supported", { message });
   }
   const capture = await choose();
   for (const sql of changeLogSchema(capture.schema)) await connection.values(sql);

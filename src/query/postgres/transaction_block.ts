@@ -35,13 +35,24 @@ export async function commit(connection: PostgresConnection): Promise<void> {
   } catch (thrown) {
     connection.forgetSettings();
     const error = fromPostgres(thrown);
-    if (connection.isOpen || error.codeName !== "engine_not_run") throw error;
-    // The server may end a session after it has committed and before it says so.
-    throw new SqpError("outcome_unknown", { message: error.message, cause: error });
+    if (!isDoubtful(connection, error)) throw error;
+    const { message, engine } = error;
+    throw new SqpError("outcome_unknown", {
+      ...{ message, cause: error },
+      ...(engine !== undefined && { engine }),
+    });
   }
   if (transactionStatus === "open") return;
   connection.forgetSettings();
   throw new SqpError("transaction_failed");
+}
+
+/** Whether a transaction may have been committed whose COMMIT ended with an error. */
+function isDoubtful(connection: PostgresConnection, { codeName }: SqpError): boolean {
+  // The server may end a session after it has committed and before it says so.
+  if (!connection.isOpen) return codeName === "engine_not_run";
+  // It may fail because another server, which has committed, did not say so.
+  return connection.isDistributed && codeName === "engine_failure";
 }
 
 /** Rolls back what is open. Throws {@linkcode SqpError} where the connection is lost, which does the same. */
