@@ -41,9 +41,9 @@ liveTest("100 clients at once are all served, and all gone afterwards", async ()
 liveTest(
   "a server that stops lets running requests finish, takes no new ones, and says so",
   async () => {
-    await using server = await LiveServer.start({ drainMs: 10_000 });
+    await using server = await LiveServer.start({ drainMs: 120_000 });
     const client = await server.connect();
-    const running = client.execute(LONG);
+    const running = client.execute(LONG, [], { timeoutMs: 120_000 });
     await until("it runs", () => server.server.engineStatus.running === 1);
     const closing = server.server.close();
     await until("the client knows", async () => {
