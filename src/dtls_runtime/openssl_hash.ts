@@ -96,74 +96,90 @@ const TEXT_BYTES_MAX = 1_024;
 /** Bytes of a message's length in bits behind its padding, for the function with the larger blocks. */
 const LENGTH_BYTES_MAX = 16;
 
+/** The words that SHA256_CTX and SHA512_CTX begin with: the hash so far, and how much was hashed. */
+const CHANGING_WORDS = 10;
+
 /**
  * HMAC with one hash function. Calls are synchronous, so that its buffers serve all of them. A hash is one call of
  * libcrypto: the message is padded here (FIPS 180-4 section 5.1), so that it is whole blocks, and the hash read from
- * the state, which begins with its words. A call costs more than a block.
+ * the state, which begins with its words. A call costs more than a block, and short loops over words less than the
+ * functions of byte arrays do.
  */
 class Hmac {
   readonly #function: HashFunction;
-  /** K XOR ipad, the text, and the padding. */
+  /** The initial state between calls; whole blocks change no more of it than the words that it begins with. */
+  readonly #state: Uint8Array;
+  readonly #stateWords: Uint32Array;
+  readonly #initialWords: Uint32Array;
+  /** K XOR ipad, the text, and the padding; zeros between calls. */
   readonly #inner: Uint8Array;
-  readonly #innerPad: Uint32Array;
+  readonly #innerWords: Uint32Array;
   /** K XOR opad, the inner hash, and the padding, which is always the same. */
   readonly #outer: Uint8Array;
-  readonly #outerPad: Uint32Array;
+  readonly #outerWords: Uint32Array;
 
   constructor(hashFunction: HashFunction) {
-    const { blockBytes, hashBytes } = hashFunction;
+    const { blockBytes, hashBytes, wordBytes, initialState } = hashFunction;
     this.#function = hashFunction;
+    this.#state = initialState.slice();
+    this.#stateWords = new Uint32Array(this.#state.buffer, 0, CHANGING_WORDS * wordBytes / 4);
+    this.#initialWords = this.#stateWords.slice();
     const roomBytes = blockBytes + TEXT_BYTES_MAX + 1 + LENGTH_BYTES_MAX;
     this.#inner = new Uint8Array(Math.ceil(roomBytes / blockBytes) * blockBytes);
-    this.#innerPad = new Uint32Array(this.#inner.buffer, 0, blockBytes / 4);
+    this.#innerWords = new Uint32Array(this.#inner.buffer);
     this.#outer = new Uint8Array(2 * blockBytes);
-    this.#outerPad = new Uint32Array(this.#outer.buffer, 0, blockBytes / 4);
+    this.#outerWords = new Uint32Array(this.#outer.buffer);
     pad(this.#outer, blockBytes + hashBytes, hashFunction);
   }
 
   compute(key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
-    const { blockBytes, hashBytes, wordBytes, initialState, scratch: state, update } =
-      this.#function;
+    const { blockBytes, hashBytes, wordBytes, update } = this.#function;
+    const state = this.#state;
+    const stateWords = this.#stateWords;
+    const initialWords = this.#initialWords;
     const inner = this.#inner;
-    const outer = this.#outer;
-    const innerPad = this.#innerPad;
-    const outerPad = this.#outerPad;
+    const innerWords = this.#innerWords;
+    const outerWords = this.#outerWords;
+    const blockWords = blockBytes >> 2;
+    const hashWords = hashBytes >> 2;
     this.#setKey(key);
-    for (let i = 0; i < innerPad.length; i++) {
-      const word = innerPad[i]!;
-      innerPad[i] = word ^ IPAD;
-      outerPad[i] = word ^ OPAD;
+    for (let i = 0; i < blockWords; i++) {
+      const word = innerWords[i]!;
+      innerWords[i] = word ^ IPAD;
+      outerWords[i] = word ^ OPAD;
     }
     // "H(K XOR opad, H(K XOR ipad, text))"
     let lengthBytes = blockBytes;
     for (const part of parts) lengthBytes += part.length;
-    state.set(initialState);
-    let usedBytes = blockBytes;
     if (lengthBytes - blockBytes <= TEXT_BYTES_MAX) {
       let at = blockBytes;
       for (const part of parts) {
         inner.set(part, at);
         at += part.length;
       }
-      usedBytes = pad(inner, lengthBytes, this.#function);
+      const usedBytes = pad(inner, lengthBytes, this.#function);
       update(state, inner, usedBytes);
-      readHash(state, wordBytes, outer, blockBytes, hashBytes);
-    } else {
-      update(state, inner, blockBytes);
-      for (const part of parts) update(state, part, part.length);
-      this.#function.final(state, outer.subarray(blockBytes, blockBytes + hashBytes));
-    }
-    state.set(initialState);
-    update(state, outer, outer.length);
+      for (let i = 0; i < hashWords; i++) {
+        outerWords[blockWords + i] = bigEndian(hashWord(stateWords, i, wordBytes));
+      }
+      for (let i = 0; i < usedBytes >> 2; i++) innerWords[i] = 0;
+    } else this.#hashLong(parts);
+    for (let i = 0; i < initialWords.length; i++) stateWords[i] = initialWords[i]!;
+    update(state, this.#outer, 2 * blockBytes);
     const mac = shortBytes(hashBytes);
-    readHash(state, wordBytes, mac, 0, hashBytes);
-    state.fill(0);
-    inner.fill(0, 0, usedBytes);
-    outer.fill(0, 0, blockBytes + hashBytes);
+    for (let i = 0; i < hashWords; i++) {
+      const word = hashWord(stateWords, i, wordBytes);
+      mac[4 * i] = word >>> 24;
+      mac[4 * i + 1] = word >>> 16;
+      mac[4 * i + 2] = word >>> 8;
+      mac[4 * i + 3] = word;
+    }
+    for (let i = 0; i < initialWords.length; i++) stateWords[i] = initialWords[i]!;
+    for (let i = 0; i < blockWords + hashWords; i++) outerWords[i] = 0;
     return mac;
   }
 
-  /** Puts the key where the inner pad is to be, which is zeros between calls. */
+  /** Puts the key where the inner pad is to be. */
   #setKey(key: Uint8Array): void {
     const { blockBytes, initialState, scratch, update, final } = this.#function;
     if (key.length <= blockBytes) return this.#inner.set(key);
@@ -171,6 +187,16 @@ class Hmac {
     scratch.set(initialState);
     update(scratch, key, key.length);
     final(scratch, this.#inner);
+  }
+
+  /** The inner hash of a text that has no room behind the inner pad. */
+  #hashLong(parts: readonly Uint8Array[]): void {
+    const { blockBytes, hashBytes, initialState, update, final } = this.#function;
+    update(this.#state, this.#inner, blockBytes);
+    for (const part of parts) update(this.#state, part, part.length);
+    final(this.#state, this.#outer.subarray(blockBytes, blockBytes + hashBytes));
+    this.#state.set(initialState);
+    this.#inner.fill(0, 0, blockBytes);
   }
 }
 
@@ -191,15 +217,14 @@ function pad(
   return end;
 }
 
-/** Writes the hash that a state holds to `out`: its first words, which the machine has little-endian. */
-function readHash(
-  state: Uint8Array,
-  wordBytes: 4 | 8,
-  out: Uint8Array,
-  start: number,
-  hashBytes: number,
-): void {
-  for (let i = 0; i < hashBytes; i++) out[start + i] = state[i ^ (wordBytes - 1)]!;
+/** Four bytes of the hash that a state holds, as a number; the machine has the state's words little-endian. */
+function hashWord(stateWords: Uint32Array, i: number, wordBytes: 4 | 8): number {
+  return stateWords[wordBytes === 4 ? i : i ^ 1]!;
+}
+
+/** What a little-endian machine writes as the big-endian bytes of a number. */
+function bigEndian(word: number): number {
+  return word << 24 | (word & 0xff00) << 8 | word >>> 8 & 0xff00 | word >>> 24;
 }
 
 /** The hashes of one library. */
