@@ -5,6 +5,7 @@ import type { AddressedCore, AddressedDatagram } from "../base/core.ts";
 import { keyLogLine } from "../dtls/key_log.ts";
 import { encodeSession } from "../dtls/session.ts";
 import { monotonicNow, UdpDriver } from "../net/driver.ts";
+import { systemEntropy } from "../net/entropy.ts";
 import { addressText, type DatagramSocket } from "../net/socket.ts";
 import { openUdpSocket, resolveHost } from "../net/udp.ts";
 import type { ClientSession } from "../session/client_session.ts";
@@ -108,8 +109,7 @@ export class Client implements AsyncDisposable {
   /** See {@linkcode connect}. */
   static async connect(url: string, options: ConnectOptions): Promise<Client> {
     const { host, port } = parseServerUrl(url);
-    const entropy = (lengthBytes: number) => crypto.getRandomValues(new Uint8Array(lengthBytes));
-    const dtls = clientDtlsOptions(options, host, entropy);
+    const dtls = clientDtlsOptions(options, host, systemEntropy);
     const { onKeyLogLine, eventLog } = options;
     const hostname = await resolveHost(host);
     const socket = openUdpSocket(hostname);
@@ -121,7 +121,7 @@ export class Client implements AsyncDisposable {
         }),
       },
       {
-        entropy,
+        entropy: systemEntropy,
         limits: DEFAULT_SESSION_LIMITS,
         settings: SESSION_SETTINGS,
         credential: sessionCredential(options),

@@ -1,6 +1,7 @@
 // The PSKs that a client offers, and which of them the server took (RFC 8446 section 4.2.11).
 
 import type { Milliseconds } from "../base/core.ts";
+import { shortCopy } from "../base/short_bytes.ts";
 import { type SuiteParameters, suiteParameters } from "./cipher_suites.ts";
 import { ProtocolVersion } from "./code_points.ts";
 import type { CryptoProvider, Hash, HashName } from "./crypto/provider.ts";
@@ -137,7 +138,7 @@ function resumableSession(
     isPeerIdentified(session) && isPeerStillTrusted(session, options, now);
   if (!isResumable) return undefined;
   const { ticket: identity, secret } = session;
-  return { identity, key: secret.slice(), hash, kind: "resumption", session };
+  return { identity, key: shortCopy(secret), hash, kind: "resumption", session };
 }
 
 /**

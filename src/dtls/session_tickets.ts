@@ -4,6 +4,7 @@
 import type { Milliseconds } from "../base/core.ts";
 import { ByteReader } from "../base/byte_reader.ts";
 import { EMPTY_BYTES } from "../base/bytes.ts";
+import { shortBytes } from "../base/short_bytes.ts";
 import type { SuiteParameters } from "./cipher_suites.ts";
 import { HandshakeType, ProtocolVersion } from "./code_points.ts";
 import { type HandshakeIo, scheduleParameters } from "./handshake.ts";
@@ -60,7 +61,8 @@ export function sendTickets(
     number < Math.min(ticketsPerHandshake, TICKETS_PER_HANDSHAKE_MAX);
     number++
   ) {
-    const nonce = Uint8Array.of(number);
+    const nonce = shortBytes(1);
+    nonce[0] = number;
     const secret = resumptionPsk(parameters, resumable.resumptionSecret, nonce);
     // RFC 8446 section 4.6.1: "The server MUST generate a fresh value for each ticket it sends."
     const ageAdd = new ByteReader(io.entropy(4)).u32();

@@ -5,6 +5,7 @@ import { ByteReader, DecodeError } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
 import { equalBytes } from "../base/bytes.ts";
 import { type Entropy, type Milliseconds, NEVER } from "../base/core.ts";
+import { shortBytes } from "../base/short_bytes.ts";
 import { NONCE_BYTES } from "./crypto/aead_shape.ts";
 import type { Aead, CryptoProvider } from "./crypto/provider.ts";
 import { DtlsError } from "./errors.ts";
@@ -138,7 +139,7 @@ export class TicketKeys {
     const plaintext = writer.view();
     const { aead, name } = current;
     const headBytes = TICKET_KEY_NAME_BYTES + NONCE_BYTES;
-    const ticket = new Uint8Array(headBytes + plaintext.length + aead.tagBytes);
+    const ticket = shortBytes(headBytes + plaintext.length + aead.tagBytes);
     if (ticket.length <= TICKET_BYTES_MAX) {
       const nonce = this.#entropy(NONCE_BYTES);
       ticket.set(name);

@@ -20,6 +20,7 @@ import { SessionCache } from "../dtls/session_cache.ts";
 import { TicketKeys } from "../dtls/ticket_keys.ts";
 import { parseIpAddress } from "../dtls/x509/mod.ts";
 import { monotonicNow } from "../net/driver.ts";
+import { systemEntropy } from "../net/entropy.ts";
 import type { UdpAddress, UdpRuntime } from "../net/socket.ts";
 import {
   type CertificateAndKey,
@@ -123,8 +124,6 @@ export interface ListenDtlsOptions extends
   /** Told of each handshake that came to nothing, which no loop over the endpoint sees. */
   readonly onHandshakeFailed?: (error: AssociationError, from: UdpAddress) => void;
 }
-
-const systemEntropy: Entropy = (lengthBytes) => crypto.getRandomValues(new Uint8Array(lengthBytes));
 
 /** What both sides' options have in common, for the core. */
 function coreOptions(

@@ -1,6 +1,5 @@
 // A whole server: socket, endpoint, engine and certificates, from its start to its drained end.
 
-import type { Entropy } from "../base/core.ts";
 import { describeProvider, type ProviderName } from "../dtls/crypto/composed.ts";
 import type { CryptoProvider } from "../dtls/crypto/provider.ts";
 import { SingleUseTickets } from "../dtls/early_data.ts";
@@ -10,6 +9,7 @@ import { clientVerifier } from "../dtls/peer_verifier.ts";
 import { TicketKeys } from "../dtls/ticket_keys.ts";
 import { systemProvider } from "../dtls_runtime/system_provider.ts";
 import { monotonicNow, UdpDriver } from "../net/driver.ts";
+import { systemEntropy } from "../net/entropy.ts";
 import { addressText, type DatagramSocket } from "../net/socket.ts";
 import { listenUdp } from "../net/udp.ts";
 import type { Engine, EngineStatus } from "../query/engine.ts";
@@ -205,8 +205,6 @@ export class Server implements AsyncDisposable {
     ).finally(() => this.#refreshing = undefined);
   }
 }
-
-const systemEntropy: Entropy = (lengthBytes) => crypto.getRandomValues(new Uint8Array(lengthBytes));
 
 function dtlsOptions(
   config: ServerConfig,

@@ -1,6 +1,6 @@
 // Certificates for measuring, made anew: an authority, a server and a client of one kind of key.
 
-import type { Entropy } from "../../src/base/core.ts";
+import { systemEntropy } from "../../src/net/entropy.ts";
 import type { CryptoProvider } from "../../src/dtls/crypto/provider.ts";
 import type { DtlsClientOptions, DtlsServerOptions } from "../../src/dtls/options.ts";
 import { clientVerifier, serverVerifier } from "../../src/dtls/peer_verifier.ts";
@@ -14,10 +14,6 @@ import {
 } from "../../src/server/certificate_issuer.ts";
 
 const SERVER_NAME = "localhost";
-
-/** Randomness of the system. */
-export const systemEntropy: Entropy = (lengthBytes) =>
-  crypto.getRandomValues(new Uint8Array(lengthBytes));
 
 /** Options of both ends with certificates of one kind of key. */
 export interface BenchCredentials {

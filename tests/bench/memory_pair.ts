@@ -2,6 +2,7 @@
 
 import { fastestProvider } from "../../src/dtls/crypto/composed.ts";
 import { monotonicNow } from "../../src/net/driver.ts";
+import { systemEntropy } from "../../src/net/entropy.ts";
 import { Request } from "../../src/client/requests.ts";
 import { Authenticator } from "../../src/server/authenticator.ts";
 import { ServerEndpoint } from "../../src/server/endpoint.ts";
@@ -13,7 +14,7 @@ import { DEFAULT_SESSION_LIMITS } from "../../src/wire/handshake_payload.ts";
 import { encodeParams } from "../../src/wire/params.ts";
 import { encodeQuery } from "../../src/wire/query_payload.ts";
 import type { Row } from "../../src/wire/value.ts";
-import { type BenchCredentials, benchCredentials, systemEntropy } from "./credentials.ts";
+import { type BenchCredentials, benchCredentials } from "./credentials.ts";
 import { InstantEngine } from "./instant_engine.ts";
 
 const ADDRESS = "192.0.2.1:50000";
