@@ -18,7 +18,7 @@ import { benchRunaway } from "./bench/runaway.ts";
 
 type Measurement = () => Table | Promise<Table>;
 
-/** Sections in the order in which they run; each takes 60 s at most. */
+/** Sections in the order in which they run; `dtls` takes some minutes, each other 60 s at most. */
 const SECTIONS: Readonly<Record<string, readonly Measurement[]>> = {
   dtls: [benchDtls, benchAssociationMemory],
   records: [benchRecords],
