@@ -1,6 +1,5 @@
 // AEADs and record number ciphers on libcrypto. A context is made once for a key; a record only sets its nonce.
 
-import { shortBytes } from "../base/short_bytes.ts";
 import {
   checkKey,
   checkNonce,
@@ -191,7 +190,7 @@ class OpensslAead implements Aead {
     if (lengthBytes < 0) return undefined;
     for (let i = 0; i < TAG_BYTES; i++) tag[i] = sealed[lengthBytes + i]!;
     const isReplacing = mayReplace && lengthBytes <= unverified.length;
-    const plaintext = isReplacing ? unverified : shortBytes(lengthBytes);
+    const plaintext = isReplacing ? unverified : new Uint8Array(lengthBytes);
     const isOpened = lib.EVP_CipherInit_ex(context, null, null, null, nonce, OPEN) === 1 &&
       lib.EVP_CIPHER_CTX_ctrl(context, SET_TAG, TAG_BYTES, tag) === 1 &&
       lib.EVP_CipherUpdate(context, null, written, additionalData, additionalData.length) === 1 &&

@@ -78,6 +78,37 @@ Deno.test("what the socket holds is received before a turn, and each datagram ke
   await echo.driver.close();
 });
 
+Deno.test("what wakes the driver within a turn is sent in it, and brings no other", async () => {
+  const answers: AddressedDatagram[] = [];
+  let turns = 0;
+  let sentIn = 0;
+  const core = {
+    handleDatagram: () => {},
+    handleTimeout: () => {},
+    pollTransmit: () => {
+      const answer = answers.shift();
+      if (answer !== undefined) sentIn = turns;
+      return answer;
+    },
+    pollTimeout: () => NEVER,
+  };
+  const socket = new ReadySocket(1);
+  const driver = new UdpDriver(
+    new DenoDatagramSocket(socket as unknown as Deno.DatagramConn),
+    core,
+    () => {
+      // The second turn is asked for once the first datagram is with the system.
+      if (++turns > 2) return;
+      answers.push({ bytes: new Uint8Array(1), address: "192.0.2.1:50000" });
+      driver.wake();
+    },
+  );
+  await timePasses();
+  await timePasses();
+  assertEquals([socket.sent.length, sentIn, turns], [2, 2, 2]);
+  await driver.close();
+});
+
 Deno.test("a flood leaves turns to the driver and to the rest of the thread", async () => {
   const flood = 200_000;
   const echo = new Echo(flood);
