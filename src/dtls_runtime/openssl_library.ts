@@ -20,6 +20,7 @@ const HASH_FINAL = { parameters: ["buffer", "buffer"], result: "i32" } as const;
 const SYMBOLS = {
   OPENSSL_init_crypto: { parameters: ["u64", "pointer"], result: "i32" },
   ERR_clear_error: { parameters: [], result: "void" },
+  OSSL_LIB_CTX_new: { parameters: [], result: "pointer" },
 
   EVP_CIPHER_fetch: FETCH,
   EVP_CIPHER_CTX_new: { parameters: [], result: "pointer" },
@@ -49,8 +50,8 @@ const SYMBOLS = {
   BIO_free: STATUS_OF_POINTER,
   d2i_PrivateKey_bio: READ_DER,
   d2i_PUBKEY_bio: READ_DER,
-  EVP_PKEY_new_raw_public_key: {
-    parameters: ["i32", "pointer", "buffer", "usize"],
+  EVP_PKEY_new_raw_public_key_ex: {
+    parameters: ["pointer", "buffer", "pointer", "buffer", "usize"],
     result: "pointer",
   },
   EVP_PKEY_set1_encoded_public_key: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
@@ -59,12 +60,17 @@ const SYMBOLS = {
   EVP_PKEY_free: RELEASE,
   EVP_PKEY_CTX_new_from_name: FETCH,
   EVP_PKEY_CTX_new: { parameters: ["pointer", "pointer"], result: "pointer" },
-  EVP_PKEY_CTX_new_at: {
-    name: "EVP_PKEY_CTX_new",
-    parameters: ["usize", "pointer"],
+  EVP_PKEY_CTX_new_from_pkey_at: {
+    name: "EVP_PKEY_CTX_new_from_pkey",
+    parameters: ["pointer", "usize", "pointer"],
     result: "pointer",
   },
-  EVP_PKEY_free_at: { name: "EVP_PKEY_free", parameters: ["usize"], result: "void" },
+  EVP_PKEY_CTX_dup: POINTER_TO_POINTER,
+  EVP_PKEY_set_type_at: {
+    name: "EVP_PKEY_set_type",
+    parameters: ["usize", "i32"],
+    result: "i32",
+  },
   EVP_PKEY_CTX_free: RELEASE,
   EVP_PKEY_CTX_ctrl_str: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
   EVP_PKEY_derive_init: STATUS_OF_POINTER,
@@ -160,6 +166,9 @@ export function cString(text: string): Uint8Array {
 /** OPENSSL_INIT_NO_LOAD_CONFIG: what a configuration file of the machine says is not for this program. */
 const NO_LOAD_CONFIG = 0x80n;
 
+/** OPENSSL_INIT_NO_ADD_ALL_CIPHERS and OPENSSL_INIT_NO_ADD_ALL_DIGESTS: tables of names that nothing here asks. */
+const NO_OLD_NAMES = 0x10n | 0x20n;
+
 /** The first library that this program may open and that has all the functions; never asks for a permission. */
 export function openLibcrypto(): Libcrypto | undefined {
   if (typeof Deno === "undefined" || Deno.dlopen === undefined) return undefined;
@@ -167,7 +176,7 @@ export function openLibcrypto(): Libcrypto | undefined {
     try {
       if (Deno.permissions.querySync({ name: "ffi", path }).state !== "granted") continue;
       const { symbols } = Deno.dlopen(path, SYMBOLS);
-      if (symbols.OPENSSL_init_crypto(NO_LOAD_CONFIG, null) === 1) return symbols;
+      if (symbols.OPENSSL_init_crypto(NO_LOAD_CONFIG | NO_OLD_NAMES, null) === 1) return symbols;
     } catch {
       // Not on this machine, or without one of the functions.
     }

@@ -1,6 +1,9 @@
 // X25519 on libcrypto. Its functions that make a key multiply the base point by code that takes longer than the one
 // for other points, and look their algorithm up each time. So a key is given to it with a public value that is not
 // used, and its own is computed as a shared secret with the base point; what does not depend on a key is made once.
+//
+// For each key that it is given libcrypto goes through all names that its context of the library knows, so that these
+// keys have such a context of their own, which knows few.
 
 import { shortBytes } from "../base/short_bytes.ts";
 import { KeyConsumedError } from "../dtls/crypto/key_errors.ts";
@@ -11,6 +14,7 @@ import { cString, given, type Libcrypto, OpensslError, type Pointer } from "./op
 
 /** EVP_PKEY_X25519. */
 const X25519_ID = 1034;
+const X25519_NAME = cString("X25519");
 
 /** EVP_PKEY_KEYPAIR. */
 const KEY_PAIR = 0x87;
@@ -31,10 +35,6 @@ const PRIVATE_NAME = cString("priv");
 // Calls are synchronous, so that one of each serves all exchanges.
 /** The size_t of 32, where a function reads how much room there is, and writes how much it used. */
 const lengthBytes = new Uint8Array(8);
-/** Where libcrypto writes the address of a key that it made, which this program hands back as the number that it is. */
-const made = new BigUint64Array(1);
-const madeBytes = new Uint8Array(made.buffer);
-
 /** The arithmetic of X25519. */
 export class OpensslX25519 {
   readonly #libcrypto: Libcrypto;
@@ -42,6 +42,11 @@ export class OpensslX25519 {
   /** Parameters of a key pair, and the one among them that is the private key. */
   readonly #parameters: Pointer;
   readonly #privateKey: Pointer;
+  /** Where libcrypto puts a key that it makes: its address, which this program hands on as the number that it is. */
+  readonly #key = new BigUint64Array(1);
+  readonly #keyBytes = new Uint8Array(this.#key.buffer);
+  /** What contexts that multiply are copied from: to make one from nothing takes longer. */
+  readonly #template: Pointer;
   readonly #basePoint: Pointer;
   /** Any other point, whose bytes are set before it is used. */
   readonly #point: Pointer;
@@ -51,17 +56,18 @@ export class OpensslX25519 {
     const lib = libcrypto;
     const make = <Name extends keyof Libcrypto>(name: Name, pointer: Deno.PointerValue) =>
       given(lib, name, pointer);
+    this.#libcrypto = lib;
+    const library = make("OSSL_LIB_CTX_new", lib.OSSL_LIB_CTX_new());
     const newPoint = () =>
       make(
-        "EVP_PKEY_new_raw_public_key",
-        lib.EVP_PKEY_new_raw_public_key(X25519_ID, null, BASE_POINT, X25519_SIZE),
+        "EVP_PKEY_new_raw_public_key_ex",
+        lib.EVP_PKEY_new_raw_public_key_ex(library, X25519_NAME, null, BASE_POINT, X25519_SIZE),
       );
-    this.#libcrypto = lib;
     this.#basePoint = newPoint();
     this.#point = newPoint();
     this.#maker = make(
       "EVP_PKEY_CTX_new_from_name",
-      lib.EVP_PKEY_CTX_new_from_name(null, cString("X25519"), null),
+      lib.EVP_PKEY_CTX_new_from_name(library, X25519_NAME, null),
     );
     const builder = make("OSSL_PARAM_BLD_new", lib.OSSL_PARAM_BLD_new());
     lib.OSSL_PARAM_BLD_push_octet_string(builder, PUBLIC_NAME, BASE_POINT, X25519_SIZE);
@@ -75,25 +81,42 @@ export class OpensslX25519 {
     if (lib.EVP_PKEY_fromdata_init(this.#maker) !== 1) {
       throw new OpensslError(lib, "EVP_PKEY_fromdata_init");
     }
+    this.#makeKey(ZEROS);
+    this.#template = make(
+      "EVP_PKEY_CTX_new_from_pkey_at",
+      lib.EVP_PKEY_CTX_new_from_pkey_at(library, this.#key[0]!, null),
+    );
+    this.#takeKey(this.#template);
     this.#free = (context) => lib.EVP_PKEY_CTX_free(context);
+  }
+
+  /** Makes the key of a scalar. */
+  #makeKey(scalar: Uint8Array): void {
+    const lib = this.#libcrypto;
+    lib.OSSL_PARAM_set_octet_string(this.#privateKey, scalar, X25519_SIZE);
+    const isMade =
+      lib.EVP_PKEY_fromdata(this.#maker, this.#keyBytes, KEY_PAIR, this.#parameters) === 1;
+    lib.OSSL_PARAM_set_octet_string(this.#privateKey, ZEROS, X25519_SIZE);
+    if (!isMade) throw new OpensslError(lib, "EVP_PKEY_fromdata");
+  }
+
+  /** Hands the key that was made to a context, which alone holds it from then on. */
+  #takeKey(context: Pointer): void {
+    const lib = this.#libcrypto;
+    const isTaken = lib.EVP_PKEY_derive_init(context) === 1;
+    // What is there to be given another key lets go of this one.
+    const isGone = lib.EVP_PKEY_set_type_at(this.#key[0]!, X25519_ID) === 1;
+    if (!isTaken || !isGone) throw new OpensslError(lib, "EVP_PKEY_derive_init");
   }
 
   /** What multiplies points with a scalar, which its release zeroes. */
   multiplier(scalar: Uint8Array): Handle {
     const lib = this.#libcrypto;
-    made[0] = 0n;
-    lib.OSSL_PARAM_set_octet_string(this.#privateKey, scalar, X25519_SIZE);
-    lib.EVP_PKEY_fromdata(this.#maker, madeBytes, KEY_PAIR, this.#parameters);
-    lib.OSSL_PARAM_set_octet_string(this.#privateKey, ZEROS, X25519_SIZE);
-    const address = made[0];
-    if (address === 0n) throw new OpensslError(lib, "EVP_PKEY_fromdata");
-    const context = lib.EVP_PKEY_CTX_new_at(address, null);
-    // The context holds the key as well, which ends with it.
-    lib.EVP_PKEY_free_at(address);
-    const multiplier = new Handle(given(lib, "EVP_PKEY_CTX_new", context), this.#free);
-    if (lib.EVP_PKEY_derive_init(multiplier.pointer) === 1) return multiplier;
-    multiplier.release();
-    throw new OpensslError(lib, "EVP_PKEY_derive_init");
+    this.#makeKey(scalar);
+    const context = given(lib, "EVP_PKEY_CTX_dup", lib.EVP_PKEY_CTX_dup(this.#template));
+    const multiplier = new Handle(context, this.#free);
+    this.#takeKey(context);
+    return multiplier;
   }
 
   /** The product with a point's 32 bytes, or with the base point; `undefined` where that is zero. */
