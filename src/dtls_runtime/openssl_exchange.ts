@@ -3,7 +3,7 @@
 import { KeyConsumedError } from "../dtls/crypto/key_errors.ts";
 import type { KeyExchange } from "../dtls/crypto/provider.ts";
 import { GROUP_SHAPES, isPublicKeyShape, privateScalar } from "../dtls/crypto/scalar.ts";
-import { given, type Libcrypto, type Pointer } from "./openssl_library.ts";
+import { given, type Libcrypto, type Pointer, sizeT } from "./openssl_library.ts";
 
 /** What libcrypto calls the NIST curves. */
 export const CURVE_NIDS = { secp256r1: 415, secp384r1: 715 } as const;
@@ -41,10 +41,10 @@ export class OpensslCurve {
     lib.BN_set_flags(number, BN_FLG_CONSTTIME);
     const result = given(lib, "EC_POINT_new", lib.EC_POINT_new(group));
     const product = new Uint8Array(GROUP_SHAPES[this.name].publicKeyBytes);
-    const size = BigInt(product.length);
+    const size = sizeT(product.length);
     const isMultiplied = point === undefined
       ? lib.EC_POINT_mul(group, result, number, null, null, null) === 1
-      : lib.EC_POINT_oct2point(group, result, point, BigInt(point.length), null) === 1 &&
+      : lib.EC_POINT_oct2point(group, result, point, sizeT(point.length), null) === 1 &&
         lib.EC_POINT_mul(group, result, null, result, number, null) === 1;
     const isWritten = isMultiplied &&
       lib.EC_POINT_point2oct(group, result, POINT_CONVERSION_UNCOMPRESSED, product, size, null) ===

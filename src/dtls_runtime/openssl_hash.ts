@@ -3,7 +3,7 @@
 
 import { shortBytes, shortCopy } from "../base/short_bytes.ts";
 import type { Hash, HashName } from "../dtls/crypto/provider.ts";
-import { type Libcrypto, OpensslError } from "./openssl_library.ts";
+import { type Libcrypto, OpensslError, sizeT } from "./openssl_library.ts";
 
 /** One hash function: its sizes, and its steps. */
 interface HashFunction {
@@ -35,7 +35,7 @@ function hashFunctions(libcrypto: Libcrypto): Readonly<Record<HashName, HashFunc
       wordBytes: 4,
       ...begun(libcrypto.SHA256_Init, 112),
       update: (state, bytes, lengthBytes) =>
-        check(libcrypto.SHA256_Update(state, bytes, BigInt(lengthBytes))),
+        check(libcrypto.SHA256_Update(state, bytes, sizeT(lengthBytes))),
       final: (state, out) => check(libcrypto.SHA256_Final(out, state)),
     },
     sha384: {
@@ -44,7 +44,7 @@ function hashFunctions(libcrypto: Libcrypto): Readonly<Record<HashName, HashFunc
       wordBytes: 8,
       ...begun(libcrypto.SHA384_Init, 216),
       update: (state, bytes, lengthBytes) =>
-        check(libcrypto.SHA384_Update(state, bytes, BigInt(lengthBytes))),
+        check(libcrypto.SHA384_Update(state, bytes, sizeT(lengthBytes))),
       final: (state, out) => check(libcrypto.SHA384_Final(out, state)),
     },
     sha512: {
@@ -53,7 +53,7 @@ function hashFunctions(libcrypto: Libcrypto): Readonly<Record<HashName, HashFunc
       wordBytes: 8,
       ...begun(libcrypto.SHA512_Init, 216),
       update: (state, bytes, lengthBytes) =>
-        check(libcrypto.SHA512_Update(state, bytes, BigInt(lengthBytes))),
+        check(libcrypto.SHA512_Update(state, bytes, sizeT(lengthBytes))),
       final: (state, out) => check(libcrypto.SHA512_Final(out, state)),
     },
   };

@@ -11,7 +11,7 @@ import { rsaSchemes, SCHEMES_OF_KIND, SIGNATURE_SHAPES } from "../dtls/crypto/si
 import { CURVE_NIDS, type CurveName, type OpensslCurve } from "./openssl_exchange.ts";
 import { Handle } from "./openssl_handle.ts";
 import type { OpensslHashes } from "./openssl_hash.ts";
-import { cString, given, type Libcrypto, OpensslError } from "./openssl_library.ts";
+import { cString, given, type Libcrypto, OpensslError, sizeT } from "./openssl_library.ts";
 
 /** Bytes of the longest signature: RSA of 8,192 bits. */
 const SIGNATURE_BYTES_MAX = 1_024;
@@ -61,10 +61,10 @@ class EcKey implements NativeKey {
       given(libcrypto, "EC_KEY_new_by_curve_name", pointer),
       (key) => libcrypto.EC_KEY_free(key),
     );
-    const isPoint = libcrypto.EC_KEY_oct2key(pointer, point, BigInt(point.length), null) === 1;
+    const isPoint = libcrypto.EC_KEY_oct2key(pointer, point, sizeT(point.length), null) === 1;
     const isKey = isPoint &&
       (scalar === undefined ||
-        libcrypto.EC_KEY_oct2priv(pointer, scalar, BigInt(scalar.length)) === 1 &&
+        libcrypto.EC_KEY_oct2priv(pointer, scalar, sizeT(scalar.length)) === 1 &&
           libcrypto.EC_KEY_check_key(pointer) === 1);
     if (isKey) return;
     this.#key.release();
@@ -165,7 +165,7 @@ class RsaKey implements NativeKey {
     const { libcrypto, hashes } = this.#parts;
     const digest = hashes.digest(SIGNATURE_SHAPES[scheme].hash!, message);
     const { pointer } = this.#context(scheme);
-    const size = BigInt(digest.length);
+    const size = sizeT(digest.length);
     setRoom();
     if (
       libcrypto.EVP_PKEY_sign(pointer, signatureRoom, signatureBytes, digest, size) !== 1
@@ -177,7 +177,7 @@ class RsaKey implements NativeKey {
     const { libcrypto, hashes } = this.#parts;
     const digest = hashes.digest(SIGNATURE_SHAPES[scheme].hash!, message);
     const { pointer } = this.#context(scheme);
-    const [signatureSize, size] = [BigInt(signature.length), BigInt(digest.length)];
+    const [signatureSize, size] = [sizeT(signature.length), sizeT(digest.length)];
     if (libcrypto.EVP_PKEY_verify(pointer, signature, signatureSize, digest, size) === 1) {
       return true;
     }

@@ -163,6 +163,15 @@ export function cString(text: string): Uint8Array {
   return new TextEncoder().encode(`${text}\0`);
 }
 
+/** Sizes up to this one are there as libcrypto takes them: those of what is hashed and derived. */
+const COMMON_SIZE_MAX = 2_048;
+const commonSizes = Array.from({ length: COMMON_SIZE_MAX + 1 }, (_, size) => BigInt(size));
+
+/** A size as libcrypto takes it: a size_t, which a foreign function has as a bigint. */
+export function sizeT(lengthBytes: number): bigint {
+  return commonSizes[lengthBytes] ?? BigInt(lengthBytes);
+}
+
 /** OPENSSL_INIT_NO_LOAD_CONFIG: what a configuration file of the machine says is not for this program. */
 const NO_LOAD_CONFIG = 0x80n;
 
