@@ -19,8 +19,6 @@ import type { DtlsLimits } from "./limits.ts";
 import type { DtlsVersion, RetransmissionPolicy } from "./options.ts";
 import type { DatagramWriter, DtlsDropReason, OpenedRecord } from "./record_layer.ts";
 
-type Timer = "retransmit" | "ack" | "forget-last-flight";
-
 /** RFC 9147 section 7.1: "set a timer for 1/4 the current retransmit timer value". */
 const ACK_DELAY_FRACTION = 1 / 4;
 
@@ -56,7 +54,7 @@ export class HandshakeReliability {
   readonly #drops: Counters<DtlsDropReason>;
   readonly #assembler: HandshakeAssembler;
   readonly #acks: AckList;
-  readonly #deadlines = new Deadlines<Timer>();
+  readonly #deadlines = new Deadlines("retransmit", "ack", "forget-last-flight");
   #flight: Flight | undefined;
   /** In DTLS 1.2 the flight that ended the handshake, sent again where the peer sends its own again. */
   #lastFlight: Flight | undefined;

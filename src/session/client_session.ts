@@ -71,7 +71,7 @@ export class ClientSession {
   readonly #options: ClientSessionOptions;
   readonly #transport: Transport;
   readonly #events = new Queue<ClientSessionEvent>();
-  readonly #deadlines = new Deadlines<"handshake" | "linger" | "refusal">();
+  readonly #deadlines = new Deadlines("handshake", "linger", "refusal");
   readonly #liveness: Liveness;
   readonly #open = new Map<number, OpenRequest>();
   readonly #queued = new Queue<QueuedRequest>();

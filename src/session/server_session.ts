@@ -51,7 +51,7 @@ export class ServerSession {
   readonly #transport: Transport;
   readonly #gate: Gate;
   readonly #events = new Queue<ServerSessionEvent>();
-  readonly #deadlines = new Deadlines<"gate" | "linger" | "drain" | "expiry">();
+  readonly #deadlines = new Deadlines("gate", "linger", "drain", "expiry");
   readonly #liveness: Liveness;
   readonly #requests = new Map<number, OpenRequest>();
   #state: State = "waiting";

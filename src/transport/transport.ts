@@ -70,7 +70,7 @@ export class Transport implements Core<TransportEvent> {
   readonly #scheduler: Scheduler;
   readonly #events: EventQueue;
   readonly #recorder: EventRecorder | undefined;
-  readonly #deadlines = new Deadlines<"ack" | "loss" | "pace">();
+  readonly #deadlines = new Deadlines("ack", "loss", "pace");
   #peerMessageBytesMax = INITIAL_MESSAGE_BYTES_MAX;
   #stopped = false;
   #closed = false;

@@ -5,7 +5,7 @@ import { Deadlines } from "../../src/base/deadlines.ts";
 import { Queue } from "../../src/base/queue.ts";
 
 Deno.test("due deadlines are taken in the order of their times, once each", () => {
-  const deadlines = new Deadlines<"probe" | "idle" | "ack">();
+  const deadlines = new Deadlines("probe", "idle", "ack");
   deadlines.set("idle", 30);
   deadlines.set("probe", 10);
   deadlines.set("ack", 20);
@@ -20,10 +20,10 @@ Deno.test("due deadlines are taken in the order of their times, once each", () =
   assertEquals([deadlines.next(), deadlines.has("idle")], [NEVER, false]);
 });
 
-Deno.test("deadlines at the same time are taken in the order in which they were set", () => {
-  const deadlines = new Deadlines<"probe" | "idle">();
-  deadlines.set("probe", 10);
+Deno.test("deadlines at the same time are taken in the order in which they are named", () => {
+  const deadlines = new Deadlines("probe", "idle");
   deadlines.set("idle", 10);
+  deadlines.set("probe", 10);
   assertEquals([deadlines.takeDue(10), deadlines.takeDue(10)], ["probe", "idle"]);
 });
 
@@ -44,7 +44,7 @@ Deno.test("the table of deadlines agrees with a sorted list of them", () => {
   const names = ["a", "b", "c", "d"] as const;
   const steps = fc.array(fc.record({ name: fc.constantFrom(...names), at: fc.nat(20) }));
   fc.assert(fc.property(steps, fc.nat(25), (list, now) => {
-    const deadlines = new Deadlines<typeof names[number]>();
+    const deadlines = new Deadlines(...names);
     const model = new Map<string, number>();
     for (const { name, at } of list) {
       if (at === 0) {
