@@ -300,7 +300,8 @@ export class DtlsEndpoint {
 
   #makeConnectionId(): Uint8Array {
     for (;;) {
-      const id = this.#options.entropy(ENDPOINT_CONNECTION_ID_BYTES);
+      // Whoever owns the association may see it, and what lies in the same memory is not for them.
+      const id = this.#options.entropy(ENDPOINT_CONNECTION_ID_BYTES).slice();
       if (!this.#byConnectionId.has(connectionIdKey(id))) return id;
     }
   }
