@@ -8,7 +8,7 @@ export class Deadlines<Name extends string> {
   /** When each is, in the order of the names. They are a handful: to look through them is faster than a Map. */
   readonly #at: Milliseconds[];
 
-  /** A table of these timers, none of which is set. Of two that are due at once the one that is named first goes first. */
+  /** A table of these timers, none of them set. Of two that are due at once the one that is named first goes first. */
   constructor(...names: readonly Name[]) {
     this.#names = names;
     this.#at = names.map(() => NEVER);

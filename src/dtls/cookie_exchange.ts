@@ -5,6 +5,7 @@ import type { Entropy, Milliseconds } from "../base/core.ts";
 import { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
 import { concatBytes, latin1Text, utf8Bytes } from "../base/bytes.ts";
+import { shortBytes } from "../base/short_bytes.ts";
 import { suiteParameters } from "./cipher_suites.ts";
 import { ExtensionType, HandshakeType } from "./code_points.ts";
 import type { CryptoProvider } from "./crypto/provider.ts";
@@ -231,7 +232,8 @@ export class CookieExchange {
 
   #mac(key: Uint8Array, content: Uint8Array, address: string): Uint8Array {
     const covered = new ByteWriter().bytes(content).text(2, address);
-    const mac = this.#provider.hmac("sha256", key, covered.view());
+    const mac = shortBytes(COOKIE_MAC_BYTES);
+    this.#provider.hmac("sha256", mac, key, covered.view());
     covered.discard();
     return mac;
   }

@@ -3,6 +3,7 @@
 //   EarlySecret --handshakeSecret(shared secret)--> HandshakeSecret --masterSecret()--> MasterSecret
 
 import { EMPTY_BYTES } from "../base/bytes.ts";
+import { shortBytes } from "../base/short_bytes.ts";
 import {
   deriveSecret,
   DTLS13_LABEL_PREFIX,
@@ -238,7 +239,8 @@ export function finishedVerifyData(
   transcriptHash: Uint8Array,
 ): Uint8Array {
   const key = finishedKey(parameters, baseKey);
-  const verifyData = parameters.provider.hmac(parameters.hash, key, transcriptHash);
+  const verifyData = shortBytes(HASH_BYTES[parameters.hash]);
+  parameters.provider.hmac(parameters.hash, verifyData, key, transcriptHash);
   key.fill(0);
   return verifyData;
 }

@@ -3,6 +3,7 @@
 
 import { ByteWriter } from "../base/byte_writer.ts";
 import { EMPTY_BYTES, utf8Bytes } from "../base/bytes.ts";
+import { shortBytes } from "../base/short_bytes.ts";
 import { AEAD_KEY_BYTES } from "./crypto/aead_shape.ts";
 import { HASH_BYTES } from "./crypto/hkdf.ts";
 import type { AeadName } from "./crypto/provider.ts";
@@ -32,14 +33,13 @@ export function prf12(
   const labelled = [utf8Bytes(label), ...seed];
   const output = new Uint8Array(lengthBytes);
   // RFC 5246 section 5: "A(0) = seed, A(i) = HMAC_hash(secret, A(i-1))".
-  let chain = provider.hmac(hash, secret, ...labelled);
-  for (let offset = 0; offset < lengthBytes; offset += HASH_BYTES[hash]) {
-    const block = provider.hmac(hash, secret, chain, ...labelled);
-    output.set(block.subarray(0, lengthBytes - offset), offset);
-    block.fill(0);
-    const next = provider.hmac(hash, secret, chain);
-    chain.fill(0);
-    chain = next;
+  const hashBytes = HASH_BYTES[hash];
+  const chain = shortBytes(hashBytes);
+  provider.hmac(hash, chain, secret, ...labelled);
+  for (let offset = 0; offset < lengthBytes; offset += hashBytes) {
+    const block = output.subarray(offset, Math.min(offset + hashBytes, lengthBytes));
+    provider.hmac(hash, block, secret, chain, ...labelled);
+    provider.hmac(hash, chain, secret, chain);
   }
   chain.fill(0);
   return output;

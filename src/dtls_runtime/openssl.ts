@@ -51,8 +51,8 @@ class OpensslProvider implements CryptoProvider {
     return this.#parts.hashes.hash(name);
   }
 
-  hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
-    return this.#parts.hashes.hmac(name, key, parts);
+  hmac(name: HashName, out: Uint8Array, key: Uint8Array, ...parts: readonly Uint8Array[]): void {
+    this.#parts.hashes.hmac(name, out, key, parts);
   }
 
   aead(name: AeadName, key: Uint8Array): Aead {

@@ -2,6 +2,7 @@
 // release, and a copy is a copy of bytes.
 
 import { shortBytes, shortCopy } from "../base/short_bytes.ts";
+import { checkMac } from "../dtls/crypto/mac_shape.ts";
 import type { Hash, HashName } from "../dtls/crypto/provider.ts";
 import { type Libcrypto, OpensslError, sizeT } from "./openssl_library.ts";
 
@@ -132,8 +133,9 @@ class Hmac {
     pad(this.#outer, blockBytes + hashBytes, hashFunction);
   }
 
-  compute(key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  compute(out: Uint8Array, key: Uint8Array, parts: readonly Uint8Array[]): void {
     const { blockBytes, hashBytes, wordBytes, update } = this.#function;
+    checkMac(hashBytes, out);
     const state = this.#state;
     const stateWords = this.#stateWords;
     const initialWords = this.#initialWords;
@@ -166,17 +168,11 @@ class Hmac {
     } else this.#hashLong(parts);
     for (let i = 0; i < initialWords.length; i++) stateWords[i] = initialWords[i]!;
     update(state, this.#outer, 2 * blockBytes);
-    const mac = shortBytes(hashBytes);
-    for (let i = 0; i < hashWords; i++) {
-      const word = hashWord(stateWords, i, wordBytes);
-      mac[4 * i] = word >>> 24;
-      mac[4 * i + 1] = word >>> 16;
-      mac[4 * i + 2] = word >>> 8;
-      mac[4 * i + 3] = word;
+    for (let i = 0; i < out.length; i++) {
+      out[i] = hashWord(stateWords, i >> 2, wordBytes) >>> (24 - 8 * (i & 3));
     }
     for (let i = 0; i < initialWords.length; i++) stateWords[i] = initialWords[i]!;
     for (let i = 0; i < blockWords + hashWords; i++) outerWords[i] = 0;
-    return mac;
   }
 
   /** Puts the key where the inner pad is to be. */
@@ -259,7 +255,7 @@ export class OpensslHashes {
   }
 
   /** {@linkcode CryptoProvider.hmac} on libcrypto. */
-  hmac(name: HashName, key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
-    return this.#hmacs[name].compute(key, parts);
+  hmac(name: HashName, out: Uint8Array, key: Uint8Array, parts: readonly Uint8Array[]): void {
+    this.#hmacs[name].compute(out, key, parts);
   }
 }

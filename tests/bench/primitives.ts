@@ -56,10 +56,12 @@ export class RecordedProvider implements CryptoProvider {
     };
   }
 
-  hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
+  hmac(name: HashName, out: Uint8Array, key: Uint8Array, ...parts: readonly Uint8Array[]): void {
     const ownKey = key.slice();
     const ownParts = parts.map((part) => part.slice());
-    return this.#make(() => this.#provider.hmac(name, ownKey, ...ownParts));
+    this.#provider.hmac(name, out, key, ...parts);
+    const ownOut = out.slice();
+    this.#make(() => this.#provider.hmac(name, ownOut, ownKey, ...ownParts));
   }
 
   aead(name: AeadName, key: Uint8Array): Aead {

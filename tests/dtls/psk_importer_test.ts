@@ -5,7 +5,7 @@ import { concatBytes, fromHex, toHex, utf8Bytes } from "../../src/base/bytes.ts"
 import type { HashName } from "../../src/dtls/crypto/provider.ts";
 import { nodeProvider } from "../../src/dtls/crypto/node.ts";
 import { type ExternalPsk, offerablePsk, offeredIdentity } from "../../src/dtls/psk_importer.ts";
-import { testEach } from "./crypto/providers.ts";
+import { hmacOf, testEach } from "./crypto/providers.ts";
 
 const PSK: ExternalPsk = {
   identity: utf8Bytes("psk1"),
@@ -28,8 +28,8 @@ function expected(ownHash: HashName, identity: Uint8Array, lengthBytes: number):
     context,
     Uint8Array.of(1),
   );
-  const extracted = nodeProvider.hmac(ownHash, new Uint8Array(0), PSK.key);
-  return nodeProvider.hmac(ownHash, extracted, info).subarray(0, lengthBytes);
+  const extracted = hmacOf(nodeProvider, ownHash, new Uint8Array(0), PSK.key);
+  return hmacOf(nodeProvider, ownHash, extracted, info).subarray(0, lengthBytes);
 }
 
 testEach("RFC 9258 section 5.1: the identity and the key of an imported PSK", (provider) => {

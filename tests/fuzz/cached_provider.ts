@@ -39,7 +39,7 @@ const signatures = new Results<Uint8Array>();
 export const cachedProvider: CryptoProvider = {
   name: "cached",
   hash: (name) => fastest.hash(name),
-  hmac: (name, key, ...parts) => fastest.hmac(name, key, ...parts),
+  hmac: (name, out, key, ...parts) => fastest.hmac(name, out, key, ...parts),
   aead: (name, key) => fastest.aead(name, key),
   recordNumberCipher: (name, key) => fastest.recordNumberCipher(name, key),
   signingKey: (pkcs8) => fastest.signingKey(pkcs8),

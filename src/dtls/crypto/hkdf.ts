@@ -1,6 +1,7 @@
 // HKDF (RFC 5869) and its labelled forms (RFC 8446 section 7.1, RFC 9147 section 5.9), over a provider's HMAC.
 
 import { EMPTY_BYTES, fromHex } from "../../base/bytes.ts";
+import { shortBytes } from "../../base/short_bytes.ts";
 import type { CryptoProvider, HashName } from "./provider.ts";
 
 /** What stands before every label of HKDF-Expand-Label: TLS 1.3's, with a space, or DTLS 1.3's, without. */
@@ -29,7 +30,9 @@ export function hkdfExtract(
   salt: Uint8Array,
   inputKeyingMaterial: Uint8Array,
 ): Uint8Array {
-  return provider.hmac(hash, salt, inputKeyingMaterial);
+  const key = shortBytes(HASH_BYTES[hash]);
+  provider.hmac(hash, key, salt, inputKeyingMaterial);
+  return key;
 }
 
 /**
@@ -50,15 +53,13 @@ export function hkdfExpand(
   }
   const output = new Uint8Array(lengthBytes);
   const counter = new Uint8Array(1);
-  let block: Uint8Array = EMPTY_BYTES;
+  let before: Uint8Array = EMPTY_BYTES;
   for (let offset = 0; offset < lengthBytes; offset += hashBytes) {
     counter[0]!++;
-    const next = provider.hmac(hash, pseudorandomKey, block, info, counter);
-    block.fill(0);
-    block = next;
-    output.set(block.subarray(0, lengthBytes - offset), offset);
+    const block = output.subarray(offset, Math.min(offset + hashBytes, lengthBytes));
+    provider.hmac(hash, block, pseudorandomKey, before, info, counter);
+    before = block;
   }
-  block.fill(0);
   return output;
 }
 
@@ -113,10 +114,9 @@ export function hkdfExpandLabel(
   // RFC 5869 section 2.3: "T(1) = HMAC-Hash(PRK, T(0) | info | 0x01)", T(0) being empty: nearly all that is derived is
   // no longer than that.
   info[at] = 1;
-  const block = provider.hmac(hash, secret, labelView(at + 1));
-  if (block.length === lengthBytes) return block;
-  block.fill(0, lengthBytes);
-  return block.subarray(0, lengthBytes);
+  const output = shortBytes(lengthBytes);
+  provider.hmac(hash, output, secret, labelView(at + 1));
+  return output;
 }
 
 /** Derive-Secret(Secret, Label, Messages), given the hash of the messages. */

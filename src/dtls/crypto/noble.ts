@@ -14,6 +14,7 @@ import {
 } from "./aead_shape.ts";
 import { ChaChaBlock } from "./chacha_block.ts";
 import { DestroyedKeyError } from "./key_errors.ts";
+import { writeMac } from "./mac_shape.ts";
 import { nobleKeyExchange, nobleSigningKey, nobleVerify } from "./noble_keys.ts";
 import type {
   Aead,
@@ -158,10 +159,10 @@ class NobleProvider implements CryptoProvider {
     return new NobleHash(HASHES[name].create());
   }
 
-  hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
+  hmac(name: HashName, out: Uint8Array, key: Uint8Array, ...parts: readonly Uint8Array[]): void {
     const running = hmac.create(HASHES[name], key);
     for (const part of parts) running.update(part);
-    return running.digest();
+    writeMac(running.digest(), out);
   }
 
   aead(name: AeadName, key: Uint8Array): Aead {

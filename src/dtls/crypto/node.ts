@@ -19,6 +19,7 @@ import {
 } from "./aead_shape.ts";
 import { HASH_BYTES } from "./hkdf.ts";
 import { DestroyedKeyError } from "./key_errors.ts";
+import { writeMac } from "./mac_shape.ts";
 import { nodeKeyExchange, nodeSigningKey, NodeVerifier, plainBytes } from "./node_keys.ts";
 import type {
   Aead,
@@ -90,7 +91,7 @@ function hmac(name: HashName, key: Uint8Array, parts: readonly Uint8Array[]): Ui
   inner.fill(0, 0, end);
   outerRoom.fill(0, 0, outerBytes);
   innerHash.fill(0);
-  return plainBytes(mac);
+  return mac;
 }
 
 // node:crypto's types tie each algorithm to its own class; all three work alike.
@@ -228,8 +229,8 @@ class NodeProvider implements CryptoProvider {
     return new NodeHash(createHash(name));
   }
 
-  hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
-    return hmac(name, key, parts);
+  hmac(name: HashName, out: Uint8Array, key: Uint8Array, ...parts: readonly Uint8Array[]): void {
+    writeMac(hmac(name, key, parts), out);
   }
 
   aead(name: AeadName, key: Uint8Array): Aead {

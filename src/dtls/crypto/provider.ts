@@ -110,8 +110,11 @@ export interface CryptoProvider {
   readonly name: string;
   /** Starts a hash. */
   hash(name: HashName): Hash;
-  /** HMAC of the concatenation of `parts`. */
-  hmac(name: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array;
+  /**
+   * Writes the HMAC of the concatenation of `parts`, or as much of its beginning as `out` has room for. Throws
+   * `RangeError` where `out` is longer than the HMAC.
+   */
+  hmac(name: HashName, out: Uint8Array, key: Uint8Array, ...parts: readonly Uint8Array[]): void;
   /** An AEAD under a key of 16 (aes-128-gcm) or 32 bytes. The key's bytes may be zeroed by the caller afterwards. */
   aead(name: AeadName, key: Uint8Array): Aead;
   /** The record number cipher that belongs to an AEAD. */

@@ -3,6 +3,7 @@
 
 // deno-lint-ignore-file no-console -- printing is what it is for
 
+import { HASH_BYTES } from "../../../src/dtls/crypto/hkdf.ts";
 import { nobleProvider } from "../../../src/dtls/crypto/noble.ts";
 import { nodeProvider } from "../../../src/dtls/crypto/node.ts";
 import { fastestProvider } from "../../../src/dtls/crypto/composed.ts";
@@ -106,7 +107,8 @@ for (const name of ["sha256", "sha384"] as const) {
   const key = new Uint8Array(32);
   operations.set(`hmac ${name} 64`, (provider) => {
     const bytes = new Uint8Array(64);
-    return () => provider.hmac(name, key, bytes);
+    const out = new Uint8Array(HASH_BYTES[name]);
+    return () => provider.hmac(name, out, key, bytes);
   });
   operations.set(`derive-secret ${name}`, (provider) => {
     const transcriptHash = new Uint8Array(32);

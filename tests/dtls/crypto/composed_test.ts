@@ -51,7 +51,7 @@ Deno.test("each primitive goes to the provider that the preferences name first",
     "secp384r1 verify": ["a"],
   });
   composed.hash("sha256");
-  composed.hmac("sha256", EMPTY_BYTES);
+  composed.hmac("sha256", EMPTY_BYTES, EMPTY_BYTES);
   composed.aead("aes-128-gcm", EMPTY_BYTES);
   composed.recordNumberCipher("aes-128-gcm", EMPTY_BYTES);
   composed.keyExchange("x25519", EMPTY_BYTES);

@@ -22,7 +22,7 @@ import {
   trafficKeys,
 } from "../../../src/dtls/key_schedule.ts";
 import { nodeProvider } from "../../../src/dtls/crypto/node.ts";
-import { keyExchangeOf, testEach } from "./providers.ts";
+import { hmacOf, keyExchangeOf, testEach } from "./providers.ts";
 import { RESUMED_TRACE, RETRIED_TRACE, SIMPLE_TRACE, type Trace, TRACES } from "./rfc8448.ts";
 
 function tls13(provider: CryptoProvider): TrafficKeyParameters {
@@ -246,7 +246,7 @@ function expandOnce(secret: Uint8Array, label: string, context: Uint8Array, leng
     context,
     Uint8Array.of(1),
   );
-  return nodeProvider.hmac("sha256", secret, info).subarray(0, lengthBytes);
+  return hmacOf(nodeProvider, "sha256", secret, info).subarray(0, lengthBytes);
 }
 
 testEach(

@@ -1,11 +1,13 @@
 // Runs one test against every crypto provider.
 
 import { fastestProvider } from "../../../src/dtls/crypto/composed.ts";
+import { HASH_BYTES } from "../../../src/dtls/crypto/hkdf.ts";
 import { nobleProvider } from "../../../src/dtls/crypto/noble.ts";
 import { nodeProvider } from "../../../src/dtls/crypto/node.ts";
 import {
   type CryptoProvider,
   type GroupName,
+  type HashName,
   KEY_EXCHANGE_RANDOMNESS_BYTES,
   type KeyExchange,
 } from "../../../src/dtls/crypto/provider.ts";
@@ -28,6 +30,18 @@ export const PROVIDERS: readonly CryptoProvider[] = [
 export function testEach(name: string, body: (provider: CryptoProvider) => void): void {
   for (const provider of PROVIDERS) Deno.test(`${provider.name}: ${name}`, () => body(provider));
   if (OPENSSL === undefined) Deno.test.ignore(`openssl: ${name}`, () => {});
+}
+
+/** A whole HMAC. */
+export function hmacOf(
+  provider: CryptoProvider,
+  name: HashName,
+  key: Uint8Array,
+  ...parts: readonly Uint8Array[]
+): Uint8Array {
+  const mac = new Uint8Array(HASH_BYTES[name]);
+  provider.hmac(name, mac, key, ...parts);
+  return mac;
 }
 
 /** The key exchange whose private key is this one: what `randomness` has to be is what the reduction undoes. */
