@@ -64,7 +64,7 @@ export interface ConnectionIdSource {
 
 /** IDs of an association that nobody else has to tell from others. */
 export function ownConnectionIds(entropy: Entropy, lengthBytes: number): ConnectionIdSource {
-  return { issue: () => entropy(lengthBytes).slice(), retire: () => {} };
+  return { issue: () => entropy(lengthBytes), retire: () => {} };
 }
 
 /** The IDs that the peer may put into records to this side. */

@@ -300,8 +300,7 @@ export class DtlsEndpoint {
 
   #makeConnectionId(): Uint8Array {
     for (;;) {
-      // Whoever owns the association may see it, and what lies in the same memory is not for them.
-      const id = this.#options.entropy(ENDPOINT_CONNECTION_ID_BYTES).slice();
+      const id = this.#options.entropy(ENDPOINT_CONNECTION_ID_BYTES);
       if (!this.#byConnectionId.has(connectionIdKey(id))) return id;
     }
   }

@@ -1,8 +1,7 @@
 // The randomness that cores are given.
 
 import type { Entropy } from "../base/core.ts";
-import { shortBytes } from "../base/short_bytes.ts";
 
-/** Randomness of the system, in memory that {@linkcode shortBytes} share. */
+/** Randomness of the system. */
 export const systemEntropy: Entropy = (lengthBytes) =>
-  crypto.getRandomValues(shortBytes(lengthBytes));
+  crypto.getRandomValues(new Uint8Array(lengthBytes));
