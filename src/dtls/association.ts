@@ -92,7 +92,8 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
       onExpectedEpoch: (epoch) => this.#turns.expectedEpoch = epoch,
     });
     this.#turns = new HandshakeTurns(this.#reliability, (result) => this.#onResult(result));
-    this.#guard(() => this.#turns.begin(start.handshake(this.#io)));
+    // Not by a function of this scope: they stay as long as the association, and with them all that one of them sees.
+    this.#guard(this.#turns.begin.bind(this.#turns, start.handshake(this.#io)));
   }
 
   /** A client's association; its ClientHello is there to be polled. */
@@ -270,7 +271,6 @@ export class DtlsAssociation extends AssociationCalls implements Core<DtlsEvent>
       }
       this.#reliability.handleTimeout(now);
       this.#path.handleTimeout(now);
-
       this.#dropKeys(now);
     });
   }

@@ -3,7 +3,7 @@
 import { ByteReader } from "../base/byte_reader.ts";
 import { ByteWriter } from "../base/byte_writer.ts";
 import { codePointName } from "../base/code_points.ts";
-import { shortCopy } from "../base/short_bytes.ts";
+import { lastingBytes } from "../base/short_bytes.ts";
 import { ExtensionType } from "./code_points.ts";
 import { DtlsFault } from "./errors.ts";
 
@@ -154,7 +154,10 @@ export function encodeProtocolNames(names: readonly string[]): Uint8Array {
 
 /** A connection ID (RFC 9146 section 3). */
 export function readConnectionId(reader: ByteReader): Uint8Array {
-  return shortCopy(reader.opaque(1));
+  const received = reader.opaque(1);
+  const id = lastingBytes(received.length);
+  id.set(received);
+  return id;
 }
 
 /** The form that {@linkcode readConnectionId} reads. */

@@ -27,6 +27,11 @@ export interface HandshakeMessage {
   readonly body: Uint8Array;
 }
 
+/** A handshake message and the epoch that it came in. */
+export interface ReceivedMessage extends HandshakeMessage {
+  readonly epoch: number;
+}
+
 /** Reads one fragment. Throws {@linkcode DecodeError} where its lengths do not agree. */
 export function readHandshakeFragment(reader: ByteReader): HandshakeFragment {
   const type = reader.u8();
@@ -235,7 +240,7 @@ export class HandshakeAssembler {
   }
 
   /** The next message in order, with the epoch it came in, or `undefined` while it is incomplete. */
-  take(): (HandshakeMessage & { readonly epoch: number }) | undefined {
+  take(): ReceivedMessage | undefined {
     const messageSeq = this.#nextReceiveSeq;
     const partial = this.#partial.get(messageSeq);
     if (partial === undefined || !isComplete(partial)) return undefined;
@@ -253,6 +258,11 @@ export class HandshakeAssembler {
     const { messageSeq, offset, body, messageBytes } = fragment;
     return messageSeq === this.#nextReceiveSeq - 1 && offset + body.length === messageBytes &&
       this.#latest !== undefined && fits(this.#latest, fragment, epoch);
+  }
+
+  /** Nothing is answered with a flight any more: the last message is not kept. */
+  forgetLatest(): void {
+    this.#latest = undefined;
   }
 
   /**

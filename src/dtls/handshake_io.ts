@@ -149,6 +149,6 @@ export class AssociationIo implements HandshakeIo {
   }
 
   logSecret(label: KeyLogLabel, clientRandom: Uint8Array, secret: Uint8Array): void {
-    this.#parts.options.keyLog?.(label, clientRandom.slice(), secret.slice());
+    this.#parts.options.keyLog?.(label, clientRandom, secret);
   }
 }

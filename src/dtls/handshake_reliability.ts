@@ -14,6 +14,7 @@ import {
   type HandshakeFragment,
   type HandshakeMessage,
   readHandshakeRecord,
+  type ReceivedMessage,
 } from "./handshake_fragment.ts";
 import type { DtlsLimits } from "./limits.ts";
 import type { DtlsVersion, RetransmissionPolicy } from "./options.ts";
@@ -287,9 +288,8 @@ export class HandshakeReliability {
   }
 
   /** The next complete message; the flight before it is acknowledged by it (RFC 9147 section 7.1). */
-  takeMessage(
-    now: Milliseconds,
-  ): (HandshakeMessage & { readonly epoch: number }) | undefined {
+  takeMessage(now: Milliseconds): ReceivedMessage | undefined {
+    this.#forgetAnswered();
     const message = this.#assembler.take();
     if (message === undefined) return undefined;
     if (this.#isHandshakeOver) this.#askForAck(now);
@@ -351,12 +351,17 @@ export class HandshakeReliability {
     if (isLast) this.#deadlines.set("forget-last-flight", now + LAST_FLIGHT_LIFE_MS);
   }
 
+  /** After the handshake, what the peer sends again is answered with a flight only as long as there is one. */
+  #forgetAnswered(): void {
+    if (!this.#isHandshakeOver || (this.#flight ?? this.#lastFlight) !== undefined) return;
+    this.#assembler.forgetLatest();
+  }
+
   /** A datagram was handled: what is there of an unfinished flight is acknowledged in a while. */
   onDatagramEnd(now: Milliseconds): void {
     if (!this.#hasAckNews) return;
     this.#hasAckNews = false;
-    if (this.#isHandshakeOver && !this.#assembler.isWaiting) return;
-    this.#startAckTimer(now);
+    if (!this.#isHandshakeOver || this.#assembler.isWaiting) this.#startAckTimer(now);
   }
 
   /**
@@ -397,6 +402,7 @@ export class HandshakeReliability {
     this.#timeout.restart();
     this.#flight = undefined;
     this.#deadlines.clear("retransmit");
+    this.#forgetAnswered();
     for (const onAcked of this.#onAcked.splice(0)) onAcked();
   }
 
@@ -427,13 +433,12 @@ export class HandshakeReliability {
    * long.
    */
   handleTimeout(now: Milliseconds): void {
-    for (;;) {
-      const timer = this.#deadlines.takeDue(now);
-      if (timer === undefined) return;
+    for (let timer; (timer = this.#deadlines.takeDue(now)) !== undefined;) {
       if (timer === "ack") this.#isAckDue = true;
       else if (timer === "retransmit") this.#onRetransmitTimeout();
       else this.#lastFlight = undefined;
     }
+    this.#forgetAnswered();
   }
 
   #onRetransmitTimeout(): void {

@@ -3,7 +3,7 @@
 //   EarlySecret --handshakeSecret(shared secret)--> HandshakeSecret --masterSecret()--> MasterSecret
 
 import { EMPTY_BYTES } from "../base/bytes.ts";
-import { shortBytes } from "../base/short_bytes.ts";
+import { lastingBytes, shortBytes } from "../base/short_bytes.ts";
 import {
   deriveSecret,
   DTLS13_LABEL_PREFIX,
@@ -52,9 +52,10 @@ export abstract class PhaseSecret {
   }
 
   /** Derive-Secret(., label, Messages) of this phase, given the hash of the messages. */
-  protected derive(label: string, transcriptHash: Uint8Array): Uint8Array {
+  protected derive(label: string, transcriptHash: Uint8Array, allocate = shortBytes): Uint8Array {
     const { provider, hash, labelPrefix = DTLS13_LABEL_PREFIX } = this.#parameters;
-    return deriveSecret(provider, hash, labelPrefix, this.#live(), label, transcriptHash);
+    const secret = this.#live();
+    return deriveSecret(provider, hash, labelPrefix, secret, label, transcriptHash, allocate);
   }
 
   /** The next phase's secret. This phase's is zeroed. */
@@ -154,22 +155,22 @@ export class HandshakeSecret extends PhaseSecret {
 export class MasterSecret extends PhaseSecret {
   /** client_application_traffic_secret_0, given the hash of ClientHello...server Finished. */
   clientApplicationTrafficSecret(transcriptHash: Uint8Array): Uint8Array {
-    return this.derive("c ap traffic", transcriptHash);
+    return this.derive("c ap traffic", transcriptHash, lastingBytes);
   }
 
   /** server_application_traffic_secret_0, given the hash of ClientHello...server Finished. */
   serverApplicationTrafficSecret(transcriptHash: Uint8Array): Uint8Array {
-    return this.derive("s ap traffic", transcriptHash);
+    return this.derive("s ap traffic", transcriptHash, lastingBytes);
   }
 
   /** exporter_master_secret, given the hash of ClientHello...server Finished. */
   exporterMasterSecret(transcriptHash: Uint8Array): Uint8Array {
-    return this.derive("exp master", transcriptHash);
+    return this.derive("exp master", transcriptHash, lastingBytes);
   }
 
   /** resumption_master_secret, given the hash of ClientHello...client Finished. */
   resumptionMasterSecret(transcriptHash: Uint8Array): Uint8Array {
-    return this.derive("res master", transcriptHash);
+    return this.derive("res master", transcriptHash, lastingBytes);
   }
 }
 
@@ -179,8 +180,18 @@ function expandLabel(
   label: string,
   context: Uint8Array,
   lengthBytes: number,
+  allocate = shortBytes,
 ): Uint8Array {
-  return hkdfExpandLabel(provider, hash, labelPrefix, secret, label, context, lengthBytes);
+  return hkdfExpandLabel(
+    provider,
+    hash,
+    labelPrefix,
+    secret,
+    label,
+    context,
+    lengthBytes,
+    allocate,
+  );
 }
 
 /** What one direction of one epoch protects its records with. */
@@ -205,11 +216,11 @@ export function trafficKeys(
   trafficSecret: Uint8Array,
 ): TrafficKeys {
   const keyBytes = AEAD_KEY_BYTES[parameters.aead];
-  const expand = (label: string, lengthBytes: number) =>
-    expandLabel(parameters, trafficSecret, label, EMPTY_BYTES, lengthBytes);
+  const expand = (label: string, lengthBytes: number, allocate = shortBytes) =>
+    expandLabel(parameters, trafficSecret, label, EMPTY_BYTES, lengthBytes, allocate);
   return {
     key: expand("key", keyBytes),
-    iv: expand("iv", NONCE_BYTES),
+    iv: expand("iv", NONCE_BYTES, lastingBytes),
     // RFC 9147 section 4.2.3: "[sender]_sn_key = HKDF-Expand-Label(Secret, "sn", "", key_length)"
     recordNumberKey: expand("sn", keyBytes),
   };
@@ -221,7 +232,8 @@ export function nextTrafficSecret(
   trafficSecret: Uint8Array,
 ): Uint8Array {
   const lengthBytes = HASH_BYTES[parameters.hash];
-  return expandLabel(parameters, trafficSecret, "traffic upd", EMPTY_BYTES, lengthBytes);
+  const label = "traffic upd";
+  return expandLabel(parameters, trafficSecret, label, EMPTY_BYTES, lengthBytes, lastingBytes);
 }
 
 /** finished_key (RFC 8446 section 4.4.4) of a handshake traffic secret, or of a binder key. */

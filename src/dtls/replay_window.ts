@@ -1,6 +1,6 @@
 // The sliding window that refuses a record which was received before (RFC 9147 section 4.5.1).
 
-import { shortBytes } from "../base/short_bytes.ts";
+import { lastingBytes } from "../base/short_bytes.ts";
 
 /** Records that a window has room for at first: most associations receive few, and there may be many associations. */
 const FIRST_RECORDS = 64;
@@ -19,7 +19,7 @@ export class ReplayWindow {
   /** `windowRecords` is a multiple of 8. */
   constructor(windowRecords: number) {
     this.#windowRecords = windowRecords;
-    this.#bits = shortBytes(Math.min(windowRecords, FIRST_RECORDS) / 8);
+    this.#bits = lastingBytes(Math.min(windowRecords, FIRST_RECORDS) / 8);
   }
 
   /** The record number after the largest that was accepted. */
@@ -58,7 +58,7 @@ export class ReplayWindow {
     let records = 8 * this.#bits.length;
     if (recordNumber < records || records === this.#windowRecords) return;
     while (records <= recordNumber && records < this.#windowRecords) records *= 2;
-    const bits = shortBytes(Math.min(records, this.#windowRecords) / 8);
+    const bits = lastingBytes(Math.min(records, this.#windowRecords) / 8);
     bits.set(this.#bits);
     this.#bits = bits;
   }

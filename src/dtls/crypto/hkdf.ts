@@ -79,7 +79,8 @@ function labelView(lengthBytes: number): Uint8Array {
 
 /**
  * HKDF-Expand-Label(Secret, Label, Context, Length). `label` stands without its prefix. Throws `RangeError` where it is
- * not ASCII, it or the context is longer than 255 bytes, or the length exceeds what HKDF-Expand gives.
+ * not ASCII, it or the context is longer than 255 bytes, or the length exceeds what HKDF-Expand gives. `allocate` is
+ * where what is no longer than a hash gets its memory from.
  */
 export function hkdfExpandLabel(
   provider: CryptoProvider,
@@ -89,6 +90,7 @@ export function hkdfExpandLabel(
   label: string,
   context: Uint8Array,
   lengthBytes: number,
+  allocate: (lengthBytes: number) => Uint8Array = shortBytes,
 ): Uint8Array {
   // RFC 8446 section 7.1: "struct { uint16 length = Length; opaque label<7..255> = "tls13 " + Label;
   // opaque context<0..255> = Context; } HkdfLabel;"
@@ -114,7 +116,7 @@ export function hkdfExpandLabel(
   // RFC 5869 section 2.3: "T(1) = HMAC-Hash(PRK, T(0) | info | 0x01)", T(0) being empty: nearly all that is derived is
   // no longer than that.
   info[at] = 1;
-  const output = shortBytes(lengthBytes);
+  const output = allocate(lengthBytes);
   provider.hmac(hash, output, secret, labelView(at + 1));
   return output;
 }
@@ -127,8 +129,19 @@ export function deriveSecret(
   secret: Uint8Array,
   label: string,
   transcriptHash: Uint8Array,
+  allocate: (lengthBytes: number) => Uint8Array = shortBytes,
 ): Uint8Array {
-  return hkdfExpandLabel(provider, hash, prefix, secret, label, transcriptHash, HASH_BYTES[hash]);
+  const hashBytes = HASH_BYTES[hash];
+  return hkdfExpandLabel(
+    provider,
+    hash,
+    prefix,
+    secret,
+    label,
+    transcriptHash,
+    hashBytes,
+    allocate,
+  );
 }
 
 /** The hash of no bytes at all, which Derive-Secret takes where it has no messages. */
