@@ -4,7 +4,7 @@ import type { Measured } from "./dtls_worker.ts";
 import { figure, PRESENT_PROVIDERS, type Table } from "./measure.ts";
 
 /** How often all is measured, one after the other: others use the machine for seconds, and the best counts. */
-const PASSES = 3;
+const PASSES = 6;
 
 /** A Worker that measures some lines of one provider, at a time when no other does. */
 class MeasuringWorker implements Disposable {

@@ -24,7 +24,7 @@ import { measureRate } from "./measure.ts";
 import { RecordedProvider } from "./primitives.ts";
 import { recordKeys } from "./records.ts";
 
-const ROUND_MS = 1_200;
+const ROUND_MS = 800;
 /**
  * Handshakes of each kind before the first is measured, and how long they may take. V8 gives what runs once in each to
  * its best compiler after 3,000 calls, and what that calls later: a server has them behind it in its first busy minute.

@@ -33,7 +33,8 @@ export interface AssociationMemory {
   readonly residentBytes: number;
 }
 
-type Kept = "client" | "server";
+/** Which end is kept. */
+export type Kept = "client" | "server";
 type KeyName = "p256" | "ed25519";
 
 /** The memory of one association of an end. `gc` collects garbage. */
@@ -113,7 +114,7 @@ function memory(gc: () => void): AssociationMemory {
   return { heapBytes: heapUsed, externalBytes: external, residentBytes: rss };
 }
 
-/** Measures each end in a process of its own. */
+/** Measures each end. */
 export async function benchAssociationMemory(): Promise<Table> {
   const rows: string[][] = [];
   for (const kept of ["server", "client"] as const) {
@@ -127,7 +128,8 @@ export async function benchAssociationMemory(): Promise<Table> {
   };
 }
 
-async function measureApart(kept: Kept, key: KeyName): Promise<AssociationMemory> {
+/** Measures one end in a process of its own. */
+export async function measureApart(kept: Kept, key: KeyName): Promise<AssociationMemory> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--no-prompt", "--cached-only", "--v8-flags=--expose-gc"],
