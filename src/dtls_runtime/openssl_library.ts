@@ -175,9 +175,6 @@ export function sizeT(lengthBytes: number): bigint {
 /** OPENSSL_INIT_NO_LOAD_CONFIG: what a configuration file of the machine says is not for this program. */
 const NO_LOAD_CONFIG = 0x80n;
 
-/** OPENSSL_INIT_NO_ADD_ALL_CIPHERS and OPENSSL_INIT_NO_ADD_ALL_DIGESTS: tables of names that nothing here asks. */
-const NO_OLD_NAMES = 0x10n | 0x20n;
-
 /** The first library that this program may open and that has all the functions; never asks for a permission. */
 export function openLibcrypto(): Libcrypto | undefined {
   if (typeof Deno === "undefined" || Deno.dlopen === undefined) return undefined;
@@ -185,7 +182,7 @@ export function openLibcrypto(): Libcrypto | undefined {
     try {
       if (Deno.permissions.querySync({ name: "ffi", path }).state !== "granted") continue;
       const { symbols } = Deno.dlopen(path, SYMBOLS);
-      if (symbols.OPENSSL_init_crypto(NO_LOAD_CONFIG | NO_OLD_NAMES, null) === 1) return symbols;
+      if (symbols.OPENSSL_init_crypto(NO_LOAD_CONFIG, null) === 1) return symbols;
     } catch {
       // Not on this machine, or without one of the functions.
     }
