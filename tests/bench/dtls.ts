@@ -3,7 +3,10 @@
 import type { Measured } from "./dtls_worker.ts";
 import { figure, PRESENT_PROVIDERS, type Table } from "./measure.ts";
 
-/** How often all is measured, one after the other: others use the machine for seconds, and the best counts. */
+/**
+ * How often all lines of a Worker are measured, one after the other: others use the machine for seconds, and the best
+ * counts. No Worker waits in between: V8 lets go of compiled code that was not used for a while.
+ */
 const PASSES = 6;
 
 /** A Worker that measures some lines of one provider, at a time when no other does. */
@@ -48,8 +51,8 @@ export async function benchDtls(): Promise<Table> {
     for (const [provider, worker] of workers.entries()) await worker.start({ provider, lines });
     parts.push(workers);
   }
-  for (let pass = 0; pass < PASSES; pass++) {
-    for (const worker of parts.flat()) await worker.measure();
+  for (const worker of parts.flat()) {
+    for (let pass = 0; pass < PASSES; pass++) await worker.measure();
   }
   return {
     title:
