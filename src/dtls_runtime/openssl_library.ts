@@ -20,7 +20,6 @@ const HASH_FINAL = { parameters: ["buffer", "buffer"], result: "i32" } as const;
 const SYMBOLS = {
   OPENSSL_init_crypto: { parameters: ["u64", "pointer"], result: "i32" },
   ERR_clear_error: { parameters: [], result: "void" },
-  OSSL_LIB_CTX_new: { parameters: [], result: "pointer" },
 
   EVP_CIPHER_fetch: FETCH,
   EVP_CIPHER_CTX_new: { parameters: [], result: "pointer" },
@@ -50,8 +49,8 @@ const SYMBOLS = {
   BIO_free: STATUS_OF_POINTER,
   d2i_PrivateKey_bio: READ_DER,
   d2i_PUBKEY_bio: READ_DER,
-  EVP_PKEY_new_raw_public_key_ex: {
-    parameters: ["pointer", "buffer", "pointer", "buffer", "usize"],
+  EVP_PKEY_new_raw_public_key: {
+    parameters: ["i32", "pointer", "buffer", "usize"],
     result: "pointer",
   },
   EVP_PKEY_set1_encoded_public_key: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
@@ -60,9 +59,9 @@ const SYMBOLS = {
   EVP_PKEY_free: RELEASE,
   EVP_PKEY_CTX_new_from_name: FETCH,
   EVP_PKEY_CTX_new: { parameters: ["pointer", "pointer"], result: "pointer" },
-  EVP_PKEY_CTX_new_from_pkey_at: {
-    name: "EVP_PKEY_CTX_new_from_pkey",
-    parameters: ["pointer", "usize", "pointer"],
+  EVP_PKEY_CTX_new_at: {
+    name: "EVP_PKEY_CTX_new",
+    parameters: ["usize", "pointer"],
     result: "pointer",
   },
   EVP_PKEY_CTX_dup: POINTER_TO_POINTER,

@@ -1,9 +1,6 @@
 // X25519 on libcrypto. Its functions that make a key multiply the base point by code that takes longer than the one
 // for other points, and look their algorithm up each time. So a key is given to it with a public value that is not
 // used, and its own is computed as a shared secret with the base point; what does not depend on a key is made once.
-//
-// For each key that it is given libcrypto goes through all names that its context of the library knows, so that these
-// keys have such a context of their own, which knows few.
 
 import { shortBytes } from "../base/short_bytes.ts";
 import { KeyConsumedError } from "../dtls/crypto/key_errors.ts";
@@ -14,7 +11,6 @@ import { cString, given, type Libcrypto, OpensslError, type Pointer } from "./op
 
 /** EVP_PKEY_X25519. */
 const X25519_ID = 1034;
-const X25519_NAME = cString("X25519");
 
 /** EVP_PKEY_KEYPAIR. */
 const KEY_PAIR = 0x87;
@@ -35,6 +31,7 @@ const PRIVATE_NAME = cString("priv");
 // Calls are synchronous, so that one of each serves all exchanges.
 /** The size_t of 32, where a function reads how much room there is, and writes how much it used. */
 const lengthBytes = new Uint8Array(8);
+
 /** The arithmetic of X25519. */
 export class OpensslX25519 {
   readonly #libcrypto: Libcrypto;
@@ -56,18 +53,17 @@ export class OpensslX25519 {
     const lib = libcrypto;
     const make = <Name extends keyof Libcrypto>(name: Name, pointer: Deno.PointerValue) =>
       given(lib, name, pointer);
-    this.#libcrypto = lib;
-    const library = make("OSSL_LIB_CTX_new", lib.OSSL_LIB_CTX_new());
     const newPoint = () =>
       make(
-        "EVP_PKEY_new_raw_public_key_ex",
-        lib.EVP_PKEY_new_raw_public_key_ex(library, X25519_NAME, null, BASE_POINT, X25519_SIZE),
+        "EVP_PKEY_new_raw_public_key",
+        lib.EVP_PKEY_new_raw_public_key(X25519_ID, null, BASE_POINT, X25519_SIZE),
       );
+    this.#libcrypto = lib;
     this.#basePoint = newPoint();
     this.#point = newPoint();
     this.#maker = make(
       "EVP_PKEY_CTX_new_from_name",
-      lib.EVP_PKEY_CTX_new_from_name(library, X25519_NAME, null),
+      lib.EVP_PKEY_CTX_new_from_name(null, cString("X25519"), null),
     );
     const builder = make("OSSL_PARAM_BLD_new", lib.OSSL_PARAM_BLD_new());
     lib.OSSL_PARAM_BLD_push_octet_string(builder, PUBLIC_NAME, BASE_POINT, X25519_SIZE);
@@ -83,8 +79,8 @@ export class OpensslX25519 {
     }
     this.#makeKey(ZEROS);
     this.#template = make(
-      "EVP_PKEY_CTX_new_from_pkey_at",
-      lib.EVP_PKEY_CTX_new_from_pkey_at(library, this.#key[0]!, null),
+      "EVP_PKEY_CTX_new_at",
+      lib.EVP_PKEY_CTX_new_at(this.#key[0]!, null),
     );
     this.#takeKey(this.#template);
     this.#free = (context) => lib.EVP_PKEY_CTX_free(context);
