@@ -14,6 +14,7 @@ import type {
   SignatureName,
   SigningKey,
 } from "../dtls/crypto/provider.ts";
+import { wasmX25519Exchange } from "../dtls/crypto/x25519/exchange.ts";
 import { OpensslCiphers } from "./openssl_cipher.ts";
 import { OpensslCurve, opensslEcdhExchange } from "./openssl_exchange.ts";
 import { OpensslHashes } from "./openssl_hash.ts";
@@ -24,14 +25,13 @@ import {
   OpensslVerifier,
 } from "./openssl_keys.ts";
 import { type Libcrypto, openLibcrypto } from "./openssl_library.ts";
-import { OpensslX25519, opensslX25519Exchange } from "./openssl_x25519.ts";
+import { opensslX25519Exchange } from "./openssl_x25519.ts";
 
 class OpensslProvider implements CryptoProvider {
   readonly name = "openssl";
   readonly #parts: OpensslKeyParts;
   readonly #ciphers: OpensslCiphers;
   readonly #verifier: OpensslVerifier;
-  readonly #x25519: OpensslX25519;
 
   constructor(libcrypto: Libcrypto) {
     this.#parts = {
@@ -44,7 +44,6 @@ class OpensslProvider implements CryptoProvider {
     };
     this.#ciphers = new OpensslCiphers(libcrypto);
     this.#verifier = new OpensslVerifier(this.#parts);
-    this.#x25519 = new OpensslX25519(libcrypto);
   }
 
   hash(name: HashName): Hash {
@@ -65,7 +64,8 @@ class OpensslProvider implements CryptoProvider {
 
   keyExchange(group: GroupName, randomness: Uint8Array): KeyExchange {
     return group === "x25519"
-      ? opensslX25519Exchange(this.#x25519, randomness)
+      ? wasmX25519Exchange(randomness) ??
+        opensslX25519Exchange(this.#parts.libcrypto, randomness)
       : opensslEcdhExchange(this.#parts.curves[group], randomness);
   }
 
@@ -113,7 +113,8 @@ const provider = open();
 /**
  * The provider on the system's libcrypto (OpenSSL 3), where this runtime is Deno, the program had the permission
  * `ffi` for one of {@linkcode OPENSSL_LIBRARY_PATHS} when it loaded this module, and the library is there; else
- * `undefined`. Never asks for a permission, and never throws. Ed25519, which is faster there, comes from node:crypto.
+ * `undefined`. Never asks for a permission, and never throws. Ed25519, which is faster there, comes from node:crypto,
+ * and X25519, which takes longer in libcrypto, from WebAssembly where the machine has what that needs.
  */
 export function openOpensslProvider(): CryptoProvider | undefined {
   return provider;

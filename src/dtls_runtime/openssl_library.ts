@@ -6,12 +6,10 @@
 
 import { opensslLibraryPaths } from "./openssl_paths.ts";
 
-// Parameters are buffers, numbers, and pointers that libcrypto itself gave: nothing here computes an address. Where it
-// writes a pointer to a buffer it stays a number: to make a pointer of one takes permission for every library.
-const POINTER_TO_POINTER = { parameters: ["pointer"], result: "pointer" } as const;
+// Parameters are buffers, numbers, and pointers that libcrypto itself gave: nothing here computes an address.
 const RELEASE = { parameters: ["pointer"], result: "void" } as const;
 const STATUS_OF_POINTER = { parameters: ["pointer"], result: "i32" } as const;
-const FETCH = { parameters: ["pointer", "buffer", "pointer"], result: "pointer" } as const;
+const RAW_KEY = { parameters: ["i32", "pointer", "buffer", "usize"], result: "pointer" } as const;
 const READ_DER = { parameters: ["pointer", "pointer"], result: "pointer" } as const;
 const HASH_INIT = { parameters: ["buffer"], result: "i32" } as const;
 const HASH_UPDATE = { parameters: ["buffer", "buffer", "usize"], result: "i32" } as const;
@@ -21,7 +19,7 @@ const SYMBOLS = {
   OPENSSL_init_crypto: { parameters: ["u64", "pointer"], result: "i32" },
   ERR_clear_error: { parameters: [], result: "void" },
 
-  EVP_CIPHER_fetch: FETCH,
+  EVP_CIPHER_fetch: { parameters: ["pointer", "buffer", "pointer"], result: "pointer" },
   EVP_CIPHER_CTX_new: { parameters: [], result: "pointer" },
   EVP_CIPHER_CTX_free: RELEASE,
   EVP_CIPHER_CTX_ctrl: { parameters: ["pointer", "i32", "i32", "buffer"], result: "i32" },
@@ -49,31 +47,15 @@ const SYMBOLS = {
   BIO_free: STATUS_OF_POINTER,
   d2i_PrivateKey_bio: READ_DER,
   d2i_PUBKEY_bio: READ_DER,
-  EVP_PKEY_new_raw_public_key: {
-    parameters: ["i32", "pointer", "buffer", "usize"],
-    result: "pointer",
-  },
-  EVP_PKEY_set1_encoded_public_key: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
-  EVP_PKEY_fromdata_init: STATUS_OF_POINTER,
-  EVP_PKEY_fromdata: { parameters: ["pointer", "buffer", "i32", "pointer"], result: "i32" },
+  EVP_PKEY_new_raw_private_key: RAW_KEY,
+  EVP_PKEY_new_raw_public_key: RAW_KEY,
+  EVP_PKEY_get_raw_public_key: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
   EVP_PKEY_free: RELEASE,
-  EVP_PKEY_CTX_new_from_name: FETCH,
   EVP_PKEY_CTX_new: { parameters: ["pointer", "pointer"], result: "pointer" },
-  EVP_PKEY_CTX_new_at: {
-    name: "EVP_PKEY_CTX_new",
-    parameters: ["usize", "pointer"],
-    result: "pointer",
-  },
-  EVP_PKEY_CTX_dup: POINTER_TO_POINTER,
-  EVP_PKEY_set_type_at: {
-    name: "EVP_PKEY_set_type",
-    parameters: ["usize", "i32"],
-    result: "i32",
-  },
   EVP_PKEY_CTX_free: RELEASE,
   EVP_PKEY_CTX_ctrl_str: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
   EVP_PKEY_derive_init: STATUS_OF_POINTER,
-  EVP_PKEY_derive_set_peer_ex: { parameters: ["pointer", "pointer", "i32"], result: "i32" },
+  EVP_PKEY_derive_set_peer: { parameters: ["pointer", "pointer"], result: "i32" },
   EVP_PKEY_derive: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
   EVP_PKEY_sign_init: STATUS_OF_POINTER,
   EVP_PKEY_sign: {
@@ -86,21 +68,11 @@ const SYMBOLS = {
     result: "i32",
   },
 
-  OSSL_PARAM_BLD_new: { parameters: [], result: "pointer" },
-  OSSL_PARAM_BLD_free: RELEASE,
-  OSSL_PARAM_BLD_push_octet_string: {
-    parameters: ["pointer", "buffer", "buffer", "usize"],
-    result: "i32",
-  },
-  OSSL_PARAM_BLD_to_param: POINTER_TO_POINTER,
-  OSSL_PARAM_locate: { parameters: ["pointer", "buffer"], result: "pointer" },
-  OSSL_PARAM_set_octet_string: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
-
   BN_bin2bn: { parameters: ["buffer", "i32", "pointer"], result: "pointer" },
   BN_set_flags: { parameters: ["pointer", "i32"], result: "void" },
   BN_clear_free: RELEASE,
   EC_GROUP_new_by_curve_name: { parameters: ["i32"], result: "pointer" },
-  EC_POINT_new: POINTER_TO_POINTER,
+  EC_POINT_new: { parameters: ["pointer"], result: "pointer" },
   EC_POINT_clear_free: RELEASE,
   EC_POINT_mul: {
     parameters: ["pointer", "pointer", "pointer", "pointer", "pointer", "pointer"],

@@ -4,6 +4,7 @@ import { fastestProvider } from "../../../src/dtls/crypto/composed.ts";
 import { HASH_BYTES } from "../../../src/dtls/crypto/hkdf.ts";
 import { nobleProvider } from "../../../src/dtls/crypto/noble.ts";
 import { nodeProvider } from "../../../src/dtls/crypto/node.ts";
+import { nodeKeyExchange } from "../../../src/dtls/crypto/node_keys.ts";
 import {
   type CryptoProvider,
   type GroupName,
@@ -12,6 +13,8 @@ import {
   type KeyExchange,
 } from "../../../src/dtls/crypto/provider.ts";
 import { openOpensslProvider } from "../../../src/dtls_runtime/openssl.ts";
+import { openLibcrypto } from "../../../src/dtls_runtime/openssl_library.ts";
+import { opensslX25519Exchange } from "../../../src/dtls_runtime/openssl_x25519.ts";
 
 /** The provider of the system's libcrypto, where this run may open it. */
 export const OPENSSL: CryptoProvider | undefined = openOpensslProvider();
@@ -26,9 +29,41 @@ export const PROVIDERS: readonly CryptoProvider[] = [
   ...others,
 ];
 
+/** What has key exchanges. */
+export type ExchangingProvider = Pick<CryptoProvider, "name" | "keyExchange">;
+
+// As this module does with the provider: a test that opened it, and did not close it, would fail for that.
+const libcrypto = openLibcrypto();
+
+/** Every provider, and those whose X25519 is another where that of WebAssembly does not run. */
+export const EXCHANGING_PROVIDERS: readonly ExchangingProvider[] = [
+  ...PROVIDERS,
+  { name: "node without WebAssembly", keyExchange: nodeKeyExchange },
+  ...libcrypto === undefined ? [] : [{
+    name: "openssl without WebAssembly",
+    keyExchange: (group: GroupName, randomness: Uint8Array) =>
+      group === "x25519"
+        ? opensslX25519Exchange(libcrypto, randomness)
+        : OPENSSL!.keyExchange(group, randomness),
+  }],
+];
+
 /** One test for each provider, with its name before the requirement's. That of an absent one is ignored, by name. */
 export function testEach(name: string, body: (provider: CryptoProvider) => void): void {
-  for (const provider of PROVIDERS) Deno.test(`${provider.name}: ${name}`, () => body(provider));
+  testWithEach(PROVIDERS, name, body);
+}
+
+/** The same with each provider that has key exchanges. */
+export function testExchanges(name: string, body: (provider: ExchangingProvider) => void): void {
+  testWithEach(EXCHANGING_PROVIDERS, name, body);
+}
+
+function testWithEach<Provider extends ExchangingProvider>(
+  providers: readonly Provider[],
+  name: string,
+  body: (provider: Provider) => void,
+): void {
+  for (const provider of providers) Deno.test(`${provider.name}: ${name}`, () => body(provider));
   if (OPENSSL === undefined) Deno.test.ignore(`openssl: ${name}`, () => {});
 }
 
@@ -46,7 +81,7 @@ export function hmacOf(
 
 /** The key exchange whose private key is this one: what `randomness` has to be is what the reduction undoes. */
 export function keyExchangeOf(
-  provider: CryptoProvider,
+  provider: ExchangingProvider,
   group: GroupName,
   privateKey: Uint8Array,
 ): KeyExchange {
