@@ -1,5 +1,6 @@
 // The crypto provider: the primitives that DTLS needs, behind one small synchronous interface.
-// Implementations are noble.ts (portable) and node.ts (node:crypto); `composed.ts` takes the fastest of each.
+// Implementations are noble.ts (portable) and node.ts (node:crypto), whose X25519 is that of the folder x25519 where it
+// runs; `composed.ts` takes the fastest of each.
 
 /** Hash functions, by the names of the system's cryptography. */
 export type HashName = "sha256" | "sha384" | "sha512";
