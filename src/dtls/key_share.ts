@@ -9,10 +9,19 @@ import { DtlsError, DtlsFault } from "./errors.ts";
 import type { KeyShare } from "./extensions.ts";
 import type { HandshakeIo } from "./handshake.ts";
 
-type Source = Pick<HandshakeIo, "entropy" | "provider">;
+type Source = Pick<HandshakeIo, "entropy" | "provider" | "eraseAfterHandshake">;
 
-/** Starts an exchange in a group. Throws {@linkcode DtlsError} for one that is not implemented. */
-export function startKeyExchange({ entropy, provider }: Source, group: number): KeyShares {
+/**
+ * Starts an exchange in a group, whose private key is zeroed when the handshake ends at the latest. Throws
+ * {@linkcode DtlsError} for a group that is not implemented.
+ */
+export function startKeyExchange(source: Source, group: number): KeyShares {
+  const exchange = newKeyExchange(source, group);
+  source.eraseAfterHandshake(exchange);
+  return exchange;
+}
+
+function newKeyExchange({ entropy, provider }: Source, group: number): KeyShares {
   if (group === NamedGroup.X25519_MLKEM768) {
     const randomness = entropy(HYBRID_RANDOMNESS_BYTES);
     const exchange = startHybrid(provider, randomness);

@@ -88,6 +88,11 @@ class OpensslEcdh implements KeyExchange {
       scalar.fill(0);
     }
   }
+
+  destroy(): void {
+    this.#scalar?.fill(0);
+    this.#scalar = undefined;
+  }
 }
 
 /** {@linkcode CryptoProvider.keyExchange} in a NIST curve on libcrypto. */

@@ -45,6 +45,11 @@ class OpensslX25519 implements KeyExchange {
     }
   }
 
+  destroy(): void {
+    this.#privateKey?.release();
+    this.#privateKey = undefined;
+  }
+
   #derive(privateKey: Handle, peerPublicKey: Uint8Array): Uint8Array | undefined {
     const lib = this.#libcrypto;
     const peer = given(

@@ -107,13 +107,17 @@ export class RecordedProvider implements CryptoProvider {
     const own = randomness.slice();
     let exchange!: KeyExchange;
     this.#make(() => exchange = this.#provider.keyExchange(group, own));
+    const publicKeyOfExchange = () => this.#make(() => exchange.publicKey);
     return {
       group,
-      publicKey: exchange.publicKey,
+      get publicKey() {
+        return publicKeyOfExchange();
+      },
       sharedSecret: (peerPublicKey) => {
         const ownPublicKey = peerPublicKey.slice();
         return this.#make(() => exchange.sharedSecret(ownPublicKey))?.slice();
       },
+      destroy: () => this.#make(() => exchange.destroy()),
     };
   }
 

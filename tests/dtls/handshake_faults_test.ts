@@ -10,6 +10,8 @@ import {
   ExtensionType,
   HandshakeType,
 } from "../../src/dtls/code_points.ts";
+import { nodeProvider } from "../../src/dtls/crypto/node.ts";
+import type { GroupName, KeyExchange } from "../../src/dtls/crypto/provider.ts";
 import { encodeKeyShares, encodeProtocolNames } from "../../src/dtls/extensions.ts";
 import {
   decodeClientHello,
@@ -405,6 +407,32 @@ Deno.test("the secrets of the handshake are zeroed with it, those of the associa
       assertEquals(zeroed().length, 5);
     }
   }
+});
+
+Deno.test("private keys of key exchanges are zeroed with the handshake, whatever came of it", () => {
+  let live = 0;
+  const keyExchange = (group: GroupName, randomness: Uint8Array): KeyExchange => {
+    const exchange = nodeProvider.keyExchange(group, randomness);
+    live++;
+    return {
+      group,
+      publicKey: exchange.publicKey,
+      sharedSecret: (share) => exchange.sharedSecret(share),
+      destroy: () => live--,
+    };
+  };
+  const provider = Object.create(nodeProvider, { keyExchange: { value: keyExchange } });
+  // A client that closes before it has an answer, and one that is asked for a share in another group.
+  const unanswered = new DtlsPair({ client: { provider } });
+  unanswered.client.pollTransmit(unanswered.simulation.now);
+  assertEquals(live, 1);
+  unanswered.client.close(unanswered.simulation.now);
+  assertEquals(live, 0);
+  const groups = [NamedGroup.SECP256R1];
+  const retried = new DtlsPair({ client: { provider }, server: { provider, groups } }).handshake();
+  assertEquals(retried.client.state, "connected");
+  retried.simulation.advance(20);
+  assertEquals(live, 0);
 });
 
 Deno.test("a record of application data may be empty, and padded", () => {

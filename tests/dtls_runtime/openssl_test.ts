@@ -16,35 +16,18 @@ import { systemProvider } from "../../src/dtls_runtime/system_provider.ts";
 import { pkcs8 } from "../dtls/crypto/keys.ts";
 import { keyExchangeOf, OPENSSL } from "../dtls/crypto/providers.ts";
 import { testWith } from "../harness/permissions.ts";
-
-const ROOT = new URL("../../", import.meta.url).pathname;
+import { printed, SPAWNS } from "../harness/printed.ts";
 
 /** Registers a test that needs libcrypto. */
 function testOpenssl(name: string, body: (provider: CryptoProvider) => void): void {
   Deno.test({ name, ignore: OPENSSL === undefined, fn: () => body(OPENSSL!) });
 }
 
-/** What a program with these permissions prints. A question that nobody answers would be an error. */
-async function printed(program: string, ...permissions: readonly string[]): Promise<string> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", `--config=${ROOT}deno.json`, ...permissions, "-"],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(utf8Bytes(program));
-  await writer.close();
-  const { stdout, stderr } = await child.output();
-  return new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-}
-
 const MODULE = new URL("../../src/dtls_runtime/mod.ts", import.meta.url).href;
 const IMPORT = `import { openOpensslProvider, systemProvider } from "${MODULE}";`;
-const spawns = { permissions: [{ name: "run", command: Deno.execPath() }] } as const;
 
 testWith(
-  spawns,
+  SPAWNS,
   "without permission for foreign functions libcrypto is not there, and nothing asks",
   async () => {
     const program = `${IMPORT}
@@ -60,13 +43,13 @@ testWith(
   },
 );
 
-testWith(spawns, "on a runtime without foreign functions libcrypto is not there", async () => {
+testWith(SPAWNS, "on a runtime without foreign functions libcrypto is not there", async () => {
   const program = `delete Deno.dlopen; const { openOpensslProvider } = await import("${MODULE}");
     console.log(openOpensslProvider()); delete globalThis.Deno;`;
   assertEquals(await printed(program, "--allow-ffi"), "undefined\n");
 });
 
-const withLibrary = { ...spawns, unless: () => OPENSSL === undefined };
+const withLibrary = { ...SPAWNS, unless: () => OPENSSL === undefined };
 testWith(withLibrary, "with permission for libcrypto's path alone it is used first", async () => {
   const program = `${IMPORT} console.log(systemProvider("openssl").name,
     [...new Set(systemProvider().uses.values())].join());`;

@@ -54,7 +54,7 @@ export const cachedProvider: CryptoProvider = {
         keyOf(group, own, peer),
         () => fastest.keyExchange(group, own.slice()).sharedSecret(peer),
       )?.slice();
-    return { group, publicKey, sharedSecret };
+    return { group, publicKey, sharedSecret, destroy: () => own.fill(0) };
   },
   verify: (scheme, publicKey, message, signature) =>
     verdicts.get(

@@ -37,6 +37,11 @@ export function startHybrid(provider: CryptoProvider, randomness: Uint8Array): K
       secretKey.fill(0);
       return secret;
     },
+    destroy: () => {
+      isUsed = true;
+      classic.destroy();
+      secretKey.fill(0);
+    },
   };
 }
 

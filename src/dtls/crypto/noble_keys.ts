@@ -54,6 +54,11 @@ class NobleKeyExchange implements KeyExchange {
       scalar.fill(0);
     }
   }
+
+  destroy(): void {
+    this.#scalar?.fill(0);
+    this.#scalar = undefined;
+  }
 }
 
 /** {@linkcode CryptoProvider.keyExchange} on the noble libraries. */

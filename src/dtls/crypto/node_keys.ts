@@ -62,6 +62,11 @@ class NodeX25519 implements KeyExchange {
       return undefined;
     }
   }
+
+  /** node:crypto has no way to zero a key: it is let go of. */
+  destroy(): void {
+    this.#privateKey = undefined;
+  }
 }
 
 const CURVE_NAMES = { secp256r1: "prime256v1", secp384r1: "secp384r1" } as const;
@@ -95,6 +100,11 @@ class NodeEcdh implements KeyExchange {
     } finally {
       this.#scalar.fill(0);
     }
+  }
+
+  destroy(): void {
+    this.#ecdh = undefined;
+    this.#scalar.fill(0);
   }
 }
 

@@ -87,6 +87,8 @@ export interface KeyShares {
    * length, not on the curve, all-zero result). Zeroes the private key: once only.
    */
   sharedSecret(peerPublicKey: Uint8Array): Uint8Array | undefined;
+  /** Zeroes the private key of an exchange that comes to nothing. Harmless where it is zeroed already. */
+  destroy(): void;
 }
 
 /** One end's fresh secret for one key exchange in a group. */

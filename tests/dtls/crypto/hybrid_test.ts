@@ -7,6 +7,7 @@ import {
   startHybrid,
 } from "../../../src/dtls/crypto/hybrid.ts";
 import { nobleProvider } from "../../../src/dtls/crypto/noble.ts";
+import { KeyConsumedError } from "../../../src/dtls/crypto/key_errors.ts";
 import { nodeProvider } from "../../../src/dtls/crypto/node.ts";
 
 const randomness = (byte: number) => new Uint8Array(HYBRID_RANDOMNESS_BYTES).fill(byte);
@@ -22,6 +23,13 @@ Deno.test("both sides of the hybrid exchange find the same 64 bytes, with shares
     assertEquals(client.sharedSecret(server.publicKey), server.sharedSecret);
     assertThrows(() => client.sharedSecret(server.publicKey));
   }
+});
+
+Deno.test("an exchange that is given up serves no more", () => {
+  const client = startHybrid(nodeProvider, randomness(1));
+  const server = answerHybrid(nodeProvider, randomness(2), client.publicKey)!;
+  client.destroy();
+  assertThrows(() => client.sharedSecret(server.publicKey), KeyConsumedError);
 });
 
 Deno.test("shares of another length, of low order or outside the field are refused", () => {

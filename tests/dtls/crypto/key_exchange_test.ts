@@ -210,6 +210,20 @@ testExchanges("a private key serves once, whatever came of it", (provider) => {
   }
 });
 
+testExchanges("an exchange that is given up serves no more", (provider) => {
+  for (const group of GROUPS) {
+    const randomness = new Uint8Array(KEY_EXCHANGE_RANDOMNESS_BYTES).fill(5);
+    const exchange = provider.keyExchange(group, randomness);
+    const { publicKey } = exchange;
+    exchange.destroy();
+    exchange.destroy();
+    assertThrows(() => exchange.sharedSecret(publicKey), KeyConsumedError);
+    const used = provider.keyExchange(group, randomness);
+    assert(used.sharedSecret(publicKey) !== undefined);
+    used.destroy();
+  }
+});
+
 testExchanges("the randomness is not changed, and has one length", (provider) => {
   for (const group of GROUPS) {
     const randomness = new Uint8Array(KEY_EXCHANGE_RANDOMNESS_BYTES).fill(5);

@@ -32,7 +32,7 @@ export const PROVIDERS: readonly CryptoProvider[] = [
 /** What has key exchanges. */
 export type ExchangingProvider = Pick<CryptoProvider, "name" | "keyExchange">;
 
-// As this module does with the provider: a test that opened it, and did not close it, would fail for that.
+// Opened with this module, and not in a test: one that opened it, and did not close it, would fail for that.
 const libcrypto = openLibcrypto();
 
 /** Every provider, and those whose X25519 is another where that of WebAssembly does not run. */

@@ -25,6 +25,7 @@ import {
   sum,
   sumAndDifference,
   TIGHT_MAX,
+  VECTOR_BYTES,
 } from "./field.ts";
 import { type Body, type Code, i32, i64, pair } from "./wasm.ts";
 
@@ -38,7 +39,6 @@ const DIGIT_BIAS = 7;
 /** An affine point (x, y) in the table: y + x, y - x, and 2 d x y, as its addition takes them. */
 const COORDINATES = 3;
 const ENTRY_BYTES = COORDINATES * PAIR_BYTES;
-const VECTOR_BYTES = PAIR_BYTES / LIMB_COUNT;
 const DIGIT_PAIR_BYTES = MULTIPLES * ENTRY_BYTES;
 
 /** Bytes of the table. */
@@ -89,7 +89,7 @@ type Addend = readonly [Pair, Pair, Pair];
 
 /**
  * Sets the two lanes of `out` to the X and Z, on the Montgomery curve, of the product of a scalar, whose bytes are at
- * that address, and the base point. Each lane adds the points of its own digits.
+ * that address, and the base point. Each lane adds the points of its own digits. The scalar's highest bit is 0.
  */
 export function multiplyBasePoint(
   body: Body,

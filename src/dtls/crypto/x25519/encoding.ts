@@ -3,20 +3,18 @@
 import {
   LIMB_BITS,
   LIMB_COUNT,
+  LIMB_MASK,
   LOOSE_MAX,
   P,
-  PAIR_BYTES,
   type Slot,
   TIGHT_MAX,
+  VECTOR_BYTES,
   WRAP,
 } from "./field.ts";
 import { type Body, type Code, f64, i64 } from "./wasm.ts";
 
-const LIMB_MASK = (1n << LIMB_BITS) - 1n;
-
-/** Bytes of a lane, and of a limb of both. */
+/** Bytes of a lane. */
 const LANE_BYTES = 8;
-const VECTOR_BYTES = PAIR_BYTES / LIMB_COUNT;
 
 /** The tight limbs of a number modulo p, the lowest first. */
 export function limbsOf(element: bigint): number[] {

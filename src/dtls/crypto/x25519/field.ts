@@ -27,14 +27,14 @@ export const LIMB_COUNT = 5;
 export const LIMB_BITS = 51n;
 
 /** Bytes of a vector, and of a pair of elements. */
-const VECTOR_BYTES = 16;
+export const VECTOR_BYTES = 16;
 export const PAIR_BYTES: number = LIMB_COUNT * VECTOR_BYTES;
 
 /** 2^255 is this modulo p, so that what is carried out of the highest limb is added to the lowest so many times. */
 export const WRAP = 19;
 
 const LIMB = 2 ** Number(LIMB_BITS);
-const LIMB_MASK = (1n << LIMB_BITS) - 1n;
+export const LIMB_MASK: bigint = (1n << LIMB_BITS) - 1n;
 
 /**
  * A number between 2^103 and 2^104, where floating point has steps of 2^51. What is up to 2^102 away from it, and added
@@ -160,7 +160,7 @@ export function carried(
   value: Pair,
   factors: readonly [number, number] = [1, 1],
 ): Pair {
-  const max = value.max * Math.max(...factors);
+  const max = value.max * Math.max(...factors.map(Math.abs));
   checkMax(max, PRODUCT_MAX);
   const factor = body.constant(...factors);
   const origin = body.constant(HIGH_ORIGIN);
@@ -169,10 +169,11 @@ export function carried(
     body,
     pairOf(max, (i) => pair.sub(origin, pair.multiplyAdd(own[i]!, factor, origin))),
   ).limbs;
-  const carriesMax = WRAP * Math.ceil(max / LIMB);
+  const resultMax = LIMB / 2 + WRAP * Math.ceil(max / LIMB);
+  checkMax(resultMax, EXACT_MAX);
   return hold(
     body,
-    pairOf(LIMB / 2 + carriesMax, (i) => {
+    pairOf(resultMax, (i) => {
       const weight = body.constant((i === 0 ? -WRAP : -1) / LIMB);
       const rest = pair.multiplyAdd(own[i]!, factor, borrows[i]!);
       return pair.multiplyAdd(borrows[(i + LIMB_COUNT - 1) % LIMB_COUNT]!, weight, rest);
@@ -263,9 +264,12 @@ export class Field {
       const [out, a, count] = body.parameters as [Code, Code, Code];
       const power = Array.from({ length: LIMB_COUNT }, () => body.pair());
       const value = pairOf(TIGHT_MAX, (i) => power[i]!.value);
-      const set = ({ limbs }: Pair) => power.forEach((local, i) => local.set(limbs[i]!));
+      const set = ({ limbs, max }: Pair) => {
+        checkMax(max, TIGHT_MAX);
+        power.forEach((local, i) => local.set(limbs[i]!));
+      };
       set(loadPair({ address: a, max: TIGHT_MAX }));
-      body.repeat(count, () => set(hold(body, product(body, value))));
+      body.repeat(count, () => set(product(body, value)));
       storePair(body, { address: out, max: TIGHT_MAX }, value);
     });
   }

@@ -11,7 +11,7 @@ const I32 = bytes(0x7f);
 const I64 = bytes(0x7e);
 const V128 = bytes(0x7b);
 
-/** Instructions that are no operation. */
+/** Control, and variables. */
 const LOOP = bytes(0x03, 0x40);
 const BRANCH_IF_TO_LOOP = bytes(0x0d, 0);
 const CALL = bytes(0x10);

@@ -107,21 +107,25 @@ export class X25519 {
 
   /** The product of a scalar's 32 bytes with the base point. */
   publicValue(scalar: Uint8Array): Uint8Array {
-    this.#setScalar(scalar);
-    this.#exports.computePublic();
-    const publicValue = shortCopy(this.#publicValue);
-    this.#secrets.fill(0);
-    return publicValue;
+    try {
+      this.#setScalar(scalar);
+      this.#exports.computePublic();
+      return shortCopy(this.#publicValue);
+    } finally {
+      this.#secrets.fill(0);
+    }
   }
 
   /** The product of a scalar with a point's 32 bytes: zeros where that is zero. */
   secret(scalar: Uint8Array, point: Uint8Array): Uint8Array {
-    this.#setScalar(scalar);
-    this.#point.set(point);
-    this.#exports.computeSecret();
-    const secret = shortCopy(this.#secret);
-    this.#secrets.fill(0);
-    return secret;
+    try {
+      this.#setScalar(scalar);
+      this.#point.set(point);
+      this.#exports.computeSecret();
+      return shortCopy(this.#secret);
+    } finally {
+      this.#secrets.fill(0);
+    }
   }
 
   /** Both products, which takes less than one after the other. */
@@ -129,15 +133,14 @@ export class X25519 {
     scalar: Uint8Array,
     point: Uint8Array,
   ): { readonly publicValue: Uint8Array; readonly secret: Uint8Array } {
-    this.#setScalar(scalar);
-    this.#point.set(point);
-    this.#exports.computeBoth();
-    const products = {
-      publicValue: shortCopy(this.#publicValue),
-      secret: shortCopy(this.#secret),
-    };
-    this.#secrets.fill(0);
-    return products;
+    try {
+      this.#setScalar(scalar);
+      this.#point.set(point);
+      this.#exports.computeBoth();
+      return { publicValue: shortCopy(this.#publicValue), secret: shortCopy(this.#secret) };
+    } finally {
+      this.#secrets.fill(0);
+    }
   }
 
   /** RFC 7748 section 5, of a scalar's bytes. */
@@ -169,11 +172,15 @@ const PUBLIC_ANSWER = [
  * or where what is multiplied and added is rounded in between, as WebAssembly allows.
  */
 export function openX25519(program: X25519Program): X25519 | undefined {
-  if (typeof WebAssembly === "undefined" || !WebAssembly.validate(program.module)) return undefined;
-  const x25519 = new X25519(program);
-  const [scalar, point, secret] = SECRET_ANSWER;
-  const [ownScalar, publicValue] = PUBLIC_ANSWER;
-  const isExact = equalBytes(x25519.secret(scalar, point), secret) &&
-    equalBytes(x25519.publicValue(ownScalar), publicValue);
-  return isExact ? x25519 : undefined;
+  try {
+    const x25519 = new X25519(program);
+    const [scalar, point, secret] = SECRET_ANSWER;
+    const [ownScalar, publicValue] = PUBLIC_ANSWER;
+    const isExact = equalBytes(x25519.secret(scalar, point), secret) &&
+      equalBytes(x25519.publicValue(ownScalar), publicValue);
+    return isExact ? x25519 : undefined;
+  } catch {
+    // There is no WebAssembly, or it does not know the instructions, or this program may not compile any.
+    return undefined;
+  }
 }

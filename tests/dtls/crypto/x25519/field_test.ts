@@ -208,6 +208,8 @@ Deno.test("what may be too large is noticed when the module is put together", ()
     () => sum(loadPair(field.slot(EXACT_MAX)), loadPair(tightSlot)),
     () => difference(loadPair(field.slot(EXACT_MAX)), loadPair(tightSlot)),
     (body) => carried(body, loadPair(tightSlot), [2 ** 53, 1]),
+    (body) => carried(body, carried(body, loadPair(tightSlot), [2 ** 51 + 2 ** 40 + 1, 1])),
+    (body) => storePair(body, tightSlot, carried(body, loadPair(tightSlot), [-(2 ** 51), 1])),
     (body) => decode(body, tightSlot, 0, i32.constant(0)),
     (body) => encode(body, i32.constant(0), looseSlot, 0),
     (body) => [...Array(65).keys()].forEach((i) => body.constant(i)),

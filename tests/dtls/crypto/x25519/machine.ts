@@ -6,6 +6,7 @@ import { i32, ModuleBuilder, pair } from "../../../../src/dtls/crypto/x25519/was
 export const MULTIPLIES_AND_ADDS: boolean = probe();
 
 function probe(): boolean {
+  if (typeof WebAssembly === "undefined") return false;
   const module = new ModuleBuilder(1_024);
   const address = i32.constant(module.reserve(16));
   module.define(0, (body) => {

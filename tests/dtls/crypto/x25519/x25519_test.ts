@@ -1,17 +1,17 @@
 // X25519 in WebAssembly against another implementation, and where it refuses to be used.
 
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
 import { x25519 as other } from "@noble/curves/ed25519.js";
 import { equalBytes, toHex } from "../../../../src/base/bytes.ts";
+import { KeyConsumedError } from "../../../../src/dtls/crypto/key_errors.ts";
 import { nodeProvider } from "../../../../src/dtls/crypto/node.ts";
 import { KEY_EXCHANGE_RANDOMNESS_BYTES } from "../../../../src/dtls/crypto/provider.ts";
 import { wasmX25519Exchange } from "../../../../src/dtls/crypto/x25519/exchange.ts";
-import {
-  openX25519,
-  type X25519,
-  x25519Program,
-} from "../../../../src/dtls/crypto/x25519/x25519.ts";
+import { openX25519, X25519, x25519Program } from "../../../../src/dtls/crypto/x25519/x25519.ts";
+import { OPENSSL_LIBRARY_PATHS } from "../../../../src/dtls_runtime/openssl_paths.ts";
+import { testWith } from "../../../harness/permissions.ts";
+import { printed, SPAWNS } from "../../../harness/printed.ts";
 import { OPENSSL } from "../providers.ts";
 import { MULTIPLIES_AND_ADDS } from "./machine.ts";
 
@@ -83,34 +83,55 @@ testX25519("the base point's bytes and the table give the same", (opened) => {
   }
 });
 
-Deno.test("nothing of a secret stays in the memory", () => {
-  const memories: WebAssembly.Memory[] = [];
-  const { Instance } = WebAssembly;
+/** Runs `body` with a WebAssembly whose instances give their memory to `seen`, and whose modules call `onModule`. */
+function withWebAssembly<Result>(
+  { seen = () => {}, onModule = () => {} }: {
+    readonly seen?: (memory: WebAssembly.Memory) => void;
+    readonly onModule?: () => void;
+  },
+  body: () => Result,
+): Result {
+  const { Instance, Module } = WebAssembly;
+  WebAssembly.Module = class extends Module {
+    constructor(bytes: BufferSource) {
+      onModule();
+      super(bytes);
+    }
+  };
   WebAssembly.Instance = class extends Instance {
     constructor(module: WebAssembly.Module) {
       super(module);
-      memories.push(this.exports["memory"] as WebAssembly.Memory);
+      seen(this.exports["memory"] as WebAssembly.Memory);
     }
   };
-  let opened: X25519 | undefined;
   try {
-    opened = openX25519(program);
+    return body();
   } finally {
-    WebAssembly.Instance = Instance;
+    Object.assign(WebAssembly, { Instance, Module });
   }
-  assertEquals(memories.length, 1);
-  const { buffer } = memories[0]!;
-  const before = new Uint8Array(buffer).slice();
-  const scalar = Uint8Array.from({ length: 32 }, (_, i) => 0xa0 + i);
-  const point = opened?.publicValue(scalar);
-  if (point !== undefined) {
-    opened!.secret(scalar, point);
-    opened!.both(scalar, point);
-  }
-  assert(equalBytes(new Uint8Array(buffer), before));
+}
+
+testX25519("nothing of a secret stays in the memory, whatever came of it", () => {
+  let memory: WebAssembly.Memory | undefined;
+  const opened = withWebAssembly({ seen: (one) => memory = one }, () => openX25519(program)!);
   const { scalarAddress, secretsEnd } = program;
-  const secrets = new Uint8Array(buffer, scalarAddress, secretsEnd - scalarAddress);
-  assertEquals(secrets, new Uint8Array(secrets.length));
+  const secrets = new Uint8Array(memory!.buffer, scalarAddress, secretsEnd - scalarAddress);
+  const zeros = new Uint8Array(secrets.length);
+  const constants = new Uint8Array(memory!.buffer, 0, scalarAddress).slice();
+  const scalar = Uint8Array.from({ length: 32 }, (_, i) => 0xa0 + i);
+  const point = opened.publicValue(scalar);
+  assertEquals(secrets, zeros);
+  opened.secret(scalar, point);
+  assertEquals(secrets, zeros);
+  opened.both(scalar, point);
+  assertEquals(secrets, zeros);
+  // The point is refused when the scalar is there already.
+  const long = new Uint8Array(memory!.buffer.byteLength);
+  assertThrows(() => opened.secret(scalar, long), RangeError);
+  assertEquals(secrets, zeros);
+  assertThrows(() => opened.both(scalar, long), RangeError);
+  assertEquals(secrets, zeros);
+  assert(equalBytes(new Uint8Array(memory!.buffer, 0, scalarAddress), constants));
 });
 
 /** The program with each of its instructions `from` replaced by `to`; both are vector instructions. */
@@ -156,6 +177,73 @@ testX25519(
     assertEquals(zero.publicKey, publicKey);
   },
 );
+
+testX25519("an exchange zeroes its scalar when it is over, and when it is given up", () => {
+  const scalars: Uint8Array[] = [];
+  const { publicValue } = X25519.prototype;
+  X25519.prototype.publicValue = function (scalar) {
+    scalars.push(scalar);
+    return publicValue.call(this, scalar);
+  };
+  try {
+    const randomness = new Uint8Array(KEY_EXCHANGE_RANDOMNESS_BYTES).fill(7);
+    const [over, givenUp] = [wasmX25519Exchange(randomness)!, wasmX25519Exchange(randomness)!];
+    over.sharedSecret(givenUp.publicKey.with(0, over.publicKey[0]! ^ 1));
+    givenUp.destroy();
+    assertThrows(() => givenUp.sharedSecret(over.publicKey), KeyConsumedError);
+    assertEquals(givenUp.publicKey, over.publicKey);
+    const neverAsked = wasmX25519Exchange(randomness)!;
+    neverAsked.destroy();
+    assertThrows(() => neverAsked.publicKey, KeyConsumedError);
+  } finally {
+    X25519.prototype.publicValue = publicValue;
+  }
+  assertEquals(scalars, [new Uint8Array(32), new Uint8Array(32)]);
+});
+
+Deno.test("a machine that refuses it is asked once", async () => {
+  // Another instance of the module, which has not opened anything yet.
+  const path = "../../../../src/dtls/crypto/x25519/exchange.ts?another";
+  const another = (await import(path)) as { wasmX25519Exchange: typeof wasmX25519Exchange };
+  const randomness = new Uint8Array(KEY_EXCHANGE_RANDOMNESS_BYTES);
+  let count = 0;
+  const onModule = () => {
+    count++;
+    throw new WebAssembly.CompileError("code generation disallowed by embedder");
+  };
+  withWebAssembly({ onModule }, () => {
+    assertEquals(another.wasmX25519Exchange(randomness), undefined);
+    assertEquals(another.wasmX25519Exchange(randomness), undefined);
+  });
+  assertEquals(count, 1);
+});
+
+Deno.test("without WebAssembly there is none", () => {
+  const { WebAssembly } = globalThis;
+  Reflect.deleteProperty(globalThis, "WebAssembly");
+  try {
+    assertEquals(openX25519(program), undefined);
+  } finally {
+    Object.assign(globalThis, { WebAssembly });
+  }
+});
+
+const onX64 = { ...SPAWNS, unless: () => Deno.build.arch !== "x86_64" };
+testWith(onX64, "where each step is rounded the providers are right without it", async () => {
+  const url = (path: string) => new URL(`../../../../src/${path}`, import.meta.url).href;
+  const program = `
+    import { nodeProvider } from "${url("dtls/crypto/node.ts")}";
+    import { openOpensslProvider } from "${url("dtls_runtime/openssl.ts")}";
+    import { wasmX25519Exchange } from "${url("dtls/crypto/x25519/exchange.ts")}";
+    const randomness = new Uint8Array(${KEY_EXCHANGE_RANDOMNESS_BYTES}).fill(7);
+    console.log(wasmX25519Exchange(randomness));
+    for (const provider of [nodeProvider, openOpensslProvider() ?? nodeProvider]) {
+      console.log(provider.keyExchange("x25519", randomness).publicKey.toHex());
+    }`;
+  const publicKey = toHex(other.getPublicKey(new Uint8Array(32).fill(7)));
+  const flags = ["--v8-flags=--no-enable-fma3", `--allow-ffi=${OPENSSL_LIBRARY_PATHS.join(",")}`];
+  assertEquals(await printed(program, ...flags), `undefined\n${publicKey}\n${publicKey}\n`);
+});
 
 Deno.test("providers use it where the machine does what it needs, and nowhere else", () => {
   const randomness = new Uint8Array(KEY_EXCHANGE_RANDOMNESS_BYTES).fill(7);
