@@ -74,7 +74,9 @@ function addAead(name: AeadName): void {
 
 const randomness = new Uint8Array(KEY_EXCHANGE_RANDOMNESS_BYTES).fill(7);
 for (const group of ["x25519", "secp256r1", "secp384r1"] as GroupName[]) {
-  operations.set(`${group} start`, (provider) => () => provider.keyExchange(group, randomness));
+  operations.set(`${group} start`, (provider) => () => {
+    provider.keyExchange(group, randomness).publicKey;
+  });
   operations.set(`${group} start and share`, (provider) => {
     const peer = provider.keyExchange(group, randomness).publicKey;
     return () => provider.keyExchange(group, randomness).sharedSecret(peer);

@@ -297,8 +297,8 @@ export class Field {
   }
 
   /**
-   * Sets `out` to the inverses of the elements at `a`, another slot, by a power: Fermat's little theorem gives
-   * a^(p - 2). The inverse of zero is zero.
+   * Sets `out` to the inverses of the tight elements at `a`, by a power: Fermat's little theorem gives a^(p - 2). The
+   * inverse of zero is zero.
    */
   invert(body: Body, out: Slot, a: Slot): void {
     const [two, nine, eleven] = [this.slot(), this.slot(), this.slot()];
