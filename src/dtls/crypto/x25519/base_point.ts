@@ -21,6 +21,7 @@ import {
   pairOf,
   SIGN,
   type Slot,
+  smallPair,
   storePair,
   sum,
   sumAndDifference,
@@ -100,9 +101,8 @@ export function multiplyBasePoint(
 ): void {
   const point = { x: field.slot(), y: field.slot(), z: field.slot(), t: field.slot() };
   // The neutral point (0, 1).
-  const small = (value: number) => pairOf(1, (i) => body.constant(i === 0 ? value : 0));
-  for (const coordinate of [point.x, point.t]) storePair(body, coordinate, small(0));
-  for (const coordinate of [point.y, point.z]) storePair(body, coordinate, small(1));
+  for (const slot of [point.x, point.t]) storePair(body, slot, smallPair(body, 0, 0));
+  for (const slot of [point.y, point.z]) storePair(body, slot, smallPair(body, 1, 1));
   const [byte, carry, low, high] = [body.i32(), body.i32(), body.i32(), body.i32()];
   carry.set(i32.constant(0));
   body.repeat(i32.constant(SCALAR_BYTES), (index) => {

@@ -1,6 +1,7 @@
 // Elements as the 32 bytes that RFC 7748 has them in, and as five limbs.
 
 import {
+  checkMax,
   LIMB_BITS,
   LIMB_COUNT,
   LIMB_MASK,
@@ -34,7 +35,7 @@ export function limbsOf(element: bigint): number[] {
  * "implementations of X25519 (but not X448) MUST mask the most significant bit in the final byte."
  */
 export function decode(body: Body, out: Slot, lane: 0 | 1, bytesAddress: Code): void {
-  if (out.max < LOOSE_MAX) throw new RangeError("what is decoded is loose");
+  checkMax(LOOSE_MAX, out.max);
   for (let i = 0; i < LIMB_COUNT; i++) {
     const bit = Number(LIMB_BITS) * i;
     // The highest limb is read with the last eight bytes: what follows them is not the element's.
@@ -48,7 +49,7 @@ export function decode(body: Body, out: Slot, lane: 0 | 1, bytesAddress: Code): 
 
 /** Writes the element in a lane of a tight pair as 32 bytes: the least number that it is modulo p. */
 export function encode(body: Body, bytesAddress: Code, { address, max }: Slot, lane: 0 | 1): void {
-  if (max > TIGHT_MAX) throw new RangeError("what is encoded is tight");
+  checkMax(max, TIGHT_MAX);
   const limbs = Array.from({ length: LIMB_COUNT }, (_, i) => {
     const limb = body.i64();
     limb.set(i64.ofF64(f64.load(address, VECTOR_BYTES * i + LANE_BYTES * lane)));

@@ -55,7 +55,7 @@ class WasmX25519Exchange implements KeyExchange {
   }
 }
 
-/** Made when it is first asked for, which takes 25 to 90 ms; `null` where this machine has none. */
+/** Made when it is first asked for, which takes 40 ms or so; `null` where this machine has none. */
 let opened: X25519 | null | undefined;
 
 /** {@linkcode CryptoProvider.keyExchange} in x25519; `undefined` where this machine is not what it is made for. */

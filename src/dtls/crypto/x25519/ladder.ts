@@ -12,6 +12,7 @@ import {
   LOOSE_MAX,
   pairOf,
   type Slot,
+  smallPair,
   storePair,
   sum,
   sumAndDifference,
@@ -39,11 +40,9 @@ export function multiplyPoint(
   const [x1, third, decoded] = [field.slot(), field.slot(), field.slot(LOOSE_MAX)];
   const [ab, ba, cd] = [field.slot(), field.slot(), field.slot(LOOSE_MAX)];
   const [dacb, left, right] = [field.slot(), field.slot(), field.slot(LOOSE_MAX)];
-  const small = (lane0: number, lane1: number) =>
-    pairOf(1, (i) => i === 0 ? body.constant(lane0, lane1) : body.constant(0));
   // "x_1 = u; x_2 = 1; z_2 = 0; x_3 = u; z_3 = 1"
-  storePair(body, out, small(1, 0));
-  storePair(body, decoded, small(1, 1));
+  storePair(body, out, smallPair(body, 1, 0));
+  storePair(body, decoded, smallPair(body, 1, 1));
   decode(body, decoded, 1, point);
   const u = carried(body, loadPair(decoded));
   storePair(body, x1, u);
